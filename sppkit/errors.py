@@ -1,0 +1,31 @@
+"""What can go wrong, in classes that a caller can tell apart.
+
+Arguments of the wrong type or value raise `TypeError` or `ValueError`; these classes are for
+states of the world: a file that is not there, a model that does not run. Every message names the
+thing, what was received, what was expected, and the next step. The command line prints the message
+alone and leaves with exit code 2 (5 for `NothingObservedError`).
+"""
+
+
+class SppkitError(Exception):
+    """The base of every error that sppkit raises on purpose."""
+
+
+class TargetError(SppkitError):
+    """A target (`model.py`, `ref:NAME`, ...) does not lead to a model."""
+
+
+class ProbeError(SppkitError):
+    """A model could not be run on the probe's input."""
+
+
+class RecordingError(SppkitError):
+    """A recording cannot be read, written or combined."""
+
+
+class OutputError(SppkitError):
+    """A figure or a file cannot be written where it was asked for."""
+
+
+class NothingObservedError(SppkitError):
+    """A recording holds no row to draw or to judge: a tool that saw nothing has no answer."""
