@@ -1,0 +1,59 @@
+"""sppkit shows how signals travel through a PyTorch network, forward and backward.
+
+    recording = sppkit.probe(build_model, input_size=(3, 64, 64))
+    sppkit.plot_signal_propagation(recording)
+
+The names below are imported when they are first used, so that `import sppkit` costs next to
+nothing: torch comes with `probe` and `record`, matplotlib with the plots.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "probe": "sppkit.probing",
+    "record": "sppkit.capture.recorder",
+    "Recorder": "sppkit.capture.recorder",
+    "Recording": "sppkit.recording",
+    "NotCaptured": "sppkit.recording",
+    "read": "sppkit.recording",
+    "combine": "sppkit.recording",
+    "plot_signal_propagation": "sppkit.plots",
+    "plot_gradient_flow": "sppkit.plots",
+    "Signal": "sppkit.signals",
+    "SppkitError": "sppkit.errors",
+}
+
+__all__ = [  # noqa: RUF022  (in the order of use)
+    "probe",
+    "record",
+    "read",
+    "combine",
+    "Recording",
+    "Recorder",
+    "NotCaptured",
+    "plot_signal_propagation",
+    "plot_gradient_flow",
+    "Signal",
+    "SppkitError",
+]
+
+if TYPE_CHECKING:
+    from sppkit.capture.recorder import Recorder, record
+    from sppkit.errors import SppkitError
+    from sppkit.plots import plot_gradient_flow, plot_signal_propagation
+    from sppkit.probing import probe
+    from sppkit.recording import NotCaptured, Recording, combine, read
+    from sppkit.signals import Signal
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'sppkit' has no attribute {name!r}; it has {__all__}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,159 @@
+"""Which axis of a tensor counts its channels: the one place that decides it.
+
+A convolution puts its channels second, a linear layer last. What stands between them (a
+nonlinearity, a reshape, a permutation, a sum) has no layout of its own and inherits the one of what
+it was given. So the axis follows the signal through the operations of one traced forward:
+`axis_after` is applied to each operation, and `axis_for_summary` turns what it found into the
+argument of the kernels. Where nothing decides, the answer is `None`, a reason and not a guess.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+
+from torch import nn
+
+Shape = tuple[int, ...]
+
+_SPATIAL = re.compile(r"(?:conv|conv_transpose|pool|pool_with_indices)([123])d(?:_with_indices)?$")
+_CHANNELS_SECOND = frozenset(
+    {"batch_norm", "instance_norm", "group_norm", "local_response_norm", "native_group_norm"}
+)
+_CHANNELS_LAST = frozenset(
+    {
+        *("linear", "bilinear", "layer_norm", "rms_norm", "embedding", "embedding_bag"),
+        *("multi_head_attention_forward", "scaled_dot_product_attention"),
+        *("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell"),
+        *("rnn_tanh_cell", "rnn_relu_cell", "matmul", "bmm", "mm", "addmm", "baddbmm", "addbmm"),
+        *("_native_multi_head_attention", "_transformer_encoder_layer_fwd"),
+    }
+)
+_RESHAPES = frozenset(
+    {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
+)
+_PERMUTATIONS = frozenset(
+    {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT"}
+)
+
+CHANNELS_LAST_MODULES: tuple[type[nn.Module], ...] = (
+    nn.Linear,
+    nn.Bilinear,
+    nn.LayerNorm,
+    nn.RMSNorm,
+    nn.Embedding,
+    nn.EmbeddingBag,
+    nn.MultiheadAttention,
+    nn.RNNBase,
+    nn.RNNCellBase,
+    nn.TransformerEncoderLayer,
+    nn.TransformerDecoderLayer,
+)
+CHANNELS_SECOND_MODULES: tuple[type[nn.Module], ...] = (
+    nn.modules.conv._ConvNd,
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+)
+
+
+def axis_after(
+    operation: str,
+    parents: Sequence[tuple[Shape, int | None]],
+    shape: Shape,
+    permutation: Sequence[int] | None = None,
+) -> int | None:
+    """Follow the channel axis through one operation.
+
+    Args:
+        operation: the canonical name of the functional call, such as "conv2d".
+        parents: shape and channel axis of each data operand, in order.
+        shape: shape of the result.
+        permutation: for a permutation, the source axis of each axis of the result.
+
+    Returns:
+        The channel axis of the result, or None where the operation leaves it undecided.
+    """
+    if fixed := _fixed_axis(operation, len(shape)):
+        return fixed if fixed < len(shape) else None
+    if len(shape) == 2 and operation not in _PERMUTATIONS:
+        return 1
+    if operation in _PERMUTATIONS:
+        return _permuted(parents, permutation)
+    if operation in _RESHAPES:
+        return _reshaped(parents, shape)
+    return _inherited(parents, shape)
+
+
+def _fixed_axis(operation: str, dimensions: int) -> int | None:
+    """Give the axis of operations that have a layout of their own (never 0: that is no batch)."""
+    if match := _SPATIAL.search(operation):
+        return max(dimensions - 1 - int(match[1]), 0) or None
+    if operation in _CHANNELS_SECOND:
+        return 1
+    if operation in _CHANNELS_LAST:
+        return max(dimensions - 1, 0) or None
+    return None
+
+
+def _permuted(
+    parents: Sequence[tuple[Shape, int | None]], permutation: Sequence[int] | None
+) -> int | None:
+    axis = parents[0][1] if parents else None
+    if axis is None or permutation is None or axis not in permutation:
+        return None
+    return list(permutation).index(axis)
+
+
+def _reshaped(parents: Sequence[tuple[Shape, int | None]], shape: Shape) -> int | None:
+    """Find the axis with as many channels and as many values in front of it as before."""
+    if not parents or parents[0][1] is None:
+        return None
+    old_shape, old_axis = parents[0][0], parents[0][1]
+    before = math.prod(old_shape[:old_axis])
+    for axis, size in enumerate(shape):
+        if size == old_shape[old_axis] and math.prod(shape[:axis]) == before:
+            return axis
+    return None
+
+
+def _inherited(parents: Sequence[tuple[Shape, int | None]], shape: Shape) -> int | None:
+    """Keep the axis of the first operand of equal rank that has one of equal or joined size."""
+    for parent_shape, axis in parents:
+        if axis is not None and len(parent_shape) == len(shape):
+            return axis
+    return None
+
+
+def axis_of_module_output(module: nn.Module, dimensions: int) -> int | None:
+    """Decide from the module alone, where no operation inside it was seen."""
+    if dimensions == 2:
+        return 1
+    if isinstance(module, CHANNELS_LAST_MODULES):
+        return dimensions - 1
+    if isinstance(module, CHANNELS_SECOND_MODULES):
+        return 1 if dimensions > 2 else None
+    return None
+
+
+def axis_of_parameter(module: nn.Module, dimensions: int) -> int | None:
+    """Give the axis of a parameter's output units; None for scalars and vectors, read whole.
+
+    A transposed convolution stores its input channels first, everything else its outputs.
+    """
+    if dimensions < 2:
+        return None
+    transposed = isinstance(module, nn.modules.conv._ConvTransposeNd)
+    return 1 if transposed else 0
+
+
+def axis_for_summary(axis: int | None, dimensions: int) -> tuple[int | None, str | None]:
+    """Turn a decided axis into the kernels' argument, or into the reason why there is none."""
+    if dimensions <= 1:
+        return None, None
+    if axis is None and dimensions == 2:
+        return 1, None
+    if axis is None or not -dimensions <= axis < dimensions:
+        return None, (
+            f"the channel axis of a {dimensions}-dimensional tensor is undecided here; "
+            "name it with channel_axis={'LAYER': AXIS}"
+        )
+    return axis % dimensions, None

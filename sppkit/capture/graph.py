@@ -1,0 +1,335 @@
+"""The graph of one forward pass: which tensor came from which, through what, in which module.
+
+`Tracer` listens to a watch and builds it. Every operation on the network's data becomes a `Node`;
+parameters and constants have none. Tensors are known by identity through weak references, so
+tracing keeps no activation alive, and an operation that writes in place moves its tensor on to a
+new node.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from sppkit.capture.channel_axis import Shape, axis_after, axis_of_module_output
+from sppkit.capture.places import Place, tensors_in
+from sppkit.capture.watch import ModuleCall, canonical_name
+
+SHAPE_OPERATIONS = frozenset(
+    {
+        *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute"),
+        *("transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT", "contiguous"),
+        *("expand", "expand_as", "repeat", "getitem", "view_as", "reshape_as", "narrow", "select"),
+        *("chunk", "split", "unbind", "clone", "detach", "data", "pad", "roll", "flip", "unfold"),
+        *("index_select", "gather", "as_strided", "to_dense"),
+    }
+)
+CASTS = frozenset({"to", "type", "type_as", "float", "half", "bfloat16", "double", "cuda", "cpu"})
+DROPOUTS = frozenset(
+    {
+        *("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"),
+        *("alpha_dropout", "feature_alpha_dropout"),
+    }
+)
+RANDOM_OPERATIONS = DROPOUTS | {
+    *("bernoulli", "rand", "randn", "rand_like", "randn_like", "randint", "randint_like"),
+    *("normal", "uniform", "exponential", "randperm", "multinomial", "poisson"),
+}
+NORMALISATIONS = frozenset(
+    {
+        *("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"),
+        *("local_response_norm",),
+    }
+)
+NONLINEARITIES = frozenset(
+    {
+        *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu"),
+        *("sigmoid", "tanh", "softplus", "softsign", "logsigmoid", "hardswish", "hardsigmoid"),
+        *("mish", "hardtanh", "threshold", "tanhshrink", "softmax", "log_softmax", "glu", "clamp"),
+        *("sign", "relu_", "hardshrink", "softshrink"),
+    }
+)
+
+
+class Factor(NamedTuple):
+    """What a product or quotient multiplies its one data operand with.
+
+    Attributes:
+        kind: "constant", "gain" (a learned scalar, or one value per channel), "mask" (random) or
+            "other" (anything else that is no data).
+        value: the constant, where it is a plain number.
+        parameter: name of the parameter behind a gain, where it is used as it is stored.
+    """
+
+    kind: str
+    value: float | None = None
+    parameter: str | None = None
+
+
+@dataclass(slots=True)
+class Node:
+    """One operation on the network's data.
+
+    Attributes:
+        index: rank in order of execution.
+        operation: canonical name; "input" for arguments, "module" where nothing was seen inside.
+        parents: indices of the data operands, in order.
+        ancestors: bit set of indices, the node's own included.
+        uses_parameter: whether a parameter, or what was computed from one, is an operand.
+        place: the functional call.
+        stack: the module calls it ran in, outermost first.
+        shape, axis: of the result; axis None where undecided.
+        operands: for sums, the alpha of the second operand; else None.
+        emitted: places of the module outputs that are this node's tensor, innermost first.
+    """
+
+    index: int
+    operation: str
+    parents: tuple[int, ...]
+    ancestors: int
+    uses_parameter: bool
+    place: Place
+    stack: tuple[tuple[str, int], ...]
+    shape: Shape
+    axis: int | None
+    factor: Factor | None = None
+    alpha: float | None = None
+    emitted: list[Place] = field(default_factory=list)
+
+    @property
+    def output_place(self) -> Place:
+        """The module output that first showed this tensor, else the operation."""
+        return self.emitted[0] if self.emitted else self.place
+
+
+class Graph:
+    """The nodes of one pass, in order of execution."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.module_inputs: dict[tuple[str, int], int] = {}
+        self.leaf_calls: list[ModuleCall] = []
+        self.calls: dict[tuple[str, int], ModuleCall] = {}
+
+    def add(self, operation: str, parents: tuple[int, ...], **details: Any) -> Node:
+        """Append a node; its ancestors are its parents' and itself."""
+        index = len(self.nodes)
+        ancestors = 1 << index
+        for parent in parents:
+            ancestors |= self.nodes[parent].ancestors
+        node = Node(index, operation, parents, ancestors, **details)
+        self.nodes.append(node)
+        return node
+
+    def children(self) -> list[list[int]]:
+        """Give for each node the nodes that read it."""
+        readers: list[list[int]] = [[] for _ in self.nodes]
+        for node in self.nodes:
+            for parent in node.parents:
+                readers[parent].append(node.index)
+        return readers
+
+
+_PARAMETER = -1  # computed from parameters alone
+_RANDOM = -2  # drawn, or computed from what was drawn
+
+
+class Tracer:
+    """A listener that builds the graph of the pass it hears.
+
+    Args:
+        model: names the parameters; it is not kept.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.graph = Graph()
+        named = model.named_parameters(remove_duplicate=False)
+        self._parameter_names = {id(parameter): name for name, parameter in named}
+        self._origin: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+
+    def node_of(self, tensor: torch.Tensor) -> Node | None:
+        """Find the node whose result a tensor is."""
+        index = self._origin.get(tensor, None)
+        return None if index is None or index < 0 else self.graph.nodes[index]
+
+    def begin(self, root: ModuleCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Start afresh; the arguments are the first nodes."""
+        self.graph = Graph()
+        self._origin = WeakTensorKeyDictionary()
+        for path, tensor in tensors_in((args, kwargs)):
+            place = Place(root.layer, root.index, "input", path)
+            self._bind(tensor, self._add("input", (), tensor, place, ()))
+
+    def operation(
+        self,
+        call: ModuleCall,
+        label: str,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        result: object,
+    ) -> None:
+        """Add the node of a functional call, where one of its operands descends from the input."""
+        name = label.partition("#")[0]
+        writes = function is torch.Tensor.__setitem__  # returns nothing, changes its subject
+        results = list(_tensors(args))[:1] if writes else list(_tensors(result))
+        if not results:
+            return
+        operands = list(_tensors((args, kwargs)))
+        makes_new = name.startswith("new_") or name.endswith("_like")
+        parents = [] if makes_new else self._data(operands)
+        if not parents:
+            self._mark_origin(name, operands, results)
+            return
+        place = Place(call.layer, call.index, label)
+        shape = tuple(results[0].shape)
+        node = self.graph.add(
+            name,
+            tuple(dict.fromkeys(parent.index for parent in parents)),
+            uses_parameter=any(self._is_parameter(operand) for operand in operands),
+            place=place,
+            stack=call.stack,
+            shape=shape,
+            axis=axis_after(
+                name,
+                [(parent.shape, parent.axis) for parent in parents],
+                shape,
+                _permutation(function, args, kwargs, parents[0].shape),
+            ),
+            factor=self._factor(name, args, parents),
+            alpha=_alpha(name, args, kwargs),
+        )
+        for tensor in results:
+            self._bind(tensor, node)
+
+    def output(self, call: ModuleCall, args: tuple[Any, ...], output: object) -> None:
+        """Note which nodes a module call returned; an unseen one becomes an opaque node."""
+        key = (call.layer, call.index)
+        self.graph.calls[key] = call
+        inputs = self._data(list(_tensors(args)))
+        if inputs:
+            self.graph.module_inputs[key] = inputs[0].index
+        for path, tensor in tensors_in(output):
+            place = Place(call.layer, call.index, "", path)
+            node = self.node_of(tensor)
+            if node is None and not self._is_parameter(tensor):
+                node = self._opaque(call, inputs, tensor, place)
+            if node is not None:
+                node.emitted.append(place)
+
+    def end(self, completed: bool) -> None:
+        """Nothing is left to do."""
+
+    def _opaque(
+        self, call: ModuleCall, inputs: list[Node], tensor: torch.Tensor, place: Place
+    ) -> Node:
+        """Stand for what a module did unseen (a custom autograd function, a C++ operator)."""
+        shape = tuple(tensor.shape)
+        axis = axis_of_module_output(call.module, len(shape))
+        node = self.graph.add(
+            "module",
+            tuple(dict.fromkeys(parent.index for parent in inputs)),
+            uses_parameter=any(True for _ in call.module.parameters()),
+            place=place,
+            stack=call.stack,
+            shape=shape,
+            axis=axis if axis is not None else axis_after("module", _layouts(inputs), shape),
+        )
+        self._bind(tensor, node)
+        return node
+
+    def _add(
+        self,
+        operation: str,
+        parents: tuple[int, ...],
+        tensor: torch.Tensor,
+        place: Place,
+        stack: tuple[tuple[str, int], ...],
+    ) -> Node:
+        shape = tuple(tensor.shape)
+        return self.graph.add(
+            operation,
+            parents,
+            uses_parameter=False,
+            place=place,
+            stack=stack,
+            shape=shape,
+            axis=1 if len(shape) == 2 else None,
+        )
+
+    def _bind(self, tensor: torch.Tensor, node: Node) -> None:
+        self._origin[tensor] = node.index
+
+    def _data(self, tensors: list[torch.Tensor]) -> list[Node]:
+        nodes = [self.node_of(tensor) for tensor in tensors]
+        return [node for node in nodes if node is not None]
+
+    def _is_parameter(self, tensor: torch.Tensor) -> bool:
+        return isinstance(tensor, nn.Parameter) or self._origin.get(tensor, None) == _PARAMETER
+
+    def _mark_origin(
+        self, name: str, operands: list[torch.Tensor], results: list[torch.Tensor]
+    ) -> None:
+        """Remember what was computed from parameters or drawn at random, without the data."""
+        drawn = any(self._origin.get(operand, None) == _RANDOM for operand in operands)
+        for tensor in results:
+            if name in RANDOM_OPERATIONS or drawn:
+                self._origin[tensor] = _RANDOM
+            elif any(self._is_parameter(operand) for operand in operands):
+                self._origin[tensor] = _PARAMETER
+
+    def _factor(self, name: str, args: Sequence[Any], data: list[Node]) -> Factor | None:
+        """Say what a product with exactly one data operand multiplies it with."""
+        if name not in ("mul", "div") or len(data) != 1 or len(args) < 2:
+            return None
+        others = [a for a in args[:2] if not isinstance(a, torch.Tensor) or self.node_of(a) is None]
+        if not others:
+            return Factor("other")  # the square of one tensor
+        other = others[0]
+        if isinstance(other, int | float):
+            return Factor("constant", 1.0 / other if name == "div" and other else float(other))
+        if not isinstance(other, torch.Tensor):
+            return Factor("other")
+        return self._tensor_factor(other, data[0])
+
+    def _tensor_factor(self, other: torch.Tensor, data: Node) -> Factor:
+        if self._origin.get(other, None) == _RANDOM:
+            return Factor("mask")
+        if self._is_parameter(other):
+            channels = 1 if data.axis is None else data.shape[data.axis]
+            is_gain = other.numel() in (1, channels)
+            name = self._parameter_names.get(id(other))
+            return Factor("gain", parameter=name) if is_gain else Factor("other")
+        on_host = other.numel() == 1 and other.device.type == "cpu"
+        return Factor("constant", float(other) if on_host else None)
+
+
+def _tensors(value: object) -> Iterator[torch.Tensor]:
+    return (tensor for _, tensor in tensors_in(value))
+
+
+def _layouts(nodes: list[Node]) -> list[tuple[Shape, int | None]]:
+    return [(node.shape, node.axis) for node in nodes]
+
+
+def _alpha(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> float | None:
+    """Give the factor of the second operand of a sum."""
+    if name not in ("add", "sub"):
+        return None
+    alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
+    return float(alpha) if isinstance(alpha, int | float) else None
+
+
+def _permutation(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], shape: Shape
+) -> list[int] | None:
+    """Ask the operation itself how it orders the axes, on a tensor whose sizes name them."""
+    if canonical_name(function) not in (
+        *("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT"),
+    ):
+        return None
+    named = torch.empty(tuple(range(2, 2 + len(shape))), device="meta")
+    return [size - 2 for size in function(named, *args[1:], **kwargs).shape]

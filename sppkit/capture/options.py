@@ -1,0 +1,87 @@
+"""What to record: signals, layers, axes, places named by the user."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import nn
+
+from sppkit.patterns import Matcher, Patterns, matcher, require_match
+from sppkit.signals import Signal
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to record of a model.
+
+    Attributes:
+        signals: which signals.
+        include, exclude: layers by name.
+        channel_axis: axis of the channels by pattern of the layer's name, over what was traced.
+        blocks, residual_branches, stem: layers by name, over what provenance finds.
+        extended: record the extended summary.
+        phase: written to the table; None takes "train" or "eval" from the model's flag.
+    """
+
+    signals: frozenset[Signal] = frozenset(Signal)
+    include: Patterns | None = None
+    exclude: Patterns | None = None
+    channel_axis: Mapping[str, int] = field(default_factory=dict)
+    blocks: Patterns | None = None
+    residual_branches: Patterns | None = None
+    stem: Patterns | None = None
+    extended: bool = False
+    phase: str | None = None
+
+    def layer(self, name: str) -> bool:
+        """Say whether a layer is to be recorded."""
+        included, excluded = self._layer_matchers
+        return (included is None or included(name)) and not (excluded and excluded(name))
+
+    def axis_override(self, layer: str) -> int | None:
+        """Give the channel axis that the user named for a layer."""
+        return next((axis for matches, axis in self._axes if matches(layer)), None)
+
+    @property
+    def names_places(self) -> bool:
+        """Whether the user names stem, blocks or branches."""
+        return any((self.blocks, self.residual_branches, self.stem))
+
+    def check(self, model: nn.Module) -> None:
+        """Refuse patterns that match no layer of the model.
+
+        Raises:
+            ValueError: one of them matches none.
+        """
+        names = [name for name, _ in model.named_modules()]
+        for argument in ("include", "exclude", "blocks", "residual_branches", "stem"):
+            require_match(argument, getattr(self, argument), names)
+        require_match("channel_axis", tuple(self.channel_axis), names)
+
+    @cached_property
+    def _layer_matchers(self) -> tuple[Matcher | None, Matcher | None]:
+        return matcher(self.include), matcher(self.exclude)
+
+    @cached_property
+    def _axes(self) -> list[tuple[Matcher, int]]:
+        pairs = [(matcher(pattern), axis) for pattern, axis in self.channel_axis.items()]
+        return [(matches, axis) for matches, axis in pairs if matches]
+
+
+def make_signals(signals: Iterable[Signal | str]) -> frozenset[Signal]:
+    """Check the names of signals.
+
+    >>> sorted(make_signals(["gradient", "activation"]))
+    [<Signal.ACTIVATION: 'activation'>, <Signal.GRADIENT: 'gradient'>]
+
+    Raises:
+        ValueError: one is unknown, or there is none.
+    """
+    given = [signals] if isinstance(signals, str) else list(signals)
+    known = [str(signal) for signal in Signal]
+    for signal in given:
+        if str(signal) not in known:
+            raise ValueError(f"signal {str(signal)!r} is unknown; choose of {known}")
+    if not given:
+        raise ValueError(f"signals is empty; choose of {known}")
+    return frozenset(Signal(signal) for signal in given)

@@ -1,0 +1,69 @@
+"""Read parameters, what a layer makes of them, and their gradients, at the end of a step."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from sppkit.capture.channel_axis import axis_of_parameter
+from sppkit.capture.places import Place, Point
+from sppkit.signals import Signal
+
+
+class ParameterReading(NamedTuple):
+    """A parameter-like tensor, the axis of its output units, and the first place that shares it."""
+
+    point: Point
+    tensor: torch.Tensor
+    axis: int | None
+    alias: Point | None = None
+
+
+def parameter_readings(
+    model: nn.Module, signals: frozenset[Signal], layer: Callable[[str], bool]
+) -> Iterator[ParameterReading]:
+    """Walk the tensors of every weight-like signal of the chosen layers.
+
+    A parameter that two layers share is read once; the second place is an alias of the first.
+    """
+    first: dict[int, Place] = {}
+    for name, module in model.named_modules():
+        if not layer(name):
+            continue
+        for key, parameter in module._parameters.items():
+            if parameter is None:
+                continue
+            place = Place(name, 0, "", key)
+            shared = first.setdefault(id(parameter), place)
+            yield from _of_parameter(module, place, parameter, shared, signals)
+        if Signal.EFFECTIVE_WEIGHT in signals:
+            for key, tensor in _effective(module):
+                point = Point(Place(name, 0, "", key), Signal.EFFECTIVE_WEIGHT)
+                yield ParameterReading(point, tensor, axis_of_parameter(module, tensor.dim()))
+
+
+def _of_parameter(
+    module: nn.Module,
+    place: Place,
+    parameter: torch.Tensor,
+    shared: Place,
+    signals: frozenset[Signal],
+) -> Iterator[ParameterReading]:
+    axis = axis_of_parameter(module, parameter.dim())
+    tensors = {Signal.WEIGHT: parameter, Signal.WEIGHT_GRADIENT: parameter.grad}
+    for signal, tensor in tensors.items():
+        if signal in signals and tensor is not None:
+            alias = None if shared == place else Point(shared, signal)
+            yield ParameterReading(Point(place, signal), tensor, axis, alias)
+
+
+@torch.no_grad()
+def _effective(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """Compute the weights as the layer uses them, where they differ from what is stored."""
+    if parametrize.is_parametrized(module):
+        with parametrize.cached():
+            return [(key, getattr(module, key)) for key in module.parametrizations]  # type: ignore[union-attr]
+    compute = getattr(module, "effective_weight", None)
+    return [("weight", compute())] if callable(compute) else []

@@ -1,0 +1,88 @@
+"""Leave a model, and the generators of random numbers, as they were found."""
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+_REGISTRIES = ("_parameters", "_buffers", "_modules")
+
+
+@contextmanager
+def left_as_found(model: nn.Module) -> Iterator[None]:
+    """Restore parameters, buffers, gradients, modes and attributes of a model, bit for bit.
+
+    Gradients are put aside, so that the block starts without any. Tensors are written back only
+    where something wrote to them. What is not undone: changes inside a mutable attribute that is
+    neither tensor nor module (a list that the forward appends to), and the materialisation of lazy
+    modules.
+    """
+    modules = list(model.modules())
+    tensors = list(dict.fromkeys([*model.parameters(), *model.buffers()]))
+    attributes = [dict(module.__dict__) for module in modules]
+    registries = [{name: dict(module.__dict__[name]) for name in _REGISTRIES} for module in modules]
+    values = [(tensor, _version(tensor), tensor.detach().clone()) for tensor in tensors]
+    gradients = [
+        (tensor, tensor.grad, tensor.requires_grad) for tensor in tensors if tensor.is_leaf
+    ]
+    for tensor, _, _ in gradients:
+        tensor.grad = None
+    try:
+        yield
+    finally:
+        for module, saved, contents in zip(modules, attributes, registries, strict=True):
+            _restore_attributes(module, saved, contents)
+        with torch.no_grad():
+            for tensor, version, value in values:
+                if version is None or _version(tensor) != version:
+                    tensor.copy_(value)
+        for tensor, gradient, requires_grad in gradients:
+            tensor.requires_grad_(requires_grad)
+            tensor.grad = gradient
+
+
+def _version(tensor: torch.Tensor) -> int | None:
+    """Count the writes to a tensor; None for inference tensors, which do not count them."""
+    return None if tensor.is_inference() else tensor._version
+
+
+def _restore_attributes(
+    module: nn.Module, saved: dict[str, Any], contents: dict[str, dict[str, Any]]
+) -> None:
+    module.__dict__.clear()
+    module.__dict__.update(saved)
+    for name, content in contents.items():
+        registry = module.__dict__[name]
+        registry.clear()
+        registry.update(content)
+
+
+@contextmanager
+def isolated_randomness(seed: int) -> Iterator[None]:
+    """Seed the global generators of torch, numpy and Python inside the block only."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng())
+        try:
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+
+
+@contextmanager
+def without_fused_attention() -> Iterator[None]:
+    """Switch off the fused path of `nn.TransformerEncoderLayer`, which runs no inner module."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)

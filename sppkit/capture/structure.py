@@ -1,0 +1,179 @@
+"""Describe what a network is: the rows of the structure frame."""
+
+import functools
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import nn
+
+from sppkit.capture.blocks import TapInfo
+from sppkit.capture.graph import NONLINEARITIES, NORMALISATIONS, SHAPE_OPERATIONS, Graph, Node
+from sppkit.capture.places import Place
+from sppkit.signals import Role, Tap
+
+Row = dict[str, Any]
+
+
+def structure_rows(
+    model: nn.Module, graph: Graph, taps: Mapping[Place, TapInfo], depths: Mapping[Any, int]
+) -> list[Row]:
+    """Make one row per module, and one per tapped operation."""
+    children = graph.children()
+    nodes = {place: node for node in graph.nodes for place in node.emitted}
+    operations = {node.place: node for node in graph.nodes}
+    calls: dict[str, int] = {}
+    for layer, _ in graph.calls:
+        calls[layer] = calls.get(layer, 0) + 1
+    rows = []
+    for layer, module in model.named_modules():
+        row = _module_row(layer, module, calls.get(layer, 0), graph)
+        file, line = _location(type(module))
+        rows.append(row | {"file": file, "line": line})
+    for place in taps:
+        if place.operation:
+            rows.append(_operation_row(place))
+    by_place = {(row["layer"], row["operation"]): row for row in rows}
+    for place, node in {**operations, **nodes}.items():
+        row = by_place.get((place.layer, place.operation))
+        if row is not None and "channel_axis" not in row:
+            row |= {"channel_axis": node.axis} | _surroundings(graph, children, node)
+    for place, info in taps.items():
+        by_place[place.layer, place.operation].update(_tap_columns(info))
+    for (layer, operation), row in by_place.items():
+        row["depth"] = depths.get((layer, operation))
+    return rows
+
+
+def _module_row(layer: str, module: nn.Module, calls: int, graph: Graph) -> Row:
+    call = graph.calls.get((layer, 0))
+    is_leaf = call.children == 0 if call else not list(module.children())
+    parameters = {key: p for key, p in module._parameters.items() if p is not None}
+    return {
+        "layer": layer,
+        "operation": "",
+        "layer_type": type(module).__name__,
+        "parent": layer.rpartition(".")[0] if layer else None,
+        "role": Role.LEAF if is_leaf else Role.CONTAINER,
+        "tap": "",
+        "calls": calls,
+        "groups": getattr(module, "groups", None) if _is_weighted(module) else None,
+        "parameters": sum(0 if _is_lazy(p) else p.numel() for p in parameters.values()),
+        "parameter_names": ", ".join(parameters),
+        **_fans(module),
+    }
+
+
+def _operation_row(place: Place) -> Row:
+    return {
+        "layer": place.layer,
+        "operation": place.operation,
+        "layer_type": place.operation.partition("#")[0],
+        "parent": place.layer,
+        "role": Role.OPERATION,
+        "calls": 1,
+        "parameters": 0,
+        "parameter_names": "",
+    }
+
+
+def _is_lazy(parameter: object) -> bool:
+    return isinstance(parameter, nn.parameter.UninitializedTensorMixin)
+
+
+def _is_weighted(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", None)
+    return weight is not None and not _is_lazy(weight) and weight.dim() >= 2
+
+
+def _fans(module: nn.Module) -> Row:
+    """Count the inputs of one output unit and the outputs of one input unit, per group.
+
+    fan_in = (channels in / groups) x positions of the kernel; fan_out likewise.
+    """
+    if not _is_weighted(module):
+        return {}
+    weight = module.weight
+    positions = weight[0, 0].numel() if weight.dim() > 2 else 1
+    first, second = weight.shape[0], weight.shape[1]
+    groups = getattr(module, "groups", 1)
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):
+        return {"fan_in": first // groups * positions, "fan_out": second * positions}
+    return {"fan_in": second * positions, "fan_out": first // groups * positions}
+
+
+@functools.cache  # reading the source of a class takes milliseconds
+def _location(kind: type[nn.Module]) -> tuple[str | None, int | None]:
+    """Find the file and line of a class; None where there is no source."""
+    try:
+        return inspect.getsourcefile(kind), inspect.getsourcelines(kind)[1]
+    except (OSError, TypeError):
+        return None, None
+
+
+def _surroundings(graph: Graph, children: list[list[int]], node: Node) -> Row:
+    """Say what stands between this layer and the weighted layers before and behind it."""
+    before = list(_upstream(graph, node))[::-1]
+    after = list(_downstream(graph, children, node))
+    nonlinear = [name for name in after if name in NONLINEARITIES]
+    return {
+        "computes": node.operation,
+        "before": " > ".join(before),
+        "after": " > ".join(after),
+        "nonlinearity": nonlinear[0] if nonlinear else None,
+        "normalised_before": any(name in NORMALISATIONS for name in before),
+        "normalised_after": any(name in NORMALISATIONS for name in after),
+    }
+
+
+def _is_between(node: Node) -> bool:
+    """Say whether an operation stands between weighted layers: no weights and no merge of its own."""
+    return node.operation in NORMALISATIONS or (
+        not node.uses_parameter and len(node.parents) == 1 and node.operation != "input"
+    )
+
+
+def _upstream(graph: Graph, node: Node) -> Iterator[str]:
+    while node.parents:
+        node = graph.nodes[node.parents[0]]
+        if not _is_between(node):
+            return
+        if node.operation not in SHAPE_OPERATIONS:
+            yield node.operation
+
+
+def _downstream(graph: Graph, children: list[list[int]], node: Node) -> Iterator[str]:
+    while len(children[node.index]) == 1:
+        node = graph.nodes[children[node.index][0]]
+        if not _is_between(node):
+            return
+        if node.operation not in SHAPE_OPERATIONS:
+            yield node.operation
+
+
+def _tap_columns(info: TapInfo) -> Row:
+    row: Row = {"tap": info.tap, "block": info.block, "stage": info.stage}
+    if info.merge is None or info.tap is Tap.STEM:
+        return row
+    merge = info.merge
+    row |= {
+        "merge": f"{merge.node.place.layer}:{merge.node.place.operation}".lstrip(":"),
+        "merge_level": merge.level,
+        "skip_kind": merge.skip_kind,
+    }
+    if info.end:
+        gains = [gain or "computed" for gain in info.end.gains]
+        row |= {"constant": info.end.constant, "gains": ", ".join(gains)}
+    return row
+
+
+def describe_initialisation(statistics: Mapping[str, float]) -> str:
+    """Say how a parameter was initialised, from the statistics of its values.
+
+    >>> describe_initialisation({"minimum": 1.0, "maximum": 1.0, "variance": 0.0})
+    'constant 1'
+    """
+    low, high = statistics["minimum"], statistics["maximum"]
+    if low == high:
+        return "zero" if low == 0 else f"constant {low:g}"
+    return f"std {statistics['variance'] ** 0.5:.4g}"

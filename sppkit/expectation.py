@@ -1,0 +1,117 @@
+"""What theory expects of a recorded network, told by its structure alone.
+
+The topology is read off the structure frame: what the branches end in, what stands before their
+last weights, what is added to what. A topology that no ladder describes has no expectation, and
+neither has one whose residual gains are zero: then there is no line to draw.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from sppkit.signals import Signal, Tap
+from sppkit.theory import (
+    NONLINEARITIES,
+    Ladder,
+    normalizer_free_ladder,
+    postactivation_ladder,
+    preactivation_ladder,
+)
+
+_WEIGHTED = frozenset({"conv1d", "conv2d", "conv3d", "linear"})
+_SUMS = frozenset({"add", "sub"})
+_UNIT_GAIN_TOLERANCE = 0.1  # of fan_in x second moment of a standardised weight
+
+
+def expected_ladder(
+    structure: pd.DataFrame, table: pd.DataFrame, metadata: Mapping[str, Any]
+) -> Ladder | None:
+    """Choose the ladder of one run; None where none describes it.
+
+    Args:
+        structure, table: rows of this run only.
+        metadata: of this run.
+    """
+    blocks = structure[structure["tap"] == Tap.BLOCK].sort_values("block")
+    ends = structure[structure["tap"] == Tap.RESIDUAL_BRANCH].sort_values("block")
+    silent = metadata.get("silent_residual_gains") and not metadata.get("activated")
+    one_branch_each = len(ends) == len(blocks) and not blocks["skip_kind"].isna().any()
+    if blocks.empty or silent or not one_branch_each or _scales_skip(blocks):
+        return None
+    depths = _runs_between_projections(list(blocks["skip_kind"]))
+    return (
+        _post_activation(blocks, ends, depths)
+        or _pre_activation(blocks, ends, depths, table)
+        or _normalizer_free(structure, ends, depths, table)
+    )
+
+
+def _scales_skip(blocks: pd.DataFrame) -> bool:
+    return bool((blocks["skip_kind"] == "scaled").any())
+
+
+def _runs_between_projections(kinds: list[str]) -> list[int]:
+    """Count the blocks from one projection to the next: a projection starts the ladder anew."""
+    depths: list[int] = []
+    for position, kind in enumerate(kinds):
+        if position == 0 or kind == "projection":
+            depths.append(0)
+        depths[-1] += 1
+    return depths
+
+
+def _post_activation(blocks: pd.DataFrame, ends: pd.DataFrame, depths: list[int]) -> Ladder | None:
+    normalised = (ends["computes"] == "batch_norm").all()
+    unit_scale = ends["initialisation"].str.contains(r"weight: constant 1\b").all()
+    if not (normalised and unit_scale and (blocks["computes"] == "relu").all()):
+        return None
+    projects = blocks["skip_kind"].iloc[0] == "projection"
+    return postactivation_ladder(depths, first_block="projection" if projects else "identity")
+
+
+def _pre_activation(
+    blocks: pd.DataFrame, ends: pd.DataFrame, depths: list[int], table: pd.DataFrame
+) -> Ladder | None:
+    gains = _weight_gains(ends, table)
+    adds = blocks["computes"].isin(_SUMS).all() and (ends["constant"] == 1.0).all()
+    before = ends["before"].unique()
+    if not adds or len(before) != 1 or gains is None:
+        return None
+    match = re.search(r"batch_norm(?: > (?P<nonlinearity>\w+))?$", before[0])
+    if match is None:
+        return None
+    nonlinearity = match["nonlinearity"]
+    if nonlinearity is None:
+        return preactivation_ladder(depths, order="relu-bn", weight_gain=gains.mean())
+    if nonlinearity not in NONLINEARITIES:
+        return None
+    return preactivation_ladder(
+        depths, order="bn-relu", weight_gain=gains.mean(), nonlinearity=nonlinearity
+    )
+
+
+def _normalizer_free(
+    structure: pd.DataFrame, ends: pd.DataFrame, depths: list[int], table: pd.DataFrame
+) -> Ladder | None:
+    normalises = structure["normalised_before"].any() or structure["normalised_after"].any()
+    gains = _weight_gains(ends, table, Signal.EFFECTIVE_WEIGHT)
+    constants = ends["constant"].unique()
+    if normalises or gains is None or len(constants) != 1 or pd.isna(constants[0]):
+        return None
+    if ((gains - 1).abs() > _UNIT_GAIN_TOLERANCE).any():
+        return None
+    return normalizer_free_ladder(depths, alpha=float(constants[0]))
+
+
+def _weight_gains(
+    ends: pd.DataFrame, table: pd.DataFrame, signal: Signal = Signal.WEIGHT
+) -> pd.Series | None:
+    """Compute fan_in x mean square of the last weights of each branch; None where one has none."""
+    if not ends["computes"].isin(_WEIGHTED).all():
+        return None
+    weights = table[(table["signal"] == signal) & (table["tensor"] == "weight")]
+    squares = weights.groupby(weights["layer"].astype(str))["second_moment"].mean()
+    gains = ends["fan_in"].astype(float) * ends["layer"].map(squares).astype(float)
+    return None if gains.isna().any() else gains

@@ -1,0 +1,199 @@
+"""Which tensors can be read, and how their values are laid out for a read by channels.
+
+A tensor of any shape and stride is seen as (outer, C, inner): the channel axis and, as far as
+memory allows without a copy, everything around it (`group_by_channel`). `read_by_channel` cuts that
+view into pieces that fit a cache, so that several passes cost little more than one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, gcd, prod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+READ_DTYPES = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+
+LONG_ROW = 64
+"""Rows at least this long are summed along themselves; shorter ones cost more than columns do."""
+
+WIDE_MATRIX = 1024
+"""Columns are reduced that many at a time; with a few only, torch's minimum runs unvectorised."""
+
+LEAST_ROWS = 32
+"""Rows of a piece made of columns, however wide: each piece leaves one partial row behind."""
+
+
+def unsupported_reason(tensor: Tensor) -> str | None:
+    """Return why a tensor cannot be summarized, or None where it can.
+
+    >>> unsupported_reason(torch.zeros(3))
+    >>> unsupported_reason(torch.arange(3))
+    'integer tensors carry no signal: torch.int64 holds indices or codes'
+    """
+    if tensor.is_nested:
+        return "nested tensors have no single shape: read their components, or values()"
+    if tensor.is_quantized:
+        return f"quantised tensors hold codes ({tensor.dtype}): read dequantize()"
+    if tensor.layout is not torch.strided:
+        return f"sparse tensors ({tensor.layout}) are not read: read values() or to_dense()"
+    if tensor.is_meta:
+        return "meta tensors have a shape and no values: materialise them first"
+    return None if tensor.dtype in READ_DTYPES else _dtype_reason(tensor.dtype)
+
+
+def _dtype_reason(dtype: torch.dtype) -> str:
+    if dtype.is_complex:
+        return f"complex tensors are not read: pass real and imaginary part apart ({dtype})"
+    if dtype is torch.bool:
+        return "boolean tensors carry no signal: torch.bool holds masks"
+    if dtype.is_floating_point:
+        return f"{dtype} has no reductions: lift to float32, with the scale that belongs to it"
+    return f"integer tensors carry no signal: {dtype} holds indices or codes"
+
+
+def channel_count(tensor: Tensor, channel_axis: int | None) -> int:
+    """Return C, the number of channels along an axis; 1 where the whole tensor is one."""
+    if channel_axis is None or tensor.dim() == 0:
+        return 1
+    return tensor.shape[normalized_axis(tensor, channel_axis)]
+
+
+class Grouped(NamedTuple):
+    """A tensor seen by channels.
+
+    Attributes:
+        values: shape (outer, C, inner).
+        repeats: how often the tensor holds each of these values, as an expanded tensor does.
+    """
+
+    values: Tensor
+    repeats: int
+
+
+def group_by_channel(tensor: Tensor, channel_axis: int | None) -> Grouped:
+    """Return a view (outer, C, inner) of a tensor; a copy only where strides leave no choice.
+
+    Args:
+        tensor: any shape, no axis of size 0.
+        channel_axis: axis of the channels, from either end; None for one channel that holds
+            the whole tensor. A tensor without axes is one channel of one value.
+
+    Raises:
+        ValueError: if the tensor has no such axis.
+    """
+    if tensor.dim() == 0 or channel_axis is None:
+        tensor, channel_axis = tensor.unsqueeze(0), 0
+    axis = normalized_axis(tensor, channel_axis)
+    if tensor.is_contiguous():
+        shape = tensor.shape
+        return Grouped(tensor.view(prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :])), 1)
+    return _group_strided(tensor, axis)
+
+
+def normalized_axis(tensor: Tensor, channel_axis: int) -> int:
+    """Return a channel axis counted from the front, or raise for one that is not there."""
+    if not -tensor.dim() <= channel_axis < tensor.dim():
+        raise ValueError(
+            f"channel_axis={channel_axis} is not an axis of a tensor of shape "
+            f"{tuple(tensor.shape)}: expected {-tensor.dim()} to {tensor.dim() - 1}, or None."
+        )
+    return channel_axis % tensor.dim()
+
+
+def _group_strided(tensor: Tensor, axis: int) -> Grouped:
+    """Order the axes by stride, which is the order of memory, and read repeated values once."""
+    size, stride = tensor.shape, tensor.stride()
+    others = [k for k in range(tensor.dim()) if k != axis and size[k] > 1]
+    repeats = prod(size[k] for k in others if stride[k] == 0)
+    kept = sorted((k for k in others if stride[k] > 0), key=lambda k: -stride[k])
+    outer = [k for k in kept if stride[k] > stride[axis] and size[axis] > 1]
+    inner = [k for k in kept if k not in outer]
+    dropped = [k for k in range(tensor.dim()) if k != axis and k not in kept]
+    ordered = tensor.permute(*dropped, *outer, axis, *inner)[(0,) * len(dropped)]
+    shape = prod(size[k] for k in outer), size[axis], prod(size[k] for k in inner)
+    return Grouped(ordered.reshape(shape), repeats)
+
+
+class Piece(NamedTuple):
+    """A part of a grouped tensor that fits a cache, in the tensor's own precision.
+
+    Attributes:
+        values: rows (outer, C, inner), or columns (k, l).
+        channels: the channels that the rows belong to; columns hold all of them.
+    """
+
+    values: Tensor
+    channels: slice
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A grouped tensor, cut into pieces of the form that torch reduces fast.
+
+    Attributes:
+        pieces: in the order of memory.
+        axis: the long axis, to be reduced first: 2 of rows, 0 of columns.
+        partial: shape (k, C, l) of what that leaves of all pieces together.
+        count: values per channel.
+        columns: what one number per channel is expanded to, (g, C, inner), to meet the columns.
+    """
+
+    pieces: list[Piece]
+    axis: int
+    partial: tuple[int, int, int]
+    count: int
+    columns: tuple[int, int, int] | None = None
+
+    def spread(self, per_channel: Tensor) -> list[Tensor]:
+        """Return, for each piece, one number per channel in a shape that broadcasts against it."""
+        if self.columns is None:
+            return [per_channel[piece.channels].view(-1, 1) for piece in self.pieces]
+        return [per_channel.view(-1, 1).expand(self.columns).reshape(-1)] * len(self.pieces)
+
+
+def read_by_channel(values: Tensor, size: int) -> Reading:
+    """Cut a grouped tensor (outer, C, inner) into pieces of at most `size` values, or nearly."""
+    outer, _, inner = values.shape
+    return _rows(values, size) if inner >= min(LONG_ROW, outer) else _columns(values, size)
+
+
+def _rows(values: Tensor, size: int) -> Reading:
+    outer, channels, inner = values.shape
+    block = max(1, size // (channels * inner))
+    parts = [
+        Piece(run, slice(start, start + run.shape[1]))
+        for samples in torch.split(values, block)
+        for start, rows in _split_channels(samples, max(1, size // inner))
+        for run in torch.split(rows, size, dim=2)
+    ]
+    return Reading(parts, 2, (outer, channels, ceil(inner / size)), outer * inner)
+
+
+def _split_channels(samples: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
+    """Cut along the channels, where a single sample is larger than a piece."""
+    block = size if len(samples) == 1 else samples.shape[1]
+    starts = range(0, samples.shape[1], block)
+    return zip(starts, torch.split(samples, block, dim=1), strict=True)
+
+
+def _columns(values: Tensor, size: int) -> Reading:
+    outer, channels, inner = values.shape
+    width = channels * inner
+    fold = gcd(outer, _power_of_two_below(WIDE_MATRIX / width)) if values.is_contiguous() else 1
+    columns = values.reshape(outer // fold, fold * width)
+    parts = torch.split(columns, max(LEAST_ROWS, size // (fold * width)))
+    return Reading(
+        pieces=[Piece(part, slice(None)) for part in parts],
+        axis=0,
+        partial=(len(parts) * fold, channels, inner),
+        count=outer * inner,
+        columns=(fold, channels, inner),
+    )
+
+
+def _power_of_two_below(limit: float) -> int:
+    return 1 << max(0, int(limit).bit_length() - 1)

@@ -1,0 +1,10 @@
+"""Figures: a recording in, a matplotlib Figure out.
+
+`frames` selects and aggregates what a figure shows; `style` is the visual language; every other
+file draws one kind of figure. Nothing is shown, saved or restyled globally.
+"""
+
+from sppkit.plots.gradient_flow import plot_gradient_flow
+from sppkit.plots.signal_propagation import plot_signal_propagation
+
+__all__ = ["plot_gradient_flow", "plot_signal_propagation"]

@@ -1,0 +1,124 @@
+"""From tables to what a figure shows: selected, placed on the depth axis, aggregated over seeds."""
+
+import pandas as pd
+
+from sppkit.errors import NothingObservedError
+from sppkit.recording import Recording, combine
+from sppkit.signals import Role, Signal, Tap
+
+SQUARED_MEAN = "average_channel_squared_mean"
+VARIANCE = "average_channel_variance"
+RESIDUAL = "residual"
+
+ROUNDING = 1e-12
+"""A squared mean below this share of the second moment is rounding: means carry 1e-6 of the rms."""
+
+
+def joined(recordings: tuple[Recording, ...]) -> Recording:
+    """Put the runs to draw into one recording.
+
+    Raises:
+        TypeError: something else than a recording was given.
+    """
+    for recording in recordings:
+        if not isinstance(recording, Recording):
+            raise TypeError(
+                f"expected recordings, as sppkit.probe, record and read return them, not "
+                f"{type(recording).__name__}"
+            )
+    return recordings[0] if len(recordings) == 1 else combine(recordings)
+
+
+def at_step(table: pd.DataFrame, step: int | None) -> pd.DataFrame:
+    """Keep one step, the first by default, and its main phase.
+
+    Raises:
+        NothingObservedError: the recording is empty.
+        ValueError: the step was not recorded.
+    """
+    if table.empty:
+        raise NothingObservedError(
+            "the recording is empty: no forward pass was seen. Run the model inside "
+            "`with sppkit.record(model)`, or check what recording.not_captured says."
+        )
+    steps = sorted(table["step"].unique())
+    if step is not None and step not in steps:
+        raise ValueError(f"step {step} was not recorded; recorded are {_listed(steps)}")
+    table = table[table["step"] == (steps[0] if step is None else step)]
+    phases = [p for p in ("probe", "train", "eval") if (table["phase"] == p).any()]
+    return table[table["phase"] == phases[0]]
+
+
+def _listed(steps: list[int]) -> str:
+    shown = ", ".join(map(str, steps[:8]))
+    return shown + (f" ... {steps[-1]}" if len(steps) > 8 else "")
+
+
+def places_on_axis(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
+    """Place the rows of a signal on the depth axis.
+
+    With residual blocks, stem and blocks stand at their number, and the j-th of k branch ends of
+    block i at i - 1 + j/k. Without any, the outputs of the weighted layers stand in order of
+    execution, from 1.
+
+    Returns:
+        Rows with the columns `panel` and `x` added.
+    """
+    rows = table[table["signal"] == signal]
+    weighted = set(table.loc[table["signal"] == Signal.WEIGHT, "layer"].astype(str))
+    parts = [_place_run(run_rows, weighted) for _, run_rows in rows.groupby("run", observed=True)]
+    placed = pd.concat(parts) if parts else rows.assign(panel="", x=0.0)
+    if placed.empty:
+        raise NothingObservedError(
+            f"no {signal} was recorded of a residual block or a weighted layer. "
+            "Check include/exclude and what recording.not_captured says."
+        )
+    return placed
+
+
+def _place_run(rows: pd.DataFrame, weighted: set[str]) -> pd.DataFrame:
+    blocks = rows[rows["tap"].isin([Tap.STEM, Tap.BLOCK])]
+    if blocks.empty:
+        chain = rows[rows["layer"].isin(weighted) & (rows["role"] == Role.LEAF)]
+        order = chain["depth"].rank(method="dense") + (chain["call"] > 0) * 0.0
+        placed = _in_panels(chain.assign(x=order.astype(float)))
+        return placed.assign(has_blocks=False)
+    ends = rows[rows["tap"] == Tap.RESIDUAL_BRANCH].sort_values("depth")
+    number = ends.groupby(["seed", "block"]).cumcount() + 1
+    count = ends.groupby(["seed", "block"])["depth"].transform("size")
+    ends = ends.assign(x=(ends["block"] - 1 + number / count).astype(float), panel=RESIDUAL)
+    placed = _in_panels(blocks.assign(x=blocks["block"].astype(float)))
+    return pd.concat([placed, ends]).assign(has_blocks=True)
+
+
+def _in_panels(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([rows.assign(panel=SQUARED_MEAN), rows.assign(panel=VARIANCE)])
+
+
+def curves(placed: pd.DataFrame) -> pd.DataFrame:
+    """Aggregate over seeds: one row per run, panel and place.
+
+    Returns:
+        Columns run, panel, x, mean, low, high (10 and 90 % over seeds), layer, stage_end,
+        nonfinite. The mean is arithmetic, as theory's expectations are; it is NaN where any seed is.
+    """
+    squared = placed[SQUARED_MEAN].where(
+        ~(placed[SQUARED_MEAN] < ROUNDING * placed["second_moment"]), 0.0
+    )
+    value = placed[VARIANCE].where(placed["panel"] != SQUARED_MEAN, squared)
+    placed = placed.assign(value=value)
+    groups = placed.groupby(["run", "panel", "x"], observed=True, sort=True)
+    frame = groups.agg(
+        mean=("value", lambda v: v.mean(skipna=False)),
+        low=("value", lambda v: v.quantile(0.1)),
+        high=("value", lambda v: v.quantile(0.9)),
+        layer=("layer", "first"),
+        operation=("operation", "first"),
+        stage=("stage", "first"),
+        nonfinite=("nonfinite_fraction", "max"),
+        has_blocks=("has_blocks", "first"),
+    ).reset_index()
+    following = frame.groupby(["run", "panel"], observed=True)["stage"].shift(-1)
+    ends_stage = (following != frame["stage"]).fillna(True).astype(bool)
+    frame["stage_end"] = ends_stage & frame["has_blocks"] & (frame["stage"].fillna(0) > 0)
+    return frame

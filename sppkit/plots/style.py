@@ -1,0 +1,114 @@
+"""The visual language of every figure: sizes, colours, marks, and what a footer says."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+INK = "#262626"
+FAINT = "#8c8c8c"
+HAIRLINE = "#d9d9d9"
+EXPECTED = "#595959"
+
+LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+
+LOG_FROM = 20.0
+"""A panel whose positive values span more than this factor gets a logarithmic axis."""
+
+_SETTINGS = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.facecolor": "white",
+    "figure.facecolor": "white",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.width": 0.8,
+    "ytick.major.width": 0.8,
+    "lines.linewidth": 1.6,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "savefig.dpi": 160,
+}
+
+
+class SignalFigure(Figure):
+    """A figure that notebooks show, though pyplot does not know it."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=120)
+        return buffer.getvalue()
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in the house style; the caller's settings are untouched outside."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        yield
+
+
+def run_styles(runs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Give each run a colour that colour-blind readers can tell, and a line style for grey print."""
+    palette = sns.color_palette("colorblind", max(len(runs), 1))
+    return {
+        run: {"color": palette[number], "linestyle": LINE_STYLES[number % len(LINE_STYLES)]}
+        for number, run in enumerate(runs)
+    }
+
+
+def integer_ticks(axes: Axes) -> None:
+    """Tick the depth axis at whole numbers, a dozen at most."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, min_n_ticks=1))
+
+
+def wants_log(values: Sequence[float]) -> bool:
+    """Say whether positive values span more than `LOG_FROM`."""
+    positive = [value for value in values if 0 < value < float("inf")]
+    return bool(positive) and max(positive) > LOG_FROM * min(positive)
+
+
+def footer(metadata: Mapping[str, Mapping[str, Any]]) -> str:
+    """State the circumstances of the runs: what they share once, what differs by run."""
+    stated = {run: _circumstances(entry) for run, entry in metadata.items()}
+    if len({tuple(parts) for parts in stated.values()}) == 1:
+        return " · ".join(next(iter(stated.values())))
+    return "\n".join(f"{run}: {' · '.join(parts)}" for run, parts in stated.items())
+
+
+def _circumstances(metadata: Mapping[str, Any]) -> list[str]:
+    parts = []
+    if "input" in metadata:
+        shapes = " and ".join("x".join(map(str, s[1:])) for s in metadata["input_shapes"])
+        parts.append(f"{metadata['input']} {shapes}".strip())
+        parts.append(f"batch {metadata['batch_size']}")
+        seeds = len(metadata["seeds"])
+        shared = ", same weights" if metadata["weights"].startswith("the same") else ""
+        parts.append(f"{seeds} seed{'s' if seeds != 1 else ''}{shared if seeds > 1 else ''}")
+    parts.append(f"{metadata.get('mode', 'train')} mode")
+    parts.append(str(metadata.get("device", "cpu")))
+    if metadata.get("amp", "off") != "off":
+        parts.append(f"autocast {metadata['amp']}")
+    if metadata.get("activated"):
+        parts.append("zero-initialised gains set to 1")
+    return parts

@@ -1,0 +1,162 @@
+"""A recording: two frames, the metadata of each run, and what was not captured."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import pandas as pd
+
+from sppkit import table as frames
+from sppkit.signals import Signal
+from sppkit.statistics import EXTENDED_STATISTICS, STATISTICS, WEIGHT_STATISTICS
+
+_COLUMNS = [s.__name__ for s in (*STATISTICS, *WEIGHT_STATISTICS, *EXTENDED_STATISTICS)]
+
+
+@dataclass(frozen=True)
+class NotCaptured:
+    """Something that a user may look for in a recording and that was not measured.
+
+    Attributes:
+        run: the run it is missing from.
+        layer: qualified name of the layer, "" for the whole network.
+        signal: what is missing there, "" for everything.
+        reason: why, and what to do about it.
+    """
+
+    run: str
+    layer: str
+    signal: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        subject = " of ".join(part for part in (self.signal, self.layer) if part)
+        return f"{subject or self.run}: {self.reason}"
+
+
+class Recording:
+    """The readings of one or several runs.
+
+    Made by `sppkit.probe` and `sppkit.record`, or read from a file by `sppkit.read`; needs neither
+    the model nor torch.
+
+    Attributes:
+        metadata: for each run, what it was measured with (versions, input, batch size, seeds, mode,
+            device) and what was not captured.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[Mapping[str, Any]] = (),
+        structure: Iterable[Mapping[str, Any]] = (),
+        metadata: Mapping[str, dict[str, Any]] | None = None,
+    ) -> None:
+        self._rows = list(rows)
+        self._structure_rows = list(structure)
+        self._frame: pd.DataFrame | None = None
+        self.metadata: dict[str, dict[str, Any]] = dict(metadata or {})
+
+    @classmethod
+    def from_frames(
+        cls, table: pd.DataFrame, structure: pd.DataFrame, metadata: Mapping[str, dict[str, Any]]
+    ) -> Self:
+        """Make a recording from frames that were measured before."""
+        recording = cls((), structure.to_dict("records"), metadata)
+        recording._frame = table
+        return recording
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The names of the runs, in the order they were recorded."""
+        return tuple(self.metadata)
+
+    def table(self) -> pd.DataFrame:
+        """Give the readings: one row per signal of a tensor at a layer and step.
+
+        Statistics are columns, NaN where one is undefined. The columns before them, and what makes
+        a row unique (`sppkit.table.KEY`), are described in docs/architecture.md.
+        """
+        if self._frame is None or self._rows:
+            new = frames.build_table(self._rows, _COLUMNS)
+            self._frame = new if self._frame is None else frames.concatenate((self._frame, new))
+            self._rows = []
+        return self._frame.copy()
+
+    def structure(self) -> pd.DataFrame:
+        """Give what the network is: one row per run and layer, and per named operation."""
+        return frames.build_structure(self._structure_rows)
+
+    @property
+    def not_captured(self) -> tuple[NotCaptured, ...]:
+        """What was not measured, and why: part of every answer."""
+        return tuple(
+            NotCaptured(**missing)
+            for metadata in self.metadata.values()
+            for missing in metadata.get("not_captured", ())
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one parquet file, atomically.
+
+        Raises:
+            RecordingError: the file cannot be written.
+        """
+        frames.write(path, self.table(), self.structure(), self.metadata)
+
+    def __repr__(self) -> str:
+        """Say in one line what the recording holds."""
+        return f"Recording({_describe(self)})"
+
+
+def read(path: str | os.PathLike[str]) -> Recording:
+    """Read a recording that `Recording.save` wrote; no model and no torch is needed.
+
+    Raises:
+        RecordingError: the file is missing or holds no recording.
+    """
+    return Recording.from_frames(*frames.read(path))
+
+
+def combine(recordings: Iterable[Recording]) -> Recording:
+    """Put the runs of several recordings into one; equal names are numbered ("net", "net #2")."""
+    tables, structures, metadata = [], [], dict[str, dict[str, Any]]()
+    for recording in recordings:
+        names = _free_names(recording.runs, metadata)
+        table, structure = recording.table(), recording.structure()
+        tables.append(table.assign(run=table["run"].astype("object").map(names)))
+        structures.append(structure.assign(run=structure["run"].map(names)))
+        metadata.update({names[run]: recording.metadata[run] for run in recording.runs})
+    return Recording.from_frames(
+        frames.concatenate(tables), pd.concat(structures, ignore_index=True), metadata
+    )
+
+
+def _free_names(runs: Iterable[str], taken: Mapping[str, object]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for run in runs:
+        name, number = run, 2
+        while name in taken or name in names.values():
+            name, number = f"{run} #{number}", number + 1
+        names[run] = name
+    return names
+
+
+def not_captured_entry(run: str, layer: str, signal: str, reason: str) -> dict[str, str]:
+    """Make the entry of the metadata that `Recording.not_captured` shows."""
+    return asdict(NotCaptured(run, layer, signal, reason))
+
+
+def _describe(recording: Recording) -> str:
+    table = recording.table()
+    runs = ", ".join(repr(run) for run in recording.runs) or "none"
+    activations = table[table["signal"] == Signal.ACTIVATION]
+    layers = activations[["layer", "operation"]].drop_duplicates().shape[0]
+    seeds, steps = table["seed"].nunique(), table["step"].nunique()
+    parts = [f"run={runs}", f"{layers} layers x {seeds} seeds x {steps} steps"]
+    second = activations["second_moment"]
+    if second.notna().any():
+        parts.append(f"second moment {second.min():.3g}..{second.max():.3g}")
+    parts.append(f"{len(recording.not_captured)} not captured")
+    return ", ".join(parts)

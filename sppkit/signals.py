@@ -1,0 +1,70 @@
+"""The vocabulary: which signals exist, which places of a network have a name, and what they mean.
+
+Every column, axis label and command-line word is taken from here, so that the table, the plots and
+the help speak one language.
+"""
+
+from enum import StrEnum
+
+
+class Signal(StrEnum):
+    """Which tensor a row of the table speaks of."""
+
+    ACTIVATION = "activation"
+    GRADIENT = "gradient"
+    WEIGHT = "weight"
+    EFFECTIVE_WEIGHT = "effective weight"
+    WEIGHT_GRADIENT = "weight gradient"
+
+
+class Role(StrEnum):
+    """What kind of thing carries the signal."""
+
+    LEAF = "leaf"
+    CONTAINER = "container"
+    OPERATION = "operation"
+    PARAMETER = "parameter"
+
+
+class Tap(StrEnum):
+    """The place of a row in a residual network; `NONE` elsewhere."""
+
+    NONE = ""
+    STEM = "stem"
+    BLOCK = "block"
+    RESIDUAL_BRANCH = "residual branch"
+    SKIP_PATH = "skip path"
+
+
+class Phase(StrEnum):
+    """Under which circumstances a step was captured."""
+
+    PROBE = "probe"
+    TRAIN = "train"
+    EVAL = "eval"
+
+
+GLOSSARY: dict[str, str] = {
+    "activation": "the output of a layer",
+    "gradient": "the derivative of the loss with respect to a layer's output",
+    "weight": "a parameter as it is stored",
+    "effective weight": "a parameter as the layer uses it: standardised, parametrised, binarised",
+    "weight gradient": "the derivative of the loss with respect to a parameter, before clipping",
+    "stem": "the signal that enters the first residual block",
+    "block": "the output of a residual block, behind its merge",
+    "residual branch": (
+        "the end of a residual branch, before dropout, one constant factor and one learned gain"
+    ),
+    "skip path": "the end of a skip path that is more than the identity",
+    "merge": "an addition of two tensors that both descend from an earlier one, its fork",
+    "stage": "a maximal run of blocks with equal channels and spatial size",
+}
+
+
+def label(name: str) -> str:
+    """Give the axis label of a column.
+
+    >>> label("average_channel_variance")
+    'Average channel variance'
+    """
+    return name.replace("_", " ").capitalize()

@@ -1,0 +1,100 @@
+"""Networks of timm and torchvision by name: random weights, and never a download."""
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sppkit.errors import TargetError
+from sppkit.user_code import describe_exception, did_you_mean
+
+_INSTALL = {
+    "timm": "pip install --upgrade timm torchvision",
+    "torchvision": "pip install --upgrade torch torchvision",  # their versions belong together
+}
+_WEIGHT_ARGUMENTS = ("pretrained", "pretrained_backbone", "weights", "weights_backbone")
+_TORCHVISION_SIDES = {"inception_v3": 299}  # smaller maps do not fit its auxiliary classifier
+_TORCHVISION_OTHER_TASKS = {"detection", "optical_flow", "segmentation", "video"}
+
+
+@dataclass(frozen=True)
+class LibraryModel:
+    """The factory of a library's network, and the input size that the library states."""
+
+    factory: Callable[..., object]
+    input_size: object
+
+
+def find_in_library(library: str, name: str, arguments: Mapping[str, object]) -> LibraryModel:
+    """Find a network of "timm" or "torchvision".
+
+    Raises:
+        TargetError: if the library cannot be imported, knows no such network, or if one of the
+            arguments asks for trained weights.
+    """
+    _refuse_weights(arguments, f"{library}:{name}")
+    return _find_in_timm(name) if library == "timm" else _find_in_torchvision(name)
+
+
+def configured_size(configuration: object) -> object:
+    """Return the "input_size" of timm's configurations, which are mappings or dataclasses."""
+    if isinstance(configuration, Mapping):
+        return configuration.get("input_size")
+    return getattr(configuration, "input_size", None)
+
+
+def _find_in_timm(name: str) -> LibraryModel:
+    timm = _import("timm", f"timm:{name}")
+    # what follows a dot names weights (resnet50.a1_in1k); a name of another form is a download
+    _check_name("timm", name.partition(".")[0], timm.list_models())
+    factory = functools.partial(timm.create_model, name, pretrained=False)
+    size = None
+    with suppress(AttributeError, RuntimeError):  # an old timm; a tag that building will refuse
+        size = configured_size(timm.get_pretrained_cfg(name))
+    return LibraryModel(factory, size)
+
+
+def _find_in_torchvision(name: str) -> LibraryModel:
+    models = _import("torchvision.models", f"torchvision:{name}")
+    _check_name("torchvision", name, models.list_models())
+    builder = models.get_model_builder(name)
+    # a detector downloads the weights of its backbone unless it is told not to
+    known = inspect.signature(builder).parameters
+    factory = functools.partial(builder, **{key: None for key in _WEIGHT_ARGUMENTS if key in known})
+    side = _TORCHVISION_SIDES.get(name, 224)
+    classifies = not _TORCHVISION_OTHER_TASKS & set(builder.__module__.split("."))
+    return LibraryModel(factory, (3, side, side) if classifies else None)
+
+
+def _import(module: str, origin: str) -> Any:
+    library = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # a wheel that does not fit raises RuntimeError, OSError, ...
+        absent = isinstance(error, ModuleNotFoundError) and error.name == library
+        cause = "is not installed" if absent else f"fails to import: {describe_exception(error)}"
+        raise TargetError(
+            f"{origin} needs {library}, which {cause}. Try: {_INSTALL[library]}"
+        ) from error
+
+
+def _check_name(library: str, name: str, names: Sequence[str]) -> None:
+    if name in names:
+        return
+    listing = "timm.list_models()" if library == "timm" else "torchvision.models.list_models()"
+    raise TargetError(
+        f"{library} has no model '{name}'.{did_you_mean(name, names)} {listing} lists all "
+        f"{len(names)} of them."
+    )
+
+
+def _refuse_weights(arguments: Mapping[str, object], origin: str) -> None:
+    for key in _WEIGHT_ARGUMENTS:
+        if arguments.get(key):
+            raise TargetError(
+                f"{origin} with {key}={arguments[key]!r} would download weights, and sppkit "
+                f"measures random ones. Leave {key} out, or load weights in a model.py of yours."
+            )
