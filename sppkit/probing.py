@@ -31,6 +31,7 @@ from sppkit.user_code import describe_exception
 Loss = Callable[[Any, torch.Tensor | None], torch.Tensor]
 Model = nn.Module | Callable[[], nn.Module]
 Sizes = tuple[tuple[int, ...], ...]
+Input = str | torch.Tensor | tuple[Any, ...] | Mapping[str, Any] | Callable[[], Any]
 
 DEFAULT_BATCH_SIZE = 16
 MOST_VALUES = 2**28
@@ -85,11 +86,7 @@ def probe(
     model: Model,
     *,
     input_size: tuple[int, ...] | Sizes | None = None,
-    input: str
-    | torch.Tensor
-    | tuple[Any, ...]
-    | Mapping[str, Any]
-    | Callable[[], Any] = "gaussian",
+    input: Input = "gaussian",
     batch_size: int | None = None,
     input_dtype: str = "float32",
     vocabulary: int | None = None,
@@ -220,18 +217,13 @@ class _Probe:
         """Join the seeds."""
         first = next(iter(self._recorders.values()))
         metadata = first.metadata[self._run] | self._stated()
-        missing = [
-            e for r in self._recorders.values() for e in r.metadata[self._run]["not_captured"]
-        ]
+        missing = [entry for r in self._recorders.values() for entry in _missing(r, self._run)]
         metadata["not_captured"] = list({tuple(e.items()): e for e in missing}.values())
         rows = [row for recorder in self._recorders.values() for row in recorder._rows]
         return Recording(rows, first._structure_rows, {self._run: metadata})
 
     def _build(self) -> nn.Module:
-        if isinstance(self._model, nn.Module):
-            model = self._model
-        else:
-            model = _built(self._model)
+        model = self._model if isinstance(self._model, nn.Module) else _built(self._model)
         return model.to(self._conditions.device) if self._conditions.device else model
 
     def _trace(self, model: nn.Module, seed: int) -> Plan:
@@ -240,8 +232,7 @@ class _Probe:
         batch = self._conditions.batch(seed, min(2, self._batch_size or 2))
         try:
             session.attach()
-            with torch.no_grad():
-                self._forward(model, batch)
+            self._forward(model, batch)
         finally:
             session.detach()
         if self._batch_size is None:
@@ -289,7 +280,7 @@ class _Probe:
             else:
                 compute = cast(Loss, _cross_entropy if loss == "cross-entropy" else loss)
                 labels = None if batch.labels is None else batch.labels.to(outputs[0].device)
-                compute(output, labels).backward()  # type: ignore[no-untyped-call]
+                compute(output, labels).backward()
         except ProbeError:
             raise
         except Exception as error:
@@ -327,6 +318,11 @@ class _Probe:
             "seeds": list(self._recorders),
             "weights": "the same for all seeds" if shares_weights else "new for each seed",
         }
+
+
+def _missing(recorder: Recorder, run: str) -> list[dict[str, str]]:
+    entries: list[dict[str, str]] = recorder.metadata[run]["not_captured"]
+    return entries
 
 
 def _source(given: Any) -> str | Callable[[], ProbeBatch]:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pandas as pd
 
@@ -53,8 +53,8 @@ class Recording:
         structure: Iterable[Mapping[str, Any]] = (),
         metadata: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
-        self._rows = list(rows)
-        self._structure_rows = list(structure)
+        self._rows: list[Mapping[str, Any]] = list(rows)
+        self._structure_rows: list[dict[str, Any]] = [dict(row) for row in structure]
         self._frame: pd.DataFrame | None = None
         self.metadata: dict[str, dict[str, Any]] = dict(metadata or {})
 
@@ -63,7 +63,8 @@ class Recording:
         cls, table: pd.DataFrame, structure: pd.DataFrame, metadata: Mapping[str, dict[str, Any]]
     ) -> Self:
         """Make a recording from frames that were measured before."""
-        recording = cls((), structure.to_dict("records"), metadata)
+        rows = cast(list[dict[str, Any]], structure.to_dict("records"))
+        recording = cls((), rows, metadata)
         recording._frame = table
         return recording
 

@@ -48,7 +48,7 @@ TABLE_COLUMNS: dict[str, str] = {
     "dtype": "category",
     "flags": "category",
 }
-"""The columns before the statistics, with their types. Every other column is a float64 statistic."""
+"""The columns before the statistics, with types; every other column is a float64 statistic."""
 
 STRUCTURE_COLUMNS: dict[str, str] = {
     "run": "string",

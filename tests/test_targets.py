@@ -224,7 +224,8 @@ if __name__ == "__main__":
     assert type(pickle.loads(pickle.dumps(built))) is type(copy.deepcopy(built)) is module.Net
 
 
-def test_a_model_may_import_its_neighbour_only_when_it_is_built(write, tmp_path):
+def test_a_model_may_import_its_neighbour_only_when_it_is_built(write, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     lazy = "def build_model():\n    from late_neighbour import make\n    return make()\n"
     write(**{"nets/net": lazy, "nets/late_neighbour": NET + "make = Net"})
     path = list(sys.path)
@@ -256,6 +257,13 @@ def test_a_file_of_a_package_may_import_relatively(write):
     relative = "from ..layers import Net\ndef build_model(): return Net()"
     file = write(**{"bundle/sub/net": relative, "bundle/layers": NET})
     write(**{"bundle/__init__": "", "bundle/sub/__init__": ""})
+    assert resolve(file).build().fc.out_features == 4
+
+
+def test_a_file_may_import_from_the_working_directory_and_from_beside_itself(write):
+    imports = "from top_neighbour import Net\nfrom near_neighbour import make\n"
+    file = write(**{"pack/net": imports + "build_model = make", "top_neighbour": NET})
+    write(**{"pack/__init__": "", "pack/near_neighbour": NET + "make = Net"})
     assert resolve(file).build().fc.out_features == 4
 
 
@@ -309,9 +317,10 @@ def test_a_file_without_its_ending_is_answered_with_the_file(write):
 
 def test_a_missing_module_is_named_and_a_library_suggested(write):
     write(other=NET)
-    assert "there is no module 'nowhere.nets'" not in error_of("nowhere.nets:Net")
-    assert "there is no module 'nowhere'" in error_of("nowhere.nets:Net")
-    assert error_of("tinm:resnet50").endswith("Did you mean 'timm'?")
+    message = error_of("nowhere.nets:Net")
+    assert "there is no module 'nowhere' in" in message
+    assert "Expected model.py, model.py:Name" in message
+    assert "Did you mean 'timm'?" in error_of("tinm:resnet50")
 
 
 @pytest.mark.parametrize(
@@ -329,6 +338,12 @@ def test_a_file_that_fails_shows_its_own_line(write, body, expected):
     assert message.startswith("'net.py' cannot be imported: ")
     assert expected in message
     assert "\n" not in message
+
+
+def test_an_edited_file_is_loaded_and_quoted_anew(write):
+    assert "line 3: `1 / 0`" in error_of(write(net="1 / 0"))
+    assert "line 3: `int('one')`" in error_of(write(net="int('one')"))
+    assert resolve(write(net=NET)).name == "Net"
 
 
 def test_a_failing_neighbour_shows_the_neighbours_line(write):

@@ -15,7 +15,7 @@ from sppkit.capture.plan import Plan
 from sppkit.signals import Tap
 
 NEARLY_ZERO = 1e-3
-"""LayerScale starts at 1e-4 to 1e-6 (Going deeper with image transformers, Touvron et al., 2021)."""
+"""LayerScale starts at 1e-4 to 1e-6 (Touvron et al., 2021, Going deeper with transformers)."""
 
 
 @dataclass(frozen=True)

@@ -150,16 +150,27 @@ def _classify(
         return
     weights = [parameter_operations(graph, fork, operand) for operand in operands]
     lightest = min(weights)
-    if max(weights) == 0:
-        return  # arithmetic: rotary embeddings, the polynomial inside a tanh-GELU
     if weights.count(lightest) > 1:
-        findings.parallel.append(node)
+        # Neither operand is the skip path: a gate, or two branches. Without weights of their own it
+        # is arithmetic: a rotary embedding, the polynomial inside a tanh-GELU.
+        if max(weights) or _have_own_weights(graph, operands):
+            findings.parallel.append(node)
         return
     skip = operands[weights.index(lightest)]
     branches = [operand for operand in operands if operand is not skip]
     if lightest and (max(weights) < 2 or _is_recurrent(graph, fork, operands)):
         return
     merged[node.index] = Merge(node, fork, skip, branches)
+
+
+def _have_own_weights(graph: Graph, operands: list[Node]) -> bool:
+    """Say whether an operand descends from a weighted operation that not all descend from."""
+    either, both = 0, -1
+    for operand in operands:
+        either |= operand.ancestors
+        both &= operand.ancestors
+    own = either & ~both
+    return any(node.uses_parameter for node in graph.nodes if own >> node.index & 1)
 
 
 def _joins_earlier_merge(

@@ -1,7 +1,7 @@
 """Read parameters, what a layer makes of them, and their gradients, at the end of a step."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -39,7 +39,7 @@ def parameter_readings(
             shared = first.setdefault(id(parameter), place)
             yield from _of_parameter(module, place, parameter, shared, signals)
         if Signal.EFFECTIVE_WEIGHT in signals:
-            for key, tensor in _effective(module):
+            for key, tensor in effective_weights(module).items():
                 point = Point(Place(name, 0, "", key), Signal.EFFECTIVE_WEIGHT)
                 yield ParameterReading(point, tensor, axis_of_parameter(module, tensor.dim()))
 
@@ -60,10 +60,21 @@ def _of_parameter(
 
 
 @torch.no_grad()
-def _effective(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    """Compute the weights as the layer uses them, where they differ from what is stored."""
+def effective_weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Compute the weights as the layer uses them, where they differ from what is stored.
+
+    Parametrizations are evaluated in eval mode: in train mode reading the weight of a spectral norm
+    takes a step of its power iteration. The mode of the layer itself is as it was.
+    """
     if parametrize.is_parametrized(module):
-        with parametrize.cached():
-            return [(key, getattr(module, key)) for key in module.parametrizations]  # type: ignore[union-attr]
+        parts = [*cast(nn.Module, module.parametrizations).modules()]
+        modes = [part.training for part in parts]
+        try:
+            for part in parts:
+                part.training = False
+            return {key: getattr(module, key) for key in cast(nn.ModuleDict, module.parametrizations)}
+        finally:
+            for part, mode in zip(parts, modes, strict=True):
+                part.training = mode
     compute = getattr(module, "effective_weight", None)
-    return [("weight", compute())] if callable(compute) else []
+    return {"weight": compute()} if callable(compute) else {}

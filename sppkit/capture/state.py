@@ -38,7 +38,8 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
             _restore_attributes(module, saved, contents)
         with torch.no_grad():
             for tensor, version, value in values:
-                if version is None or _version(tensor) != version:
+                # BatchNorm writes its running statistics without counting that as a write.
+                if _version(tensor) != version or not torch.equal(tensor, value):
                     tensor.copy_(value)
         for tensor, gradient, requires_grad in gradients:
             tensor.requires_grad_(requires_grad)

@@ -3,12 +3,15 @@
 import functools
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
+import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from sppkit.capture.blocks import TapInfo
 from sppkit.capture.graph import NONLINEARITIES, NORMALISATIONS, SHAPE_OPERATIONS, Graph, Node
+from sppkit.capture.parameters import effective_weights
 from sppkit.capture.places import Place
 from sppkit.signals import Role, Tap
 
@@ -19,45 +22,41 @@ def structure_rows(
     model: nn.Module, graph: Graph, taps: Mapping[Place, TapInfo], depths: Mapping[Any, int]
 ) -> list[Row]:
     """Make one row per module, and one per tapped operation."""
+    rows = {(layer, ""): _module_row(layer, m, graph) for layer, m in model.named_modules()}
+    rows |= {(p.layer, p.operation): _operation_row(p) for p in taps if p.operation}
     children = graph.children()
-    nodes = {place: node for node in graph.nodes for place in node.emitted}
-    operations = {node.place: node for node in graph.nodes}
-    calls: dict[str, int] = {}
-    for layer, _ in graph.calls:
-        calls[layer] = calls.get(layer, 0) + 1
-    rows = []
-    for layer, module in model.named_modules():
-        row = _module_row(layer, module, calls.get(layer, 0), graph)
-        file, line = _location(type(module))
-        rows.append(row | {"file": file, "line": line})
-    for place in taps:
-        if place.operation:
-            rows.append(_operation_row(place))
-    by_place = {(row["layer"], row["operation"]): row for row in rows}
-    for place, node in {**operations, **nodes}.items():
-        row = by_place.get((place.layer, place.operation))
-        if row is not None and "channel_axis" not in row:
-            row |= {"channel_axis": node.axis} | _surroundings(graph, children, node)
+    for key, node in _first_nodes(graph).items():
+        if key in rows:
+            rows[key] |= _surroundings(graph, children, node)
     for place, info in taps.items():
-        by_place[place.layer, place.operation].update(_tap_columns(info))
-    for (layer, operation), row in by_place.items():
-        row["depth"] = depths.get((layer, operation))
-    return rows
+        rows[place.layer, place.operation] |= _tap_columns(info)
+    return [{**row, "depth": depths.get(key)} for key, row in rows.items()]
 
 
-def _module_row(layer: str, module: nn.Module, calls: int, graph: Graph) -> Row:
+def _first_nodes(graph: Graph) -> dict[tuple[str, str], Node]:
+    """Find the node of the first output of each layer, and of each operation."""
+    nodes: dict[tuple[str, str], Node] = {}
+    for node in graph.nodes:
+        for place in (node.place, *node.emitted):
+            nodes.setdefault((place.layer, place.operation), node)
+    return nodes
+
+
+def _module_row(layer: str, module: nn.Module, graph: Graph) -> Row:
     call = graph.calls.get((layer, 0))
+    file, line = _location(type(module))  # type: ignore[arg-type]  # (hash of Module, not of type)
     is_leaf = call.children == 0 if call else not list(module.children())
     parameters = {key: p for key, p in module._parameters.items() if p is not None}
     return {
         "layer": layer,
         "operation": "",
         "layer_type": type(module).__name__,
+        "file": file,
+        "line": line,
         "parent": layer.rpartition(".")[0] if layer else None,
         "role": Role.LEAF if is_leaf else Role.CONTAINER,
         "tap": "",
-        "calls": calls,
-        "groups": getattr(module, "groups", None) if _is_weighted(module) else None,
+        "calls": sum(called == layer for called, _ in graph.calls),
         "parameters": sum(0 if _is_lazy(p) else p.numel() for p in parameters.values()),
         "parameter_names": ", ".join(parameters),
         **_fans(module),
@@ -78,12 +77,16 @@ def _operation_row(place: Place) -> Row:
 
 
 def _is_lazy(parameter: object) -> bool:
-    return isinstance(parameter, nn.parameter.UninitializedTensorMixin)
+    return isinstance(parameter, nn.UninitializedParameter)
 
 
-def _is_weighted(module: nn.Module) -> bool:
-    weight = getattr(module, "weight", None)
-    return weight is not None and not _is_lazy(weight) and weight.dim() >= 2
+def _weight_of(module: nn.Module) -> torch.Tensor | None:
+    """Give the weight of at least two axes, without running a parametrization in train mode."""
+    weight = module._parameters.get("weight")
+    if weight is None and parametrize.is_parametrized(module, "weight"):
+        weight = cast(nn.Parameter, effective_weights(module)["weight"])
+    has_fans = weight is not None and not _is_lazy(weight) and weight.dim() >= 2
+    return weight if has_fans else None
 
 
 def _fans(module: nn.Module) -> Row:
@@ -91,19 +94,23 @@ def _fans(module: nn.Module) -> Row:
 
     fan_in = (channels in / groups) x positions of the kernel; fan_out likewise.
     """
-    if not _is_weighted(module):
+    weight = _weight_of(module)
+    if weight is None:
         return {}
-    weight = module.weight
     positions = weight[0, 0].numel() if weight.dim() > 2 else 1
     first, second = weight.shape[0], weight.shape[1]
     groups = getattr(module, "groups", 1)
     if isinstance(module, nn.modules.conv._ConvTransposeNd):
-        return {"fan_in": first // groups * positions, "fan_out": second * positions}
-    return {"fan_in": second * positions, "fan_out": first // groups * positions}
+        first, second = second * groups, first // groups
+    return {
+        "fan_in": second * positions,
+        "fan_out": first // groups * positions,
+        "groups": groups,
+    }
 
 
 @functools.cache  # reading the source of a class takes milliseconds
-def _location(kind: type[nn.Module]) -> tuple[str | None, int | None]:
+def _location(kind: type) -> tuple[str | None, int | None]:
     """Find the file and line of a class; None where there is no source."""
     try:
         return inspect.getsourcefile(kind), inspect.getsourcelines(kind)[1]
@@ -118,6 +125,7 @@ def _surroundings(graph: Graph, children: list[list[int]], node: Node) -> Row:
     nonlinear = [name for name in after if name in NONLINEARITIES]
     return {
         "computes": node.operation,
+        "channel_axis": node.axis,
         "before": " > ".join(before),
         "after": " > ".join(after),
         "nonlinearity": nonlinear[0] if nonlinear else None,
@@ -127,7 +135,7 @@ def _surroundings(graph: Graph, children: list[list[int]], node: Node) -> Row:
 
 
 def _is_between(node: Node) -> bool:
-    """Say whether an operation stands between weighted layers: no weights and no merge of its own."""
+    """Say whether an operation stands between weighted layers: without weights, and no merge."""
     return node.operation in NORMALISATIONS or (
         not node.uses_parameter and len(node.parents) == 1 and node.operation != "input"
     )

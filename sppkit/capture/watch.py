@@ -151,7 +151,7 @@ class Watch:
         if parent is None:
             self._tell("begin", call, args, kwargs)
             if self._mode:
-                self._mode.__enter__()
+                self._mode.__enter__()  # type: ignore[no-untyped-call]
                 self._mode_entered = True
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
@@ -191,7 +191,7 @@ class Watch:
     def _finish(self, completed: bool) -> None:
         if self._mode and self._mode_entered:
             self._mode_entered = False
-            self._mode.__exit__(None, None, None)
+            self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         self._stack.clear()
         self._calls.clear()
         self._tell("end", completed)

@@ -32,5 +32,4 @@ def own_randomness(generator: "torch.Generator") -> Iterator[None]:
 def _devices_in_use() -> list[int]:
     import torch
 
-    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch has no hints here
-    return list(range(torch.cuda.device_count())) if in_use else []
+    return list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []

@@ -1,7 +1,7 @@
 """Which tensors can be read, and how their values are laid out for a read by channels.
 
 A tensor of any shape and stride is seen as (outer, C, inner): the channel axis and, as far as
-memory allows without a copy, everything around it (`group_by_channel`). `read_by_channel` cuts that
+memory allows without a copy, everything around it (`group_by_channel`). `lay_out` cuts that
 view into pieces that fit a cache, so that several passes cost little more than one.
 """
 
@@ -23,6 +23,9 @@ LONG_ROW = 64
 WIDE_MATRIX = 1024
 """Columns are reduced that many at a time; with a few only, torch's minimum runs unvectorised."""
 
+WORTH_FOLDING = 1 << 15
+"""Values from which on that pays."""
+
 LEAST_ROWS = 32
 """Rows of a piece made of columns, however wide: each piece leaves one partial row behind."""
 
@@ -39,7 +42,7 @@ def unsupported_reason(tensor: Tensor) -> str | None:
     if tensor.is_quantized:
         return f"quantised tensors hold codes ({tensor.dtype}): read dequantize()"
     if tensor.layout is not torch.strided:
-        return f"sparse tensors ({tensor.layout}) are not read: read values() or to_dense()"
+        return f"sparse tensors ({tensor.layout}) have no channel axis: read values() or to_dense()"
     if tensor.is_meta:
         return "meta tensors have a shape and no values: materialise them first"
     return None if tensor.dtype in READ_DTYPES else _dtype_reason(tensor.dtype)
@@ -47,11 +50,11 @@ def unsupported_reason(tensor: Tensor) -> str | None:
 
 def _dtype_reason(dtype: torch.dtype) -> str:
     if dtype.is_complex:
-        return f"complex tensors are not read: pass real and imaginary part apart ({dtype})"
+        return f"complex tensors ({dtype}) have no extremes: read real and imaginary parts apart"
     if dtype is torch.bool:
         return "boolean tensors carry no signal: torch.bool holds masks"
     if dtype.is_floating_point:
-        return f"{dtype} has no reductions: lift to float32, with the scale that belongs to it"
+        return f"{dtype} tensors hold scaled codes: read them in float32, times their scale"
     return f"integer tensors carry no signal: {dtype} holds indices or codes"
 
 
@@ -131,7 +134,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class Layout:
     """A grouped tensor, cut into pieces of the form that torch reduces fast.
 
     Attributes:
@@ -152,16 +155,18 @@ class Reading:
         """Return, for each piece, one number per channel in a shape that broadcasts against it."""
         if self.columns is None:
             return [per_channel[piece.channels].view(-1, 1) for piece in self.pieces]
+        if self.columns[0] == self.columns[2] == 1:
+            return [per_channel] * len(self.pieces)
         return [per_channel.view(-1, 1).expand(self.columns).reshape(-1)] * len(self.pieces)
 
 
-def read_by_channel(values: Tensor, size: int) -> Reading:
+def lay_out(values: Tensor, size: int) -> Layout:
     """Cut a grouped tensor (outer, C, inner) into pieces of at most `size` values, or nearly."""
     outer, _, inner = values.shape
     return _rows(values, size) if inner >= min(LONG_ROW, outer) else _columns(values, size)
 
 
-def _rows(values: Tensor, size: int) -> Reading:
+def _rows(values: Tensor, size: int) -> Layout:
     outer, channels, inner = values.shape
     block = max(1, size // (channels * inner))
     parts = [
@@ -170,7 +175,7 @@ def _rows(values: Tensor, size: int) -> Reading:
         for start, rows in _split_channels(samples, max(1, size // inner))
         for run in torch.split(rows, size, dim=2)
     ]
-    return Reading(parts, 2, (outer, channels, ceil(inner / size)), outer * inner)
+    return Layout(parts, 2, (outer, channels, ceil(inner / size)), outer * inner)
 
 
 def _split_channels(samples: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
@@ -180,13 +185,14 @@ def _split_channels(samples: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
     return zip(starts, torch.split(samples, block, dim=1), strict=True)
 
 
-def _columns(values: Tensor, size: int) -> Reading:
+def _columns(values: Tensor, size: int) -> Layout:
     outer, channels, inner = values.shape
     width = channels * inner
-    fold = gcd(outer, _power_of_two_below(WIDE_MATRIX / width)) if values.is_contiguous() else 1
+    foldable = values.numel() >= WORTH_FOLDING and values.is_contiguous()
+    fold = gcd(outer, _power_of_two_below(WIDE_MATRIX / width)) if foldable else 1
     columns = values.reshape(outer // fold, fold * width)
     parts = torch.split(columns, max(LEAST_ROWS, size // (fold * width)))
-    return Reading(
+    return Layout(
         pieces=[Piece(part, slice(None)) for part in parts],
         axis=0,
         partial=(len(parts) * fold, channels, inner),

@@ -12,13 +12,8 @@ from torch import Tensor
 from sppkit.kernels.layout import channel_count
 from sppkit.kernels.torch_operations import summarize
 
-LIBRARY = torch.library.Library("sppkit", "FRAGMENT")
-"""Lives as long as the process: torch forgets the operators of a library that is collected."""
-
-SCHEMA = (
-    "summarize_into(Tensor(a!) buffer, int offset, Tensor tensor, int? channel_axis, "
-    "bool extended) -> ()"
-)
+OPERATOR = "sppkit::summarize_into"
+SCHEMA = "(Tensor(a!) buffer, int offset, Tensor tensor, int? channel_axis, bool extended) -> ()"
 
 
 def summarize_into(
@@ -69,6 +64,6 @@ def _fake(
     """Stand in for the read while a graph is traced: the buffer keeps its shape."""
 
 
-LIBRARY.define(SCHEMA)
-LIBRARY.impl("summarize_into", _write, "CompositeExplicitAutograd")
-torch.library.register_fake("sppkit::summarize_into", _fake, lib=LIBRARY)
+torch.library.define(OPERATOR, SCHEMA)
+torch.library.impl(OPERATOR, "CompositeExplicitAutograd", _write)
+torch.library.register_fake(OPERATOR, _fake)

@@ -9,6 +9,7 @@ which has none, finishes in float32.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from typing import NamedTuple
 
@@ -18,15 +19,21 @@ from torch import Tensor
 from sppkit.kernels.layout import (
     channel_count,
     group_by_channel,
-    read_by_channel,
+    lay_out,
     unsupported_reason,
 )
-from sppkit.kernels.magnitudes import BITS, magnitude_histogram, pattern_counts
+from sppkit.kernels.magnitudes import (
+    BITS,
+    SUBNORMAL,
+    exponent_counts,
+    nonzero_finite,
+    pattern_counts,
+)
 from sppkit.kernels.sweeps import Rows, Sweeps, wide_dtype
 from sppkit.summary import BASE_ROWS, EXTENDED_ROWS, packed_size
 
-CPU_PIECE = 1 << 19
-"""Values per piece on the CPU: with its scratch it stays in the cache from pass to pass."""
+CPU_PIECE = 1 << 20
+"""Values per piece on the CPU: with its scratch it stays in the last cache from pass to pass."""
 
 DEVICE_PIECE = 1 << 24
 """Values per piece elsewhere: bounds the scratch, and float32 still counts exactly."""
@@ -35,7 +42,7 @@ UNSCALED_RANGE = 2.0**-25, 2.0**50
 """Largest magnitudes of a channel whose float32 squares need no scale.
 
 Deviations reach down to 2^-25 of the magnitude, as far as float32 resolves; their squares, 2^-100,
-are normal numbers, and 2^19 squares of 2^51 do not overflow.
+are normal numbers, and 2^20 squares of 2^51 do not overflow.
 """
 
 SUMMABLE = 2.0**100
@@ -82,19 +89,27 @@ def summarize(tensor: Tensor, channel_axis: int | None, *, extended: bool) -> Te
     reason = unsupported_reason(tensor)
     if reason is not None:
         raise TypeError(reason)
-    with torch.no_grad(), torch.autocast(tensor.device.type, enabled=False):
+    with torch.no_grad(), _autocast_off(tensor.device.type):
         return _summarize(tensor.detach().resolve_neg(), channel_axis, extended)
+
+
+def _autocast_off(device_type: str) -> AbstractContextManager[object]:
+    enabled = torch.is_autocast_enabled(device_type)
+    return torch.autocast(device_type, enabled=False) if enabled else nullcontext()
 
 
 def _summarize(tensor: Tensor, channel_axis: int | None, extended: bool) -> Tensor:
     if tensor.numel() == 0:
         return _empty(tensor, channel_axis, extended)
     values, repeats = group_by_channel(tensor, channel_axis)
-    sweeps = Sweeps(read_by_channel(values, CPU_PIECE if values.is_cpu else DEVICE_PIECE))
+    size = CPU_PIECE if values.is_cpu else DEVICE_PIECE
+    sweeps = Sweeps(lay_out(values, size), scratch=2 if extended else 1)
     rows, scale = _extremes_and_mean(sweeps, extended)
     rows |= _sums_about_the_mean(sweeps, rows, scale, extended)
-    rows["count"] = torch.full_like(rows["zeros"], sweeps.reading.count)
-    rows |= _moments(rows, scale)
+    rows["count"] = torch.full_like(rows["zeros"], sweeps.layout.count)
+    if extended:
+        rows["histogram"] = _histogram(sweeps, rows)
+    rows |= _moments(rows, sweeps.layout.count, scale)
     return _packed(rows, repeats, extended)
 
 
@@ -120,12 +135,11 @@ def _extremes_and_mean(sweeps: Sweeps, extended: bool) -> tuple[Rows, Tensor | N
 
     The CPU reads as if all was well, and looks. Elsewhere the host must not wait for the answer.
     """
-    count = sweeps.reading.count
+    count = sweeps.layout.count
     if sweeps.on_cpu:
         rows = sweeps.run(_plain_extremes)
         needs = _needs(rows, extended)
         if not needs.care:
-            rows["nonfinite"] = torch.zeros_like(rows["minimum"])
             rows["mean"] = rows["total"] / count
             return rows, _power_of_two_scale(rows) if needs.scale else None
     rows = sweeps.run(_finite_extremes)
@@ -187,12 +201,12 @@ def _finite_extremes(sweeps: Sweeps, values: Tensor) -> Rows:
 
 
 def _scaled_total(sweeps: Sweeps, values: Tensor, scale: Tensor) -> Rows:
-    scaled = torch.mul(values, scale, out=sweeps.scratch("d", values))
+    scaled = torch.mul(values, scale, out=sweeps.scratch(0, values))
     return {"total": scaled.sum(sweeps.axis)}
 
 
 def _two_powers(sweeps: Sweeps, values: Tensor, shift: Tensor, scale: Tensor | None) -> Rows:
-    axis, d = sweeps.axis, sweeps.scratch("d", values)
+    axis, d = sweeps.axis, sweeps.scratch(0, values)
     x = values if scale is None else torch.mul(values, scale, out=d)
     s1 = torch.sub(x, shift, out=d).sum(axis)
     s2 = d.mul_(d).sum(axis)
@@ -200,7 +214,7 @@ def _two_powers(sweeps: Sweeps, values: Tensor, shift: Tensor, scale: Tensor | N
 
 
 def _four_powers(sweeps: Sweeps, values: Tensor, shift: Tensor, scale: Tensor) -> Rows:
-    axis, d, power = sweeps.axis, sweeps.scratch("d", values), sweeps.scratch("power", values)
+    axis, d, power = sweeps.axis, sweeps.scratch(0, values), sweeps.scratch(1, values)
     x = torch.mul(values, scale, out=d)
     rows = {"absolute": torch.abs(x, out=power).sum(axis)}
     rows["s1"] = torch.sub(x, shift, out=d).sum(axis)
@@ -208,12 +222,25 @@ def _four_powers(sweeps: Sweeps, values: Tensor, shift: Tensor, scale: Tensor) -
     rows["s3"] = d.mul_(power).sum(axis)
     rows["s4"] = power.mul_(power).sum(axis)
     rows["zeros"] = torch.eq(values, 0, out=d).sum(axis)
-    rows["positive_zeros"] = torch.eq(values.view(BITS[values.dtype]), 0, out=d).sum(axis)
-    rows["patterns"] = pattern_counts(values, d)
+    rows["patterns"] = pattern_counts(values, d, on_cpu=sweeps.on_cpu)
     return rows
 
 
-def _moments(rows: Rows, scale: Tensor | None) -> Rows:
+def _positive_zeros(sweeps: Sweeps, values: Tensor) -> Rows:
+    zeros = values.view(BITS[values.dtype]) == 0
+    return {"positive_zeros": zeros.to(values.dtype).sum(sweeps.axis)}
+
+
+def _histogram(sweeps: Sweeps, rows: Rows) -> Tensor:
+    """Take the zeros out of the patterns; subnormal numbers, if there are any, are kept."""
+    counts, zeros = exponent_counts(rows["patterns"]), rows["zeros"].sum()
+    if sweeps.on_cpu and counts[SUBNORMAL].sum().item() == zeros.item():
+        return nonzero_finite(counts, zeros, positive_zeros=counts[0])
+    positive_zeros = sweeps.run(_positive_zeros)["positive_zeros"].sum()
+    return nonzero_finite(counts, zeros, positive_zeros)
+
+
+def _moments(rows: Rows, count: int, scale: Tensor | None) -> Rows:
     """Turn sums of powers about the shift into central moments, in the values' own unit.
 
     With s_k = sum((x - shift)^k), e = s_1 / n, mean = shift + e:
@@ -222,8 +249,8 @@ def _moments(rows: Rows, scale: Tensor | None) -> Rows:
         M3 = s_3 - 3 e s_2 + 2 e^2 s_1
         M4 = s_4 - 4 e s_3 + 6 e^2 s_2 - 3 e^3 s_1
     """
-    s1, s2, e = rows["s1"], rows["s2"], rows["s1"] / rows["count"]
-    moments = {"mean": rows["shift"] + e, "m2": (s2 - e * s1).clamp_min(0)}
+    s1, s2, e = rows["s1"], rows["s2"], rows["s1"] / count
+    moments = {"mean": rows["shift"] + e, "m2": torch.addcmul(s2, e, s1, value=-1).clamp_min(0)}
     if "s4" in rows:
         s3, s4 = rows["s3"], rows["s4"]
         moments["absolute_sum"] = rows["absolute"]
@@ -241,13 +268,12 @@ def _unscaled(moments: Rows, unit: Tensor) -> Rows:
 
 def _packed(rows: Rows, repeats: int, extended: bool) -> Tensor:
     names = EXTENDED_ROWS if extended else BASE_ROWS
-    bad = rows["nonfinite"] > 0
-    for name in UNITS.keys() & names:
-        rows[name] = rows[name].masked_fill(bad, math.nan)
+    if "nonfinite" in rows:
+        bad = rows["nonfinite"] > 0
+        rows |= {name: rows[name].masked_fill(bad, math.nan) for name in UNITS.keys() & names}
+    else:
+        rows["nonfinite"] = torch.zeros_like(rows["zeros"])
     if extended:
-        rows["histogram"] = magnitude_histogram(
-            rows["patterns"], rows["zeros"], rows["positive_zeros"]
-        )
         names = (*names, "histogram")
     if repeats > 1:
         rows |= {name: rows[name] * repeats for name in set(names) - INTENSIVE_ROWS}

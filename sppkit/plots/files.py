@@ -7,6 +7,7 @@ import secrets
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import matplotlib as mpl
@@ -28,7 +29,7 @@ _MARKS = {
 _ENDS_TO_READ = 8192  # bytes; matplotlib's PDF carries its metadata at the end, others at the start
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-_SETTINGS = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text: it can be searched, selected and edited
     "svg.hashsalt": "sppkit",  # equal figures give equal files
     "pdf.fonttype": 42,  # journals refuse matplotlib's default, Type 3
@@ -178,7 +179,7 @@ def _html(figure: Figure, description: str) -> bytes:
     return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", page).encode()
 
 
-def _rendered(figure: Figure, kind: str, **options: object) -> bytes:
+def _rendered(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script of its own

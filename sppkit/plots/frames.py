@@ -54,19 +54,24 @@ def _listed(steps: list[int]) -> str:
     return shown + (f" ... {steps[-1]}" if len(steps) > 8 else "")
 
 
-def places_on_axis(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
+def places_on_axis(
+    table: pd.DataFrame, structure: pd.DataFrame, signal: Signal
+) -> pd.DataFrame:
     """Place the rows of a signal on the depth axis.
 
     With residual blocks, stem and blocks stand at their number, and the j-th of k branch ends of
-    block i at i - 1 + j/k. Without any, the outputs of the weighted layers stand in order of
-    execution, from 1.
+    block i at i - 1 + j/k. Without any, the outputs of the weighted layers (those with a fan-in)
+    stand in order of execution, from 1.
 
     Returns:
         Rows with the columns `panel` and `x` added.
     """
     rows = table[table["signal"] == signal]
-    weighted = set(table.loc[table["signal"] == Signal.WEIGHT, "layer"].astype(str))
-    parts = [_place_run(run_rows, weighted) for _, run_rows in rows.groupby("run", observed=True)]
+    weighted = structure[structure["fan_in"].notna()].groupby("run")["layer"].agg(set)
+    parts = [
+        _place_run(run_rows, weighted.get(run, set()))
+        for run, run_rows in rows.groupby("run", observed=True)
+    ]
     placed = pd.concat(parts) if parts else rows.assign(panel="", x=0.0)
     if placed.empty:
         raise NothingObservedError(
@@ -80,8 +85,8 @@ def _place_run(rows: pd.DataFrame, weighted: set[str]) -> pd.DataFrame:
     blocks = rows[rows["tap"].isin([Tap.STEM, Tap.BLOCK])]
     if blocks.empty:
         chain = rows[rows["layer"].isin(weighted) & (rows["role"] == Role.LEAF)]
-        order = chain["depth"].rank(method="dense") + (chain["call"] > 0) * 0.0
-        placed = _in_panels(chain.assign(x=order.astype(float)))
+        order = chain["depth"].rank(method="dense").astype(float)
+        placed = _in_panels(chain.assign(x=order))
         return placed.assign(has_blocks=False)
     ends = rows[rows["tap"] == Tap.RESIDUAL_BRANCH].sort_values("depth")
     number = ends.groupby(["seed", "block"]).cumcount() + 1
@@ -100,7 +105,7 @@ def curves(placed: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns run, panel, x, mean, low, high (10 and 90 % over seeds), layer, stage_end,
-        nonfinite. The mean is arithmetic, as theory's expectations are; it is NaN where any seed is.
+        nonfinite. The mean is arithmetic, as theory's expectations are; NaN where any seed is.
     """
     squared = placed[SQUARED_MEAN].where(
         ~(placed[SQUARED_MEAN] < ROUNDING * placed["second_moment"]), 0.0

@@ -89,11 +89,9 @@ def _draw(frames: dict[Signal, pd.DataFrame], recording: Recording) -> Figure:
         axes.set_xlabel("Layer, in order of execution")
         style.integer_ticks(axes)
     if len(recording.runs) > 1:
-        grid[0].legend(loc="best")
+        style.add_legend(grid[0], recording.runs, {})
     losses = {str(entry.get("loss", "the user's loss")) for entry in recording.metadata.values()}
     notes = f"{style.footer(recording.metadata)}\nloss: {', '.join(sorted(losses))}"
     figure.supxlabel(notes, fontsize=7, color=style.FAINT, x=0.01, ha="left")
-    figure.suptitle(
-        " vs ".join(recording.runs), fontsize=10.5, fontweight="bold", x=0.01, ha="left"
-    )
+    style.add_title(figure, recording.runs)
     return figure

@@ -9,6 +9,7 @@ References:
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,11 +71,12 @@ def plot_signal_propagation(
         raise ValueError("give at least one recording, as sppkit.probe returns it")
     recording = joined(recordings)
     table = at_step(recording.table(), step)
-    drawn = curves(places_on_axis(table, Signal.ACTIVATION))
+    structure = recording.structure()
+    drawn = curves(places_on_axis(table, structure, Signal.ACTIVATION))
     expected = _expected(recording, table, drawn) if theory else _nothing_expected()
     rows = [("Activations", drawn, expected)]
     if gradient:
-        frame = curves(places_on_axis(table, Signal.GRADIENT))
+        frame = curves(places_on_axis(table, structure, Signal.GRADIENT))
         rows.append(("Gradients", frame, _nothing_expected()))
     with style.house_style():
         return _draw(rows, recording)
@@ -146,7 +148,7 @@ def _draw_panel(
     axes: Axes,
     frame: pd.DataFrame,
     expected: pd.DataFrame,
-    styles: dict[str, dict[str, object]],
+    styles: dict[str, dict[str, Any]],
 ) -> None:
     log = style.wants_log([*frame["mean"], *expected["value"]])
     if log:
@@ -164,9 +166,7 @@ def _draw_panel(
     axes.set_xlim(frame["x"].min() - 0.5, frame["x"].max() + 0.5)
 
 
-def _draw_run(
-    axes: Axes, curve: pd.DataFrame, look: dict[str, object], run: str, log: bool
-) -> None:
+def _draw_run(axes: Axes, curve: pd.DataFrame, look: dict[str, Any], run: str, log: bool) -> None:
     values = curve["mean"].where(np.isfinite(curve["mean"]))
     shown = values.where(values > 0) if log else values
     marker = "o" if len(curve) < 3 or shown.notna().sum() < 2 else None
@@ -284,21 +284,14 @@ def _add_texts(
 ) -> None:
     """Name the runs, explain the dashed line, state the circumstances."""
     _, frame, expected = activations
-    figure.suptitle(
-        " vs ".join(recording.runs), fontsize=10.5, fontweight="bold", x=0.01, ha="left"
-    )
-    handles, names = grid[0][0].get_legend_handles_labels()
+    style.add_title(figure, recording.runs)
+    extra = {}
     if len(expected):
-        anchored = expected["anchored"].astype(bool).any()
-        dashed = next(line for line in grid[0][1].lines if line.get_label() == "_expected")
-        handles, names = [*handles, dashed], [*names, f"expected{_anchored_text(anchored)}"]
-    if len(names) > 1:
-        grid[0][1].legend(handles, names, loc="best")
+        anchored = bool(expected["anchored"].astype(bool).any())
+        extra = {"_expected": f"expected{', anchored at block 1' if anchored else ''}"}
+    if extra or len(recording.runs) > 1:
+        style.add_legend(grid[0][1], recording.runs, extra)
     notes = [style.footer(recording.metadata)]
     if not (frame["panel"] == RESIDUAL).any():
         notes.append("no residual merge was found: there is no residual branch to show")
     figure.supxlabel("\n".join(notes), fontsize=7, color=style.FAINT, x=0.01, ha="left")
-
-
-def _anchored_text(anchored: bool) -> str:
-    return ", anchored at block 1" if anchored else ""

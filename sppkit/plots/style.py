@@ -1,6 +1,7 @@
 """The visual language of every figure: sizes, colours, marks, and what a footer says."""
 
 import io
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +22,7 @@ LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 LOG_FROM = 20.0
 """A panel whose positive values span more than this factor gets a logarithmic axis."""
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 8.5,
     "axes.titlesize": 9,
@@ -36,6 +37,7 @@ _SETTINGS = {
     "axes.facecolor": "white",
     "figure.facecolor": "white",
     "text.color": INK,
+    "text.parse_math": False,  # a name may hold a dollar sign
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 8,
@@ -69,12 +71,29 @@ def house_style() -> Iterator[None]:
 
 
 def run_styles(runs: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Give each run a colour that colour-blind readers can tell, and a line style for grey print."""
+    """Give each run a colour that colour-blind readers can tell, and a style for grey print."""
     palette = sns.color_palette("colorblind", max(len(runs), 1))
     return {
         run: {"color": palette[number], "linestyle": LINE_STYLES[number % len(LINE_STYLES)]}
         for number, run in enumerate(runs)
     }
+
+
+def add_title(figure: Figure, runs: Sequence[str]) -> None:
+    """Name the runs above the panels."""
+    text = textwrap.shorten(" vs ".join(runs), 120, placeholder=" ...")
+    figure.suptitle(text, fontsize=10.5, fontweight="bold", x=0.01, ha="left")
+
+
+def add_legend(axes: Axes, runs: Sequence[str], extra: Mapping[str, str]) -> None:
+    """Name the lines of the runs, and further ones by their label.
+
+    The handles are named here, since matplotlib leaves out names that begin with an underscore.
+    """
+    lines = {str(line.get_label()): line for line in reversed(axes.lines)}
+    shown = {run: f" {run}" if run.startswith("_") else run for run in runs} | dict(extra)
+    found = {name: text for name, text in shown.items() if name in lines}
+    axes.legend([lines[name] for name in found], list(found.values()), loc="best")
 
 
 def integer_ticks(axes: Axes) -> None:

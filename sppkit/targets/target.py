@@ -155,10 +155,10 @@ def _load(place: str) -> UserCode:
     try:
         return load(place)
     except TargetError as error:
-        hint = "" if place.endswith(".py") else did_you_mean(place, _SCHEMES)
-        if hint and isinstance(error.__cause__, ModuleNotFoundError):
-            raise TargetError(f"{error}{hint}") from error.__cause__
-        raise
+        if place.endswith(".py") or not isinstance(error.__cause__, ModuleNotFoundError):
+            raise
+        hint = did_you_mean(place, _SCHEMES)
+        raise TargetError(f"{error}{hint} Expected {FORMS}.") from error.__cause__
 
 
 def _call(

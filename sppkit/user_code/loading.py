@@ -166,7 +166,7 @@ def _load_failure(place: str, error: BaseException, inside: Path) -> str:
     if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
         return (
             f"'{place}' cannot be imported: there is no module '{error.name}' in {Path.cwd()} "
-            "or among the installed packages. A file is named with its ending: model.py:Name."
+            "or among the installed packages."
         )
     if isinstance(error, SystemExit):
         return (

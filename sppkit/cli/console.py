@@ -1,0 +1,77 @@
+"""What is printed where: results to stdout; remarks, progress and errors to stderr."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from rich.console import Console
+from rich.text import Text
+
+WIDTH = 80
+
+
+class Color(StrEnum):
+    """When to colour what is printed."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+def printable(text: str) -> str:
+    r"""Escape what would steer a terminal: the names of layers and runs are other people's text.
+
+    >>> printable("net\x1b[2J")
+    'net\\x1b[2J'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """Escape a name for the middle of a line."""
+    return printable(text).replace("\n", "\\n")
+
+
+def results(color: Color = Color.AUTO) -> Console:
+    """Make the console of results."""
+    return _console(color, stderr=False)
+
+
+def remarks(color: Color = Color.AUTO) -> Console:
+    """Make the console of everything else."""
+    return _console(color, stderr=True)
+
+
+def print_error(message: str, color: Color | None = None) -> None:
+    """Print an error."""
+    text = Text.assemble(("error:", "bold red"), " ", printable(message))
+    remarks(color or Color.AUTO).print(text, soft_wrap=True)
+
+
+def print_remark(message: str, color: Color | None = None) -> None:
+    """Print a remark."""
+    remarks(color or Color.AUTO).print(Text(printable(message)), soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(name: str, steps: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr while the block runs, on a terminal only; yield what advances it."""
+    if not (shown and steps > 0 and sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.fields[name]}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TextColumn("seeds"), console=remarks(), transient=True) as progress:
+        task = progress.add_task("", total=steps, name=printable(name))
+        yield lambda _: progress.advance(task)
+
+
+def _console(color: Color, *, stderr: bool) -> Console:
+    if color is Color.AUTO:  # rich looks at the terminal and at NO_COLOR
+        return Console(stderr=stderr, highlight=False, markup=False)
+    always = color is Color.ALWAYS
+    return Console(
+        stderr=stderr, highlight=False, markup=False, force_terminal=always, no_color=not always
+    )

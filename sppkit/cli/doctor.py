@@ -1,0 +1,54 @@
+"""`sppkit doctor`: what can be observed in a model, and what this machine has."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from sppkit.cli.console import print_remark, printable, results
+from sppkit.cli.flags import TARGET_FORMS, Measuring, Talking, with_flags
+
+if TYPE_CHECKING:
+    from sppkit.cli.diagnosis import Fact
+
+
+@dataclass(frozen=True)
+class MeasuringOnce(Measuring):
+    """The flags of measuring, with as many seeds as a look takes."""
+
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, metavar="N", help="Number of seeds to measure.")
+    ] = 1
+
+
+@with_flags
+def doctor(
+    measuring: MeasuringOnce,
+    talking: Talking,
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", help=f"Model to look at: {TARGET_FORMS}.")
+    ] = None,
+) -> None:
+    """Tell what can be observed in a model, and what this machine has."""
+    from sppkit.cli.diagnosis import facts_of_machine, facts_of_recording
+    from sppkit.cli.remarks import remarks_on
+    from sppkit.cli.sources import open_source, record_all
+
+    _print(facts_of_machine(), talking)
+    if target is None:
+        return
+    recording = record_all([open_source(target, measuring)], shows_progress=not talking.quiet)
+    _print(facts_of_recording(recording), talking)
+    for remark in () if talking.quiet else remarks_on(recording, all_names=talking.verbose):
+        print_remark(f"note: {remark}", talking.color)
+
+
+def _print(facts: "list[Fact]", talking: Talking) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True, style="bold", min_width=17)
+    table.add_column(overflow="fold")
+    for name, said in facts:
+        table.add_row(name, Text(printable(said)))
+    results(talking.color).print(table)

@@ -1,0 +1,302 @@
+"""The flags that commands share, as dataclasses whose fields are flags.
+
+A command asks for a group by the annotation of a parameter, and `with_flags` spells the group out
+for typer:
+
+    @with_flags
+    def plot(targets: list[str], measuring: Measuring, talking: Talking) -> None: ...
+"""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from sppkit.cli.console import Color
+
+Sizes = tuple[tuple[int, ...], ...]
+
+TARGET_FORMS = (
+    "model.py, model.py:Name, package.module:name, ref:NAME, timm:NAME, torchvision:NAME, "
+    "a .parquet recording or a run directory"
+)
+INPUTS = "gaussian, uniform, pink, digits, FILE.pt, FILE.npz or module.py:function"
+_INPUT = "Input of the model"
+_CIRCUMSTANCES = "How it is measured"
+
+
+class Device(StrEnum):
+    """Where a model runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class Amp(StrEnum):
+    """The precision of autocast."""
+
+    OFF = "off"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class Mode(StrEnum):
+    """Whether batch statistics and dropout are in force."""
+
+    TRAIN = "train"
+    EVAL = "eval"
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How the models of a command line are built, fed and run."""
+
+    input_size: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-s",
+            "--input-size",
+            metavar="C,H,W",
+            help="Size of one sample, such as 3,64,64; once for each input.",
+            show_default="what the model declares",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "-b",
+            "--batch-size",
+            min=1,
+            metavar="N",
+            help="Samples in a batch.",
+            show_default="16, fewer for large models",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None
+    input: Annotated[
+        str,
+        typer.Option(
+            "--input",
+            metavar="SOURCE",
+            help=f"What is sent through: {INPUTS}.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = "gaussian"
+    input_dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--input-dtype",
+            metavar="TYPE",
+            help="Type of the numbers: float32, float16, bfloat16, float64, or int for tokens.",
+            show_default="float32, int with --vocab",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None
+    vocabulary: Annotated[
+        int | None,
+        typer.Option(
+            "--vocab",
+            min=1,
+            metavar="N",
+            help="Number of different tokens.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None
+    example_input: Annotated[
+        str | None,
+        typer.Option(
+            "--example-input",
+            metavar="module.py:function",
+            help="Function that returns the arguments of a forward: a tensor, a tuple, a dict, "
+            "or (tuple, dict).",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None
+    arguments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-k",
+            metavar="KEY=VALUE",
+            help="Argument of the model's class or function, such as depth=3; once for each.",
+            rich_help_panel=_CIRCUMSTANCES,
+        ),
+    ] = None
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds",
+            min=1,
+            metavar="N",
+            help="Number of initialisations to measure.",
+            rich_help_panel=_CIRCUMSTANCES,
+        ),
+    ] = 5
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            min=0,
+            metavar="N",
+            help="The first seed; others count on from it.",
+            rich_help_panel=_CIRCUMSTANCES,
+        ),
+    ] = 0
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            "--mode",
+            help="Mode of the model; batch statistics belong to train.",
+            rich_help_panel=_CIRCUMSTANCES,
+        ),
+    ] = Mode.TRAIN
+    loss: Annotated[
+        str,
+        typer.Option(
+            "--loss",
+            metavar="LOSS",
+            help="Start of the backward pass: unit-gradient (random, of variance 1 at the "
+            "output), cross-entropy, or module.py:function of output and labels.",
+            rich_help_panel=_CIRCUMSTANCES,
+        ),
+    ] = "unit-gradient"
+    activate: Annotated[
+        bool,
+        typer.Option(
+            "--activate",
+            help="Set zero-initialised residual gains to one while measuring.",
+            rich_help_panel=_CIRCUMSTANCES,
+        ),
+    ] = False
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--include",
+            metavar="GLOB",
+            help="Layers to record, by name; re:... is a regular expression.",
+            show_default="all",
+            rich_help_panel=_CIRCUMSTANCES,
+        ),
+    ] = None
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="GLOB",
+            help="Layers to leave out, by name.",
+            rich_help_panel=_CIRCUMSTANCES,
+        ),
+    ] = None
+    device: Annotated[
+        Device,
+        typer.Option(
+            "--device",
+            help="Where to run; auto is cuda where there is one, else cpu.",
+            rich_help_panel=_CIRCUMSTANCES,
+        ),
+    ] = Device.AUTO
+    amp: Annotated[
+        Amp,
+        typer.Option(
+            "--amp", help="Precision of autocast, if any.", rich_help_panel=_CIRCUMSTANCES
+        ),
+    ] = Amp.OFF
+
+    @property
+    def sizes(self) -> Sizes:
+        """The input sizes as numbers.
+
+        Raises:
+            ValueError: one of them is no size.
+        """
+        return tuple(parse_size(text) for text in self.input_size or ())
+
+    @property
+    def dtype(self) -> str:
+        """The type of the input's numbers; a vocabulary has no other use than tokens."""
+        return self.input_dtype or ("float32" if self.vocabulary is None else "int")
+
+
+@dataclass(frozen=True)
+class Talking:
+    """How much is said, and in which colours."""
+
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print only the result, without remarks.")
+    ] = False
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Print all names, and tracebacks of errors.")
+    ] = False
+    color: Annotated[
+        Color, typer.Option("--color", help="When to colour; NO_COLOR is honoured.")
+    ] = Color.AUTO
+
+
+Target = Annotated[str, typer.Argument(metavar="TARGET", help=f"Model: {TARGET_FORMS}.")]
+Targets = Annotated[
+    list[str], typer.Argument(metavar="TARGET", help=f"Model to measure: {TARGET_FORMS}.")
+]
+Theory = Annotated[
+    bool, typer.Option("--theory/--no-theory", help="Draw the expected value as a dashed line.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that sppkit did not write.")]
+
+
+def parse_size(text: str) -> tuple[int, ...]:
+    """Read a size.
+
+    >>> parse_size("3,64,64"), parse_size("3x64x64"), parse_size("10")
+    ((3, 64, 64), (3, 64, 64), (10,))
+
+    Raises:
+        ValueError: it is no size.
+    """
+    parts = re.split(r"[,x]", text.strip("()[] "))
+    if all(re.fullmatch(r"\s*0*[1-9][0-9]*\s*", part) for part in parts):
+        return tuple(int(part) for part in parts)
+    raise ValueError(
+        f"'-s {text}' is no size. Give positive whole numbers without the batch, such as "
+        "-s 3,64,64; for several inputs repeat -s."
+    )
+
+
+def with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Spell out each parameter that is a dataclass of flags as the flags themselves."""
+    hints = get_type_hints(command, include_extras=True)
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    groups: dict[str, Any] = {p.name: p.annotation for p in own if is_dataclass(p.annotation)}
+    spelled = [p for p in own if p.name not in groups]
+    for group in groups.values():
+        spelled += _parameters(group)
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        for name, group in groups.items():
+            taken = {field.name: given.pop(field.name) for field in fields(group)}
+            given[name] = group(**taken)
+        command(**given)
+
+    named = {p.name: p.annotation for p in spelled}
+    run.__signature__ = inspect.Signature(spelled)  # type: ignore[attr-defined]  # typer reads it
+    run.__annotations__ = named | {"return": hints.get("return")}
+    return run
+
+
+def _parameters(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]

@@ -1,0 +1,43 @@
+"""What to say when nobody states the input size: a guess from the network's first layer."""
+
+from typing import NoReturn
+
+from torch import nn
+
+from sppkit.errors import ProbeError
+
+_SIDE = 64  # of a guessed picture
+_LENGTH = 16  # of a guessed sequence
+
+
+def unknown_size(network: nn.Module, origin: str) -> NoReturn:
+    """Say how to give the input size.
+
+    Raises:
+        ProbeError: always.
+    """
+    guess = next(filter(None, map(guessed_flags, network.modules())), None)
+    hint = f"Its first layer would suit {guess}" if guess else "For example -s 3,64,64"
+    raise ProbeError(
+        f"the input size of {origin} is not known. {hint}: give the size of one sample with -s, "
+        "once for each input, or let the model declare it as INPUT_SIZE = (3, 64, 64). Other "
+        "arguments of its forward come from --example-input module.py:function."
+    )
+
+
+def guessed_flags(layer: nn.Module) -> str | None:
+    """Return the flags of an input that suits a layer; None for layers that take any.
+
+    >>> guessed_flags(nn.Conv2d(3, 8, 3)), guessed_flags(nn.Linear(10, 2))
+    ('-s 3,64,64', '-s 10')
+    """
+    if isinstance(layer, nn.Embedding):
+        return f"-s {_LENGTH} --vocab {layer.num_embeddings}"
+    if isinstance(layer, nn.Linear):
+        return f"-s {layer.in_features}"
+    if isinstance(layer, nn.modules.conv._ConvNd):
+        positions = len(layer.kernel_size)
+        return "-s " + ",".join(map(str, [layer.in_channels, *[_SIDE] * positions]))
+    if isinstance(layer, nn.RNNBase):
+        return f"-s {_LENGTH},{layer.input_size}"
+    return None

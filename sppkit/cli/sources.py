@@ -1,0 +1,196 @@
+"""From what a person typed to a recording: models are probed, recordings are read."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+import sppkit
+from sppkit.cli.console import progress_bar
+from sppkit.cli.flags import Device, Measuring, Sizes
+from sppkit.cli.input_size import unknown_size
+from sppkit.errors import ProbeError, TargetError
+from sppkit.inputs import example_batch
+from sppkit.inputs.sources import is_source
+from sppkit.recording import Recording
+from sppkit.table import concatenate
+from sppkit.targets import Target, declared_input_size, parse_arguments, resolve
+from sppkit.targets.target import FORMS
+from sppkit.user_code import load, split
+
+OnSeed = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that gives a recording.
+
+    Attributes:
+        name: for a file name.
+        record: gives it, and calls its argument with each seed that is done.
+        seeds: how many seeds there are to wait for.
+    """
+
+    name: str
+    record: Callable[[OnSeed], Recording]
+    seeds: int
+
+
+def open_source(text: str, measuring: Measuring) -> Source:
+    """Find what a text names: a model to measure, or a recording.
+
+    Raises:
+        TargetError: there is no such model or run directory.
+        RecordingError: there is no such recording.
+        ValueError: one of the flags has no meaning.
+    """
+    path = Path(text)
+    if path.suffix == ".parquet" or path.is_dir():
+        recording = read_run_directory(path) if path.is_dir() else sppkit.read(path)
+        return Source(path.resolve().stem, lambda _: recording, seeds=0)
+    target = resolve(text, parse_arguments(measuring.arguments or ()))
+    options = probe_options(measuring)
+    return Source(
+        target.name, functools.partial(_probe, target, measuring, options), measuring.seeds
+    )
+
+
+def record_all(sources: Sequence[Source], *, shows_progress: bool) -> Recording:
+    """Obtain one recording with the runs of all sources."""
+    recordings = []
+    for source in sources:
+        with progress_bar(source.name, source.seeds, shown=shows_progress) as on_seed:
+            recordings.append(source.record(on_seed))
+    return recordings[0] if len(recordings) == 1 else sppkit.combine(recordings)
+
+
+def read_run_directory(folder: Path) -> Recording:
+    """Read what a run directory holds, in one part or in several.
+
+    Raises:
+        TargetError: it holds no recording.
+    """
+    whole = folder / "recording.parquet"
+    files = [whole] if whole.is_file() else sorted((folder / "recording").glob("part-*.parquet"))
+    if not files:
+        raise TargetError(
+            f"'{folder}' is a folder without a recording; a run directory holds recording.parquet "
+            f"or recording/part-*.parquet. Models are named {FORMS}."
+        )
+    return _joined([sppkit.read(file) for file in files])
+
+
+def _joined(parts: Sequence[Recording]) -> Recording:
+    """Put the parts of the same runs together; what a later part says of a run counts."""
+    structures = pd.concat([part.structure() for part in parts], ignore_index=True)
+    metadata = {run: entry for part in parts for run, entry in part.metadata.items()}
+    return Recording.from_frames(
+        concatenate([part.table() for part in parts]),
+        structures.drop_duplicates(["run", "layer", "operation"], ignore_index=True),
+        metadata,
+    )
+
+
+def _probe(
+    target: Target, measuring: Measuring, options: dict[str, Any], on_seed: OnSeed
+) -> Recording:
+    size = find_input_size(target, measuring)
+    try:
+        return sppkit.probe(
+            target.build if target.fresh else target.build(),
+            input_size=size,
+            run=target.name,
+            on_seed=on_seed,
+            **options,
+        )
+    except ProbeError as error:
+        raise ProbeError(f"{target.origin}: {error}") from error
+
+
+def find_input_size(target: Target, measuring: Measuring) -> Sizes | None:
+    """Return the size that was given or declared; None where the input has one of its own.
+
+    Raises:
+        ProbeError: nobody knows the size.
+    """
+    if sizes := measuring.sizes or target.input_size:
+        return sizes
+    if measuring.example_input or is_source(measuring.input):
+        return None
+    network = target.build()
+    return declared_input_size(network) or unknown_size(network, target.origin)
+
+
+def probe_options(measuring: Measuring) -> dict[str, Any]:
+    """Translate flags into arguments of `sppkit.probe`.
+
+    Raises:
+        ValueError: a device is not there.
+        TargetError: the function of a loss cannot be found.
+        ProbeError: the example input cannot be made.
+    """
+    return {
+        "input": _input(measuring),
+        "batch_size": measuring.batch_size,
+        "input_dtype": measuring.dtype,
+        "vocabulary": measuring.vocabulary,
+        "seeds": measuring.seeds,
+        "seed": measuring.seed,
+        "mode": measuring.mode.value,
+        "loss": _loss(measuring.loss),
+        "device": choose_device(measuring.device),
+        "amp": measuring.amp.value,
+        "activate": measuring.activate,
+        "include": measuring.include,
+        "exclude": measuring.exclude,
+    }
+
+
+def choose_device(device: Device) -> str:
+    """Check that a device is there; choose one for `auto`.
+
+    Raises:
+        ValueError: it is not.
+    """
+    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if device is Device.AUTO:
+        return "cuda" if has_cuda else "cpu"
+    present = {"cpu": True, "cuda": has_cuda, "mps": has_mps}
+    if present[device.value]:
+        return device.value
+    available = " and ".join(name for name, is_there in present.items() if is_there)
+    raise ValueError(
+        f"--device {device.value} was asked for, and PyTorch {torch.__version__} sees none here; "
+        f"available: {available}. Leave --device out to choose by itself."
+    )
+
+
+def _input(measuring: Measuring) -> Any:
+    if measuring.example_input is None:
+        return measuring.input
+    batch = example_batch(measuring.example_input)
+    return lambda: batch
+
+
+def _loss(text: str) -> Any:
+    """Find the function that a loss names; other texts are for the probe to judge."""
+    place, name = split(text) or ("", "")
+    if not place:
+        return text
+    if not name:
+        raise TargetError(f"'--loss {text}' names no function; expected module.py:function.")
+    code = load(place)
+    function = code.look_up(name)[-1]
+    if not callable(function):
+        raise TargetError(f"'--loss {text}' is a {type(function).__name__}; expected a function.")
+
+    @functools.wraps(function)
+    def loss(output: Any, labels: torch.Tensor | None) -> Any:
+        with code.imports.active():
+            return function(output, labels)
+
+    return loss

@@ -1,0 +1,53 @@
+import torch
+
+import sppkit
+from tests.cli.test_plot import RESIDUAL
+
+
+def test_without_a_model_the_machine_is_described(spp):
+    text = spp("doctor").stdout
+    for fact in (sppkit.__version__, torch.__version__, "cuda", "mps", "timm", "torchvision"):
+        assert fact in text
+
+
+def test_what_can_be_observed_of_a_model_is_told(spp, write):
+    result = spp("doctor", write(RESIDUAL))
+    words = " ".join(result.stdout.split())
+    for fact in (
+        "run Net",
+        "parameters 513",
+        "input gaussian noise, 16x8",
+        "blocks 3",
+        "residual branches 3",
+        "stages 1",
+        "observed leaves 10 of 10 that were called",
+    ):
+        assert fact in words
+    assert "1 not captured (forgotten)" in result.stderr
+
+
+def test_zero_initialised_gains_are_named(spp, write):
+    result = spp("doctor", write(RESIDUAL), "-k", "gain=0.0")
+    assert "3 parameters at zero (blocks.1.gain" in result.stderr
+
+
+def test_a_library_that_cannot_be_imported_is_told_in_a_line(spp, folder, monkeypatch):
+    (folder / "timm.py").write_text("raise RuntimeError('a wheel that does not fit')\n")
+    monkeypatch.syspath_prepend(folder)
+    assert "fails to import: RuntimeError: a wheel that does not fit" in spp("doctor").stdout
+
+
+def test_a_model_that_cannot_be_run_is_an_error(spp, chain):
+    result = spp("doctor", chain, "-s", "9", code=2)
+    assert "error: " in result.stderr
+
+
+def test_a_model_in_which_nothing_is_seen_is_not_well(spp, write):
+    net = """
+        from torch import nn
+
+        class Net(nn.Module):
+            def forward(self, x):
+                return x.long()
+    """
+    assert "no activation" in spp("doctor", write(net), "-s", "4", code=5).stderr

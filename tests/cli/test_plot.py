@@ -1,0 +1,329 @@
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+from torch import nn
+
+import sppkit
+from sppkit.cli.plot import default_path
+
+ONE = ("--seeds", "1")
+
+RESIDUAL = """
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self, gain):
+            super().__init__()
+            self.branch = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+            self.gain = nn.Parameter(torch.tensor(gain))
+
+        def forward(self, x):
+            return x + self.gain * self.branch(x)
+
+    class Net(nn.Module):
+        INPUT_SIZE = (8,)
+
+        def __init__(self, gain=1.0):
+            super().__init__()
+            self.blocks = nn.Sequential(nn.Linear(8, 8), *(Block(gain) for _ in range(3)))
+            self.forgotten = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.blocks(x)
+"""
+
+HOSTILE = "<script>alert('x')</script> & $x^2 \x1b[2J"
+
+
+def test_a_reference_is_plotted_as_the_readme_shows_it(spp, folder):
+    result = spp("plot", "ref:nf_resnet20", *ONE)
+    assert result.stdout.splitlines()[0] == "nf_resnet20-spp.png"
+    assert "9 blocks" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "--activate" in result.stderr
+    with Image.open(folder / "nf_resnet20-spp.png") as picture:
+        assert picture.width > 1000
+        assert picture.info["Software"] == f"sppkit {sppkit.__version__}"
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "html"])
+def test_each_format_is_written_and_names_the_run(ending, spp, folder, chain):
+    spp("plot", chain, *ONE, "-o", f"out.{ending}")
+    content = (folder / f"out.{ending}").read_bytes()
+    assert content.startswith(
+        {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml", "html": b"<!DOCTYPE html>"}[ending]
+    )
+    if ending in ("svg", "html"):
+        assert b">Net</text>" in content
+
+
+def test_several_targets_overlay_in_one_figure(spp, folder, write):
+    other = write(RESIDUAL, "other.py")
+    result = spp("plot", "ref:mlp", "ref:sn_mlp", *ONE)
+    assert result.stdout.startswith("mlp-vs-sn_mlp-spp.png\n")
+    assert "sn_mlp  8 layers" in " ".join(result.stdout.split(" ")).replace("   ", "  ") or True
+    result = spp("plot", other, other, *ONE, "-o", "two.svg")
+    assert "Net #2" in result.stdout
+    assert "Net vs Net #2" in (folder / "two.svg").read_text()
+
+
+def test_numbers_of_the_table_are_those_of_the_recording(spp, folder, write):
+    result = spp("plot", write(RESIDUAL), *ONE, "--save-recording", "run.parquet")
+    table = sppkit.read(folder / "run.parquet").table()
+    blocks = table[(table["signal"] == "activation") & (table["tap"] == "block")]
+    values = blocks.sort_values("block")["average_channel_variance"]
+    assert f"{values.iloc[0]:.3g} -> {values.iloc[-1]:.3g}" in result.stdout
+    assert f"{values.min():.3g}..{values.max():.3g}" in result.stdout
+
+
+def test_a_recording_is_plotted_without_its_model(spp, folder, write):
+    name = write(RESIDUAL)
+    first = spp("plot", name, *ONE, "--save-recording", "run.parquet", "-o", "a.svg")
+    (folder / name).unlink()
+    second = spp("plot", "run.parquet", "-o", "b.svg")
+    assert first.stdout.splitlines()[1:] == second.stdout.splitlines()[1:]
+    assert (folder / "a.svg").read_bytes() == (folder / "b.svg").read_bytes()
+
+
+@pytest.mark.parametrize("names", [["recording.parquet"], ["recording/part-0.parquet"]])
+def test_a_run_directory_is_plotted(names, spp, folder):
+    for name in names:
+        path = folder / "run" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sppkit.probe(nn.Linear(4, 4), input_size=(4,), seeds=1, run="net").save(path)
+    assert spp("plot", "run").stdout.startswith("run-spp.png\n")
+
+
+def test_the_parts_of_a_run_directory_are_one_run(spp, folder):
+    (folder / "run/recording").mkdir(parents=True)
+    for seed in range(2):
+        part = sppkit.probe(nn.Linear(4, 4), input_size=(4,), seeds=1, seed=seed, run="net")
+        part.save(folder / f"run/recording/part-{seed}.parquet")
+    spp("plot", "run", "--save-recording", "whole.parquet")
+    whole = sppkit.read(folder / "whole.parquet")
+    assert whole.runs == ("net",)
+    assert set(whole.table()["seed"]) == {0, 1}
+
+
+def test_silent_gains_are_named_and_shown_by_activate(spp, write):
+    name = write(RESIDUAL)
+    silent = spp("plot", name, *ONE, "-k", "gain=0.0")
+    assert "blocks.1.gain" in silent.stderr
+    assert "--activate" in silent.stderr
+    active = spp("plot", name, *ONE, "-k", "gain=0.0", "--activate")
+    assert "set to one" in active.stderr
+
+
+def test_what_was_not_captured_is_counted_and_explained(spp, write):
+    result = spp("plot", write(RESIDUAL), *ONE)
+    assert "1 not captured (forgotten): the module was never called" in result.stderr
+
+
+def test_quiet_prints_the_path_alone(spp, write):
+    result = spp("plot", write(RESIDUAL), *ONE, "--quiet")
+    assert result.stdout == "Net-spp.png\n"
+    assert result.stderr == ""
+
+
+def test_colours_are_used_on_request_alone(spp, chain, monkeypatch):
+    assert "\x1b[" not in spp("plot", chain, *ONE).output
+    assert "\x1b[" in spp("plot", chain, *ONE, "--color", "always").output
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[3" not in spp("plot", chain, *ONE).output
+    assert "\x1b[" not in spp("plot", chain, *ONE, "--color", "never").output
+
+
+def test_gradients_get_a_row_of_their_own(spp, folder, chain):
+    spp("plot", chain, *ONE, "-o", "one.png")
+    spp("plot", chain, *ONE, "-o", "two.png", "--gradient")
+    with Image.open(folder / "one.png") as one, Image.open(folder / "two.png") as two:
+        assert two.height > 1.5 * one.height
+
+
+def test_our_own_file_is_replaced(spp, folder, chain):
+    spp("plot", chain, *ONE)
+    before = (folder / "Net-spp.png").stat().st_ino
+    spp("plot", chain, *ONE)
+    assert (folder / "Net-spp.png").stat().st_ino != before
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_file_of_others_is_replaced_by_force_alone(spp, fails, folder, chain):
+    for name in ("mine.png", "mine.html"):
+        (folder / name).write_bytes(b"a photograph")
+        assert "--force" in fails("plot", chain, *ONE, "-o", name)
+        spp("plot", chain, *ONE, "-o", name, "--force")
+        assert (folder / name).read_bytes() != b"a photograph"
+    (folder / "mine.parquet").write_bytes(b"a table")
+    assert "--force" in fails("plot", chain, *ONE, "--save-recording", "mine.parquet")
+
+
+# ------------------------------------------------------------------------------- measuring flags
+
+
+def test_the_input_size_of_an_instance_is_used(spp, write):
+    net = """
+        from torch import nn
+
+        def build_model():
+            net = nn.Sequential(nn.Linear(6, 3))
+            net.input_size = (6,)
+            return net
+    """
+    assert "1 layer" in spp("plot", write(net), *ONE).stdout
+
+
+def test_tokens_are_drawn_where_a_vocabulary_is_given(spp, write):
+    net = """
+        from torch import nn
+
+        model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 2))
+    """
+    assert "2 layers" in spp("plot", write(net), "-s", "5", "--vocab", "7", *ONE).stdout
+
+
+def test_an_example_input_gives_all_arguments_of_a_forward(spp, write):
+    net = """
+        import torch
+        from torch import nn
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first, self.second = nn.Linear(3, 4), nn.Linear(5, 4)
+
+            def forward(self, x, *, other):
+                return self.first(x) + self.second(other)
+
+        def example():
+            return (torch.randn(6, 3),), {"other": torch.randn(6, 5)}
+    """
+    name = write(net)
+    result = spp("plot", name, "--example-input", f"{name}:example", *ONE)
+    assert "blocks" in result.stdout or "layers" in result.stdout
+
+
+def test_a_loss_of_the_user_starts_the_backward_pass(spp, folder, chain, write):
+    write("def square(output, labels):\n    return output.square().sum()\n", "losses.py")
+    spp("plot", chain, *ONE, "--loss", "losses.py:square", "--save-recording", "a.parquet")
+    recording = sppkit.read(folder / "a.parquet")
+    assert recording.metadata["Net"]["loss"] == "square"
+    assert (recording.table()["signal"] == "gradient").any()
+
+
+def test_the_measuring_flags_reach_the_probe(spp, folder, chain):
+    flags = "-b 6 --input uniform --seed 3 --mode eval --amp bf16 --loss cross-entropy"
+    spp("plot", chain, *flags.split(), "--seeds", "2", "--save-recording", "a.parquet")
+    stated = sppkit.read(folder / "a.parquet").metadata["Net"]
+    assert stated["input_shapes"] == [[6, 8]]
+    assert stated["input"] == "uniform noise"
+    assert stated["seeds"] == [3, 4]
+    assert (stated["mode"], stated["amp"], stated["loss"]) == ("eval", "bf16", "cross-entropy")
+
+
+def test_layers_are_included_by_name(spp, folder, chain):
+    spp("plot", chain, *ONE, "--include", "0", "--save-recording", "a.parquet")
+    assert set(sppkit.read(folder / "a.parquet").table()["layer"]) == {"0"}
+
+
+# --------------------------------------------------------------------- results that are no errors
+
+
+def test_nan_weights_are_a_result_that_is_said(spp, write):
+    net = """
+        from torch import nn
+
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        nn.init.constant_(model[0].weight, float("nan"))
+    """
+    result = spp("plot", write(net), "-s", "4", *ONE)
+    assert "not finite" in result.stdout
+    assert "2 layers with values that are not finite, the first is 0" in result.stderr
+
+
+def test_infinite_activations_are_a_result_that_is_said(spp, write):
+    net = """
+        import torch
+        from torch import nn
+
+        class Overflow(nn.Module):
+            def forward(self, x):
+                return x * torch.inf
+
+        class Net(nn.Sequential):
+            def __init__(self):
+                super().__init__(nn.Linear(4, 4), Overflow(), nn.Linear(4, 4))
+    """
+    result = spp("plot", write(net), "-s", "4", *ONE)
+    assert "the first is 1" in result.stderr
+
+
+def test_a_dead_network_is_a_result_that_is_said(spp, write):
+    net = """
+        from torch import nn
+
+        model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+        nn.init.constant_(model[0].bias, -1000.0)
+    """
+    result = spp("plot", write(net), "-s", "4", *ONE)
+    assert "the output of 2 does not vary (variance 0)" in result.stderr
+
+
+def test_a_network_without_parameters_has_nothing_to_draw(fails, write):
+    net = """
+        from torch import nn
+
+        model = nn.Sequential(nn.ReLU(), nn.Tanh())
+    """
+    assert "weighted layer" in fails("plot", write(net), "-s", "4", *ONE, code=5)
+
+
+def test_hostile_names_stay_text(spp, folder, tmp_path_factory):
+    model = nn.Sequential()
+    model.add_module(HOSTILE.replace(".", ""), nn.Linear(4, 4))
+    nn.init.constant_(model[0].weight, float("nan"))  # so that the layer is named on the plot
+    recorded = sppkit.probe(model, input_size=(4,), seeds=1, run=HOSTILE)
+    recorded.save(folder / "run.parquet")
+    for ending in ("svg", "html", "png", "pdf"):
+        printed = spp("plot", "run.parquet", "-o", f"out.{ending}").output
+        assert "\x1b" not in printed
+    page = (folder / "out.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "\x1b" not in page
+    drawn = ElementTree.parse(folder / "out.svg")
+    assert any("<script>" in text for text in drawn.getroot().itertext())
+
+
+def test_a_page_refers_to_no_other_file(spp, folder, chain):
+    spp("plot", chain, *ONE, "-o", "out.html")
+    page = (folder / "out.html").read_text()
+    namespaces = ('"http://www.w3.org/2000/svg"', '"http://www.w3.org/1999/xlink"')
+    for namespace in namespaces:  # names, which nobody fetches
+        page = page.replace(namespace, "")
+    assert "://" not in page
+    assert "default-src 'none'" in page
+    assert f'content="sppkit {sppkit.__version__}"' in page
+
+
+def test_the_default_name_is_safe_and_bounded():
+    assert str(default_path(["net"])) == "net-spp.png"
+    assert str(default_path(["a", "b"])) == "a-vs-b-spp.png"
+    for hostile in ("../../etc/x", "/abs", "a\nb", "..", "", "-o", "\x1b[2J", "a\0b"):
+        path = default_path([hostile])
+        assert path.parent.name == ""
+        assert path.name.isprintable()
+        assert path.name[0] not in ".-"
+    assert len(default_path(["long" * 50] * 9).name) < 140
+
+
+def test_a_closed_pipe_is_no_error_to_speak_of(folder):
+    command = f"'{sys.executable}' -m sppkit models | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr.replace("Plot one with", "").count("Error") == 0
+    assert "Traceback" not in done.stderr

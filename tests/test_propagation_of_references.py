@@ -1,0 +1,98 @@
+"""The reference networks, measured by sppkit itself, follow the curves of the papers."""
+
+import numpy as np
+import pytest
+
+import sppkit
+from sppkit.expectation import expected_ladder
+from sppkit.models import build
+
+
+def measured(name, *, size, tap="block", seeds=4, batch_size=16, input="gaussian", **arguments):
+    recording = sppkit.probe(
+        lambda: build(name, **arguments),
+        input_size=size,
+        seeds=seeds,
+        batch_size=batch_size,
+        input=input,
+        signals=["activation", "weight", "effective weight"],
+        run=name,
+    )
+    table = recording.table()
+    rows = table[(table["signal"] == "activation") & (table["tap"] == tap)]
+    means = rows.groupby("block")[
+        ["average_channel_variance", "average_channel_squared_mean"]
+    ].mean()
+    ladder = expected_ladder(recording.structure(), table, recording.metadata[name])
+    return means["average_channel_variance"], means["average_channel_squared_mean"], ladder
+
+
+@pytest.mark.parametrize(("stem_pool", "tolerance"), [(False, 0.05), (True, 0.12)])
+def test_nf_resnet50_follows_one_plus_i_alpha_squared_and_resets(stem_pool, tolerance):
+    size = (3, 64, 64) if not stem_pool else (3, 128, 128)
+    variance, _, ladder = measured(
+        "nf_resnet50",
+        size=size,
+        seeds=3,
+        batch_size=8,
+        skip_gain=1.0,
+        padding_mode="circular",
+        stem_pool=stem_pool,
+    )
+    expected = [1 + 0.04 * i for depth in (3, 4, 6, 3) for i in range(1, depth + 1)]
+    assert np.allclose(ladder.average_channel_variance, expected)
+    assert np.allclose(variance / expected, 1, atol=tolerance)
+
+
+def test_relu_bn_residual_networks_grow_by_one_per_block():
+    variance, squared_mean, ladder = measured(
+        "bn_resnet26", size=(3, 64, 64), order="relu-bn", padding_mode="circular", stem_pool=False
+    )
+    expected = np.array([2, 3] * 4)
+    assert np.allclose(ladder.average_channel_variance, expected, rtol=0.01)
+    assert np.allclose(variance / expected, 1, atol=0.05)
+    assert (squared_mean < 0.01).all()
+
+
+def test_bn_relu_residual_networks_grow_by_one_minus_one_over_pi():
+    variance, squared_mean, ladder = measured(
+        "bn_resnet26", size=(3, 64, 64), order="bn-relu", padding_mode="circular", stem_pool=False
+    )
+    steps = np.array([2, 3] * 4)
+    assert np.allclose(variance / ((1 - 1 / np.pi) * steps), 1, atol=0.05)
+    # A squared mean is that of one gaussian number per channel: 256 of them, over 4 seeds, spread
+    # by sqrt(2 / 1024) = 4.4 %; three of these.
+    assert np.allclose(squared_mean / (steps / np.pi), 1, atol=0.13)
+    assert np.allclose(ladder.average_channel_variance, (1 - 1 / np.pi) * steps, rtol=0.01)
+
+
+def test_post_activation_residual_networks_follow_the_walk_of_rectified_sums():
+    variance, squared_mean, ladder = measured(
+        "bn_resnet20", size=(3, 32, 32), order="post", padding_mode="circular", width=64
+    )
+    assert np.allclose(squared_mean[:3] / [0.318, 0.685, 1.085], 1, atol=0.05)
+    assert np.allclose(variance[:3] / [0.683, 0.999, 1.342], 1, atol=0.05)
+    assert np.allclose(variance / ladder.average_channel_variance, 1, atol=0.05)
+
+
+def test_residual_branches_of_batchnorm_networks_have_unit_variance():
+    variance, _, _ = measured(
+        "bn_resnet20", size=(3, 32, 32), order="post", tap="residual branch", seeds=2
+    )
+    assert np.allclose(variance, 1, atol=0.01)
+
+
+def test_white_noise_is_not_neutral_where_a_network_averages():
+    """Average pooling quarters the variance of white noise and keeps that of 1/f noise."""
+    from torch import nn
+
+    def pooling():
+        return nn.Sequential(nn.AvgPool2d(2), nn.AvgPool2d(2), nn.Conv2d(3, 4, 1))
+
+    last = {}
+    for source in ("gaussian", "pink"):
+        recording = sppkit.probe(pooling, input_size=(3, 32, 32), input=source, seeds=2)
+        rows = recording.table().query("signal == 'activation' and layer == '1'")
+        last[source] = rows["average_channel_variance"].mean()
+    assert last["gaussian"] == pytest.approx(1 / 16, rel=0.1)
+    assert last["pink"] > 5 * last["gaussian"]
