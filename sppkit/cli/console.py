@@ -50,28 +50,38 @@ def print_error(message: str, color: Color | None = None) -> None:
 
 
 def print_remark(message: str, color: Color | None = None) -> None:
-    """Print a remark."""
-    remarks(color or Color.AUTO).print(Text(printable(message)), soft_wrap=True)
+    """Print a remark, in one line."""
+    remarks(color or Color.AUTO).print(Text(one_line(message)), soft_wrap=True)
 
 
 @contextmanager
-def progress_bar(name: str, steps: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+def progress_bar(
+    name: str, steps: int, *, shown: bool, color: Color = Color.AUTO
+) -> Iterator[Callable[[int], None]]:
     """Show a bar on stderr while the block runs, on a terminal only; yield what advances it."""
     if not (shown and steps > 0 and sys.stderr.isatty()):
         yield lambda _: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.fields[name]}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TextColumn("seeds"), console=remarks(), transient=True) as progress:
-        task = progress.add_task("", total=steps, name=printable(name))
+    name_column = TextColumn("{task.fields[name]}", markup=False)
+    columns = (name_column, BarColumn(), MofNCompleteColumn(), TextColumn("seeds"))
+    with Progress(
+        *columns, TextColumn("seeds"), console=remarks(color), transient=True
+    ) as progress:
+        task = progress.add_task("", total=steps, name=one_line(name))
         yield lambda _: progress.advance(task)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would end the program with an exit code of its own
 
 
 def _console(color: Color, *, stderr: bool) -> Console:
     if color is Color.AUTO:  # rich looks at the terminal and at NO_COLOR
-        return Console(stderr=stderr, highlight=False, markup=False)
+        return _Console(stderr=stderr, highlight=False, markup=False)
     always = color is Color.ALWAYS
-    return Console(
+    return _Console(
         stderr=stderr, highlight=False, markup=False, force_terminal=always, no_color=not always
     )

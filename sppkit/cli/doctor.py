@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sppkit.cli.console import print_remark, printable, results
-from sppkit.cli.flags import TARGET_FORMS, Measuring, Talking, with_flags
+from sppkit.cli.flag_groups import with_flags
+from sppkit.cli.flags import TARGET_FORMS, Measuring, Seeds, Talking
 
 if TYPE_CHECKING:
     from sppkit.cli.diagnosis import Fact
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 class MeasuringOnce(Measuring):
     """The flags of measuring, with as many seeds as a look takes."""
 
-    seeds: Annotated[
-        int, typer.Option("--seeds", min=1, metavar="N", help="Number of seeds to measure.")
-    ] = 1
+    seeds: Seeds = 1
 
 
 @with_flags
@@ -39,7 +38,7 @@ def doctor(
     _print(facts_of_machine(), talking)
     if target is None:
         return
-    recording = record_all([open_source(target, measuring)], shows_progress=not talking.quiet)
+    recording = record_all([open_source(target, measuring)], talking)
     _print(facts_of_recording(recording), talking)
     for remark in () if talking.quiet else remarks_on(recording, all_names=talking.verbose):
         print_remark(f"note: {remark}", talking.color)

@@ -1,19 +1,9 @@
-"""The flags that commands share, as dataclasses whose fields are flags.
+"""The flags that commands share, in groups: each field of a dataclass is a flag."""
 
-A command asks for a group by the annotation of a parameter, and `with_flags` spells the group out
-for typer:
-
-    @with_flags
-    def plot(targets: list[str], measuring: Measuring, talking: Talking) -> None: ...
-"""
-
-import functools
-import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 
@@ -52,6 +42,18 @@ class Mode(StrEnum):
 
     TRAIN = "train"
     EVAL = "eval"
+
+
+Seeds = Annotated[
+    int,
+    typer.Option(
+        "--seeds",
+        min=1,
+        metavar="N",
+        help="Number of seeds: initialisations and inputs.",
+        rich_help_panel=_CIRCUMSTANCES,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -129,16 +131,7 @@ class Measuring:
             rich_help_panel=_CIRCUMSTANCES,
         ),
     ] = None
-    seeds: Annotated[
-        int,
-        typer.Option(
-            "--seeds",
-            min=1,
-            metavar="N",
-            help="Number of initialisations to measure.",
-            rich_help_panel=_CIRCUMSTANCES,
-        ),
-    ] = 5
+    seeds: Seeds = 5
     seed: Annotated[
         int,
         typer.Option(
@@ -265,38 +258,3 @@ def parse_size(text: str) -> tuple[int, ...]:
         f"'-s {text}' is no size. Give positive whole numbers without the batch, such as "
         "-s 3,64,64; for several inputs repeat -s."
     )
-
-
-def with_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Spell out each parameter that is a dataclass of flags as the flags themselves."""
-    hints = get_type_hints(command, include_extras=True)
-    own = list(inspect.signature(command, eval_str=True).parameters.values())
-    groups: dict[str, Any] = {p.name: p.annotation for p in own if is_dataclass(p.annotation)}
-    spelled = [p for p in own if p.name not in groups]
-    for group in groups.values():
-        spelled += _parameters(group)
-
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        for name, group in groups.items():
-            taken = {field.name: given.pop(field.name) for field in fields(group)}
-            given[name] = group(**taken)
-        command(**given)
-
-    named = {p.name: p.annotation for p in spelled}
-    run.__signature__ = inspect.Signature(spelled)  # type: ignore[attr-defined]  # typer reads it
-    run.__annotations__ = named | {"return": hints.get("return")}
-    return run
-
-
-def _parameters(group: Any) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(group)
-    ]

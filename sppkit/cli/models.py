@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from sppkit.cli.console import Color, print_remark, results
-from sppkit.cli.flags import Talking, with_flags
+from sppkit.cli.flag_groups import with_flags
+from sppkit.cli.flags import Talking
 from sppkit.models.registry import REFERENCES, Reference, find_reference
 
 

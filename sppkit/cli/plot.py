@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sppkit.cli.console import print_remark, printable, results
-from sppkit.cli.flags import Force, Measuring, Talking, Targets, Theory, with_flags
+from sppkit.cli.flag_groups import with_flags
+from sppkit.cli.flags import Force, Measuring, Talking, Targets, Theory
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,10 +62,12 @@ def plot(
     check_destination(place, force=force)
     if save_recording:
         check_recording_destination(save_recording, force=force)
-    recording = record_all(sources, shows_progress=not talking.quiet)
+    recording = record_all(sources, talking)
     figure = plot_signal_propagation(recording, theory=theory, gradient=gradient)
     summaries = summarize_runs(recording)
     remarks = [*numerical_remarks(summaries), *remarks_on(recording, all_names=talking.verbose)]
+    if measuring != Measuring() and not all(source.seeds for source in sources):
+        remarks.append("recordings are drawn as they are: flags of measuring apply to models alone")
     description = "\n".join([_as_text(summary_table(summaries)), *remarks])
     save_figure(figure, place, force=force, description=description)
     if save_recording:

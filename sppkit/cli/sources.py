@@ -11,7 +11,7 @@ import torch
 
 import sppkit
 from sppkit.cli.console import progress_bar
-from sppkit.cli.flags import Device, Measuring, Sizes
+from sppkit.cli.flags import Device, Measuring, Sizes, Talking
 from sppkit.cli.input_size import unknown_size
 from sppkit.errors import ProbeError, TargetError
 from sppkit.inputs import example_batch
@@ -59,11 +59,12 @@ def open_source(text: str, measuring: Measuring) -> Source:
     )
 
 
-def record_all(sources: Sequence[Source], *, shows_progress: bool) -> Recording:
+def record_all(sources: Sequence[Source], talking: Talking) -> Recording:
     """Obtain one recording with the runs of all sources."""
     recordings = []
+    shown, color = not talking.quiet, talking.color
     for source in sources:
-        with progress_bar(source.name, source.seeds, shown=shows_progress) as on_seed:
+        with progress_bar(source.name, source.seeds, shown=shown, color=color) as on_seed:
             recordings.append(source.record(on_seed))
     return recordings[0] if len(recordings) == 1 else sppkit.combine(recordings)
 

@@ -45,14 +45,14 @@ def summarize_runs(recording: Recording) -> list[RunSummary]:
         NothingObservedError: there is nothing to draw.
     """
     table = at_step(recording.table(), None)
-    frame = curves(places_on_axis(table, Signal.ACTIVATION))
+    frame = curves(places_on_axis(table, recording.structure(), Signal.ACTIVATION))
     return [_summarize(run, recording, table, frame) for run in recording.runs]
 
 
 def summary_table(summaries: Sequence[RunSummary]) -> Table:
     """Lay the summaries out, one line for each run."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.title, table.title_justify = "average channel variance", "left"
+    table.title, table.title_justify, table.title_style = "average channel variance", "left", ""
     for heading in _HEADINGS:
         table.add_column(heading, overflow="fold", vertical="bottom")
     for summary in summaries:

@@ -1,7 +1,8 @@
 """The fused read: everything that statistics need of a tensor, in one call, on its device.
 
 `summarize` returns a packed summary, `summarize_into` writes it into a slot of a buffer, and
-`unsupported_reason` says beforehand which tensors neither of them reads.
+`unsupported_reason` says beforehand which tensors neither of them reads. Under `torch.compile`
+only `summarize_into` belongs in a hook.
 """
 
 from __future__ import annotations

@@ -54,9 +54,7 @@ def _listed(steps: list[int]) -> str:
     return shown + (f" ... {steps[-1]}" if len(steps) > 8 else "")
 
 
-def places_on_axis(
-    table: pd.DataFrame, structure: pd.DataFrame, signal: Signal
-) -> pd.DataFrame:
+def places_on_axis(table: pd.DataFrame, structure: pd.DataFrame, signal: Signal) -> pd.DataFrame:
     """Place the rows of a signal on the depth axis.
 
     With residual blocks, stem and blocks stand at their number, and the j-th of k branch ends of
@@ -85,8 +83,8 @@ def _place_run(rows: pd.DataFrame, weighted: set[str]) -> pd.DataFrame:
     blocks = rows[rows["tap"].isin([Tap.STEM, Tap.BLOCK])]
     if blocks.empty:
         chain = rows[rows["layer"].isin(weighted) & (rows["role"] == Role.LEAF)]
-        order = chain["depth"].rank(method="dense").astype(float)
-        placed = _in_panels(chain.assign(x=order))
+        order = chain["depth"].astype(float) + chain["call"] / (1 + chain["call"].max())
+        placed = _in_panels(chain.assign(x=order.rank(method="dense")))
         return placed.assign(has_blocks=False)
     ends = rows[rows["tap"] == Tap.RESIDUAL_BRANCH].sort_values("depth")
     number = ends.groupby(["seed", "block"]).cumcount() + 1

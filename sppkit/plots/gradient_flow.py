@@ -88,10 +88,8 @@ def _draw(frames: dict[Signal, pd.DataFrame], recording: Recording) -> Figure:
         axes.set_ylabel("root mean square" + (", log scale" if log else ""))
         axes.set_xlabel("Layer, in order of execution")
         style.integer_ticks(axes)
-    if len(recording.runs) > 1:
-        style.add_legend(grid[0], recording.runs, {})
     losses = {str(entry.get("loss", "the user's loss")) for entry in recording.metadata.values()}
     notes = f"{style.footer(recording.metadata)}\nloss: {', '.join(sorted(losses))}"
     figure.supxlabel(notes, fontsize=7, color=style.FAINT, x=0.01, ha="left")
-    style.add_title(figure, recording.runs)
+    style.add_heading(figure, grid[0], recording.runs, {})
     return figure

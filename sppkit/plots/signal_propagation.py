@@ -284,13 +284,11 @@ def _add_texts(
 ) -> None:
     """Name the runs, explain the dashed line, state the circumstances."""
     _, frame, expected = activations
-    style.add_title(figure, recording.runs)
     extra = {}
     if len(expected):
         anchored = bool(expected["anchored"].astype(bool).any())
         extra = {"_expected": f"expected{', anchored at block 1' if anchored else ''}"}
-    if extra or len(recording.runs) > 1:
-        style.add_legend(grid[0][1], recording.runs, extra)
+    style.add_heading(figure, grid[0][1], recording.runs, extra)
     notes = [style.footer(recording.metadata)]
     if not (frame["panel"] == RESIDUAL).any():
         notes.append("no residual merge was found: there is no residual branch to show")

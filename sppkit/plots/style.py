@@ -1,7 +1,6 @@
 """The visual language of every figure: sizes, colours, marks, and what a footer says."""
 
 import io
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -79,21 +78,36 @@ def run_styles(runs: Sequence[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def add_title(figure: Figure, runs: Sequence[str]) -> None:
-    """Name the runs above the panels."""
-    text = textwrap.shorten(" vs ".join(runs), 120, placeholder=" ...")
-    figure.suptitle(text, fontsize=10.5, fontweight="bold", x=0.01, ha="left")
+def add_heading(figure: Figure, axes: Axes, runs: Sequence[str], extra: Mapping[str, str]) -> None:
+    """Name one run as the title, several in a legend above the panels; explain further lines.
 
+    The handles are collected here, since matplotlib leaves out names that begin with an underscore.
 
-def add_legend(axes: Axes, runs: Sequence[str], extra: Mapping[str, str]) -> None:
-    """Name the lines of the runs, and further ones by their label.
-
-    The handles are named here, since matplotlib leaves out names that begin with an underscore.
+    Args:
+        figure: gets the heading.
+        axes: holds a line for each run, labelled with its name.
+        runs: names of the runs.
+        extra: label and text of further lines to explain.
     """
     lines = {str(line.get_label()): line for line in reversed(axes.lines)}
-    shown = {run: f" {run}" if run.startswith("_") else run for run in runs} | dict(extra)
-    found = {name: text for name, text in shown.items() if name in lines}
-    axes.legend([lines[name] for name in found], list(found.values()), loc="best")
+    if len(runs) == 1:
+        figure.suptitle(_shortened(runs[0]), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    texts = {**({run: _shortened(run) for run in runs} if len(runs) > 1 else {}), **extra}
+    found = {name: text for name, text in texts.items() if name in lines}
+    if found:
+        place = "outside upper left" if len(runs) > 1 else "outside upper right"
+        handles = [lines[name] for name in found]
+        figure.legend(handles, list(found.values()), loc=place, ncols=_columns(found))
+
+
+def _shortened(name: str) -> str:
+    text = name if len(name) <= 60 else f"{name[:57]}..."
+    return f" {text}" if text.startswith("_") else text
+
+
+def _columns(texts: Mapping[str, str]) -> int:
+    """Fit the legend into about a hundred letters."""
+    return max(1, min(len(texts), 100 // max(len(text) + 6 for text in texts.values())))
 
 
 def integer_ticks(axes: Axes) -> None:

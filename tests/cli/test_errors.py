@@ -1,11 +1,12 @@
 """What goes wrong is told in one message with the next step, and leaves no file behind."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
+
+from sppkit.cli import app
 
 ONE = ("--seeds", "1")
 
@@ -189,11 +190,8 @@ def test_the_second_target_is_looked_up_before_the_first_is_measured(fails, writ
     assert "was measured" not in fails("plot", write(net), "nowhere.py", "-s", "4")
 
 
-def test_verbose_shows_the_traceback(write, folder):
-    write("import no_such_library\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "sppkit", "plot", "net.py", "-v"], capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert "Traceback" in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: ")
+def test_verbose_shows_the_traceback(write):
+    result = CliRunner().invoke(app, ["plot", write("import no_such_library\n"), "-v"])
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: ")

@@ -23,6 +23,10 @@ def lines(axes, name):
     return [(np.asarray(line.get_xdata()), np.asarray(line.get_ydata())) for line in found]
 
 
+def legend_texts(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
 def test_three_panels_hold_the_means_over_seeds(recording):
     figure = sppkit.plot_signal_propagation(recording)
     squared_mean, variance, residual = figure.axes
@@ -110,9 +114,7 @@ def test_runs_overlay_in_colours_and_line_styles_of_their_own(recording):
     drawn = [line for line in figure.axes[1].lines if line.get_label() in ("resnet", "other")]
     assert len({line.get_color() for line in drawn}) == 2
     assert len({str(line.get_linestyle()) for line in drawn}) == 2
-    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
-    texts = {text.get_text() for legend in legends for text in legend.get_texts()}
-    assert {"resnet", "other"} <= texts
+    assert legend_texts(figure) == ["resnet", "other", "expected"]
 
 
 def test_two_runs_of_one_name_are_told_apart(recording):
@@ -207,8 +209,8 @@ def test_theory_is_a_thin_dashed_line_for_gaussian_input():
     assert np.allclose(y, [1.04, 1.08, 1.12] * 3)
     assert x.tolist() == list(range(1, 10))
     assert not lines(sppkit.plot_signal_propagation(recording, theory=False).axes[1], "_expected")
-    texts = [t.get_text() for t in figure.axes[1].get_legend().get_texts()]
-    assert texts == ["nf", "expected"]
+    assert legend_texts(figure) == ["expected"]
+    assert figure.get_suptitle() == "nf"
 
 
 def test_theory_is_anchored_at_the_first_block_for_other_input():
@@ -224,8 +226,7 @@ def test_theory_is_anchored_at_the_first_block_for_other_input():
     ((_, measured),) = lines(figure.axes[1], "nf")
     assert y[0] == pytest.approx(measured[1])
     assert y[1] / y[0] == pytest.approx(1.08 / 1.04)
-    texts = [t.get_text() for t in figure.axes[1].get_legend().get_texts()]
-    assert texts == ["nf", "expected, anchored at block 1"]
+    assert legend_texts(figure) == ["expected, anchored at block 1"]
 
 
 def test_networks_with_silent_gains_have_no_expectation():
@@ -269,8 +270,7 @@ def test_names_with_special_characters_are_written_as_they_are(recording):
     )
     figure = sppkit.plot_signal_propagation(other, recording)
     figure.draw_without_rendering()
-    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
-    assert f" {name}" in [text.get_text() for text in legends[0].get_texts()]
+    assert legend_texts(figure)[:2] == [f" {name}", "resnet"]
 
 
 def test_notebooks_show_the_figure(recording):
