@@ -127,8 +127,7 @@ def mean_unit_wise_norm(summary: ChannelSummary) -> float:
 
     References:
         High-performance large-scale image recognition without normalization, Brock, De, Smith and
-        Simonyan, 2021, https://arxiv.org/abs/2102.06171, section 4.1 (unit-wise norms of adaptive
-        gradient clipping).
+        Simonyan, 2021, https://arxiv.org/abs/2102.06171, section 4 (adaptive gradient clipping).
     """
     return float(_unit_wise_norms(summary).sum() / _nonempty_channels(summary))
 
@@ -138,7 +137,7 @@ def maximum_unit_wise_norm(summary: ChannelSummary) -> float:
     """Return the largest Euclidean norm of a unit: max_c sqrt(sum(x_c^2)).
 
     References:
-        Brock, De, Smith and Simonyan, 2021, https://arxiv.org/abs/2102.06171, section 4.1.
+        Brock, De, Smith and Simonyan, 2021, https://arxiv.org/abs/2102.06171, section 4.
     """
     if not summary.count.any():
         return np.nan

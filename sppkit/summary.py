@@ -138,9 +138,10 @@ class ChannelSummary:
 
         References:
             Updating formulae and a pairwise algorithm for computing sample variances, Chan, Golub
-            and LeVeque, 1979, equation 2.1.
+            and LeVeque, 1979, Stanford report STAN-CS-79-773 (M2).
             Formulas for robust, one-pass parallel computation of covariances and arbitrary-order
-            statistical moments, Pébay, Sandia report SAND2008-6212, 2008, equations 2.1 and 3.1.
+            statistical moments, Pébay, 2008, Sandia report SAND2008-6212 (M3 and M4; there in
+            terms of the difference of two means).
         """
         if self.channels != other.channels:
             raise ValueError(

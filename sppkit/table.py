@@ -159,6 +159,14 @@ def _umask() -> int:
     return mask
 
 
+def is_recording(path: str | os.PathLike[str]) -> bool:
+    """Say whether a file is a recording that `write` wrote."""
+    try:
+        return _FILE_KEY in (pq.read_schema(path).metadata or {})
+    except (pa.ArrowException, OSError):
+        return False
+
+
 def read(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Read what `write` wrote: the table, the structure and the metadata of each run.
 

@@ -76,7 +76,7 @@ class ReportingCommand(TyperCommand):
             _silence_stdout()
             raise typer.Exit(PIPE_CLOSED) from None
         except KeyboardInterrupt:
-            print_error("interrupted; nothing was written.", color=ctx.params.get("color"))
+            print_error("interrupted.", color=ctx.params.get("color"))
             raise typer.Exit(INTERRUPTED) from None
         except (Exception, SystemExit) as error:
             if isinstance(error, typer.Exit | typer.Abort | _UsageError):

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,14 +16,13 @@ from sppkit.cli.flags import Force, Measuring, Talking, Targets, Theory
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_LONGEST_NAME = 120  # of a file, in characters; file systems allow 255 bytes
+_LONGEST_NAME = 180  # bytes; file systems allow 255
 
 
-@with_flags
-def plot(
-    targets: Targets,
-    measuring: Measuring,
-    talking: Talking,
+@dataclass(frozen=True)
+class Drawing:
+    """What is drawn, and where to."""
+
     output: Annotated[
         Path | None,
         typer.Option(
@@ -32,19 +32,22 @@ def plot(
             help="Where to write the plot; ends in .png, .svg, .pdf or .html.",
             show_default="NAME-spp.png",
         ),
-    ] = None,
-    theory: Theory = True,
-    gradient: Annotated[
-        bool, typer.Option("--gradient", help="Add a row for the gradients.")
-    ] = False,
+    ] = None
+    theory: Theory = True
+    gradient: Annotated[bool, typer.Option("--gradient", help="Add a row for the gradients.")] = (
+        False
+    )
     save_recording: Annotated[
         Path | None,
         typer.Option(
             "--save-recording", metavar="FILE", help="Write what was measured, as .parquet."
         ),
-    ] = None,
-    force: Force = False,
-) -> None:
+    ] = None
+    force: Force = False
+
+
+@with_flags
+def plot(targets: Targets, drawing: Drawing, measuring: Measuring, talking: Talking) -> None:
     """Draw the signal propagation plot of one or several networks.
 
     Models are measured at initialisation, and recordings are drawn as they are; several overlay
@@ -58,21 +61,22 @@ def plot(
     from sppkit.plots.files import check_destination, save_figure
 
     sources = [open_source(text, measuring) for text in targets]
-    place = output or default_path([source.name for source in sources])
-    check_destination(place, force=force)
-    if save_recording:
-        check_recording_destination(save_recording, force=force)
+    place = drawing.output or default_path([source.name for source in sources])
+    check_destination(place, force=drawing.force)
+    if drawing.save_recording:
+        check_recording_destination(drawing.save_recording, force=drawing.force)
     recording = record_all(sources, talking)
-    figure = plot_signal_propagation(recording, theory=theory, gradient=gradient)
+    figure = plot_signal_propagation(recording, theory=drawing.theory, gradient=drawing.gradient)
     summaries = summarize_runs(recording)
     remarks = [*numerical_remarks(summaries), *remarks_on(recording, all_names=talking.verbose)]
     if measuring != Measuring() and not all(source.seeds for source in sources):
         remarks.append("recordings are drawn as they are: flags of measuring apply to models alone")
-    description = "\n".join([_as_text(summary_table(summaries)), *remarks])
-    save_figure(figure, place, force=force, description=description)
-    if save_recording:
-        recording.save(save_recording)
-    _print(place, summary_table(summaries), remarks, talking)
+    table = summary_table(summaries)
+    title, description = " vs ".join(recording.runs), "\n".join([_as_text(table), *remarks])
+    save_figure(figure, place, force=drawing.force, title=title, description=description)
+    if drawing.save_recording:
+        recording.save(drawing.save_recording)
+    _print(place, table, remarks, talking)
 
 
 def default_path(names: Sequence[str]) -> Path:
@@ -82,7 +86,8 @@ def default_path(names: Sequence[str]) -> Path:
     'net-vs-other_net_-spp.png'
     """
     safe = [re.sub(r"[^\w.+-]", "_", name).lstrip(".-") or "model" for name in names]
-    return Path(f"{'-vs-'.join(safe)[:_LONGEST_NAME]}-spp.png")
+    bounded = "-vs-".join(safe).encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return Path(f"{bounded}-spp.png")
 
 
 def _print(place: Path, table: "RenderableType", remarks: Sequence[str], talking: Talking) -> None:

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from sppkit.errors import OutputError
+from sppkit.errors import OutputError, RecordingError
 from sppkit.plots.files import check_is_free
+from sppkit.recording import read
 
 
 def check_recording_destination(place: Path, *, force: bool) -> None:
@@ -27,6 +25,7 @@ def check_recording_destination(place: Path, *, force: bool) -> None:
 
 def _is_recording(place: Path) -> bool:
     try:
-        return b"sppkit" in (pq.read_schema(place).metadata or {})
-    except (pa.ArrowException, OSError):
+        read(place)
+    except RecordingError:
         return False
+    return True

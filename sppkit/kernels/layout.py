@@ -33,6 +33,8 @@ WORTH_FOLDING = 1 << 15
 LEAST_ROWS = 32
 """Rows of a piece made of columns, however wide: each piece leaves one partial row behind."""
 
+LEAST_ROWS_PER_THREAD = 16
+
 
 def unsupported_reason(tensor: Tensor) -> str | None:
     """Return why a tensor cannot be summarized, or None where it can.
@@ -129,7 +131,7 @@ class Piece(NamedTuple):
     """A part of a grouped tensor that fits a cache, in the tensor's own precision.
 
     Attributes:
-        values: rows (outer, C, inner), or columns (k, l).
+        values: rows (outer, C, inner), or stacked columns (b, k, l).
         channels: the channels that the rows belong to; columns hold all of them.
     """
 
@@ -143,7 +145,7 @@ class Layout:
 
     Attributes:
         pieces: in the order of memory.
-        axis: the long axis, to be reduced first: 2 of rows, 0 of columns.
+        axis: the long axis, to be reduced first: 2 of rows, 1 of columns.
         partial: shape (k, C, l) of what that leaves of all pieces together.
         count: values per channel.
         columns: what one number per channel is expanded to, (g, C, inner), to meet the columns.
@@ -197,13 +199,28 @@ def _columns(values: Tensor, size: int) -> Layout:
     fold = gcd(outer, _power_of_two_below(WIDE_MATRIX / width)) if foldable else 1
     columns = values.reshape(outer // fold, fold * width)
     parts = torch.split(columns, max(LEAST_ROWS, size // (fold * width)))
+    stacks = [_stacked_by_thread(part) for part in parts]
     return Layout(
-        pieces=[Piece(part, slice(None)) for part in parts],
-        axis=0,
-        partial=(len(parts) * fold, channels, inner),
+        pieces=[Piece(stack, slice(None)) for stack in stacks],
+        axis=1,
+        partial=(sum(len(stack) for stack in stacks) * fold, channels, inner),
         count=outer * inner,
         columns=(fold, channels, inner),
     )
+
+
+def _stacked_by_thread(columns: Tensor) -> Tensor:
+    """View (k, l) as blocks of rows (b, k / b, l), one for each thread of the CPU where k allows.
+
+    torch shares out element-wise work by rows. Sums within blocks are shared out likewise, so that
+    each thread finds in its own cache what it has written; sums of whole columns are not.
+    """
+    rows, width = columns.shape
+    threads = torch.get_num_threads() if columns.is_cpu else 1
+    blocks = gcd(rows, 1 << (threads - 1).bit_length())
+    if rows < blocks * LEAST_ROWS_PER_THREAD or columns.numel() < WORTH_FOLDING:
+        blocks = 1
+    return columns.view(blocks, rows // blocks, width)
 
 
 def _power_of_two_below(limit: float) -> int:

@@ -11,7 +11,6 @@ from typing import Any
 
 import jinja2
 import matplotlib as mpl
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from sppkit import __version__
@@ -52,7 +51,7 @@ pre { overflow-x: auto; color: #595959; }
 </head>
 <body>
 <h1>{{ title }}</h1>
-{{ picture }}
+{{ picture | safe }}
 {% if description %}
 <pre>{{ description }}</pre>
 {% endif %}
@@ -63,7 +62,12 @@ pre { overflow-x: auto; color: #595959; }
 
 
 def save_figure(
-    figure: Figure, path: str | os.PathLike[str], *, force: bool = False, description: str = ""
+    figure: Figure,
+    path: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    title: str = "",
+    description: str = "",
 ) -> Path:
     """Write a figure; the ending of the path chooses the format.
 
@@ -74,6 +78,7 @@ def save_figure(
         figure: any matplotlib figure.
         path: ends in .png, .svg, .pdf or .html (one page without references to other files).
         force: replace whatever file is there.
+        title: of the page, in HTML; by default that of the figure.
         description: a text to go with the figure: below it in HTML, in the metadata of a PNG.
 
     Returns:
@@ -84,7 +89,7 @@ def save_figure(
     """
     place = check_destination(path, force=force)
     with mpl.rc_context(_SETTINGS):
-        content = _FORMATS[place.suffix.lower()](figure, description)
+        content = _FORMATS[place.suffix.lower()](figure, title, description)
     _replace(place, content)
     return place
 
@@ -150,30 +155,29 @@ def _ends(place: Path) -> tuple[bytes, bytes]:
 # ----------------------------------------------------------------------------------------- formats
 
 
-def _png(figure: Figure, description: str) -> bytes:
+def _png(figure: Figure, title: str, description: str) -> bytes:
     metadata = {"Software": GENERATOR, "Description": description}
     stated = {key: value for key, value in metadata.items() if value}
     return _rendered(figure, "png", metadata=stated, dpi=PNG_RESOLUTION)
 
 
-def _pdf(figure: Figure, description: str) -> bytes:
+def _pdf(figure: Figure, title: str, description: str) -> bytes:
     return _rendered(figure, "pdf", metadata={"Creator": GENERATOR, "CreationDate": None})
 
 
-def _svg(figure: Figure, description: str) -> bytes:
+def _svg(figure: Figure, title: str, description: str) -> bytes:
     drawn = _rendered(figure, "svg", metadata={"Creator": GENERATOR, "Date": None})
     # names may hold control characters, with which the file would be no XML
     return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", drawn.decode()).encode()
 
 
-def _html(figure: Figure, description: str) -> bytes:
-    drawn = _svg(figure, description).decode()
+def _html(figure: Figure, title: str, description: str) -> bytes:
+    drawn = _svg(figure, title, description).decode()
     picture = re.sub(r"<metadata>.*?</metadata>", "", drawn[drawn.index("<svg") :], flags=re.DOTALL)
-    title = figure.get_suptitle() or "Signal propagation"
     page = _PAGE.render(
         generator=GENERATOR,
-        title=title,
-        picture=Markup(picture),  # matplotlib escaped the texts in it
+        title=title or figure.get_suptitle() or "Signal propagation",
+        picture=picture,  # safe: matplotlib escaped the texts in it
         description=description,
     )
     return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", page).encode()
@@ -187,7 +191,7 @@ def _rendered(figure: Figure, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-_FORMATS: dict[str, Callable[[Figure, str], bytes]] = {
+_FORMATS: dict[str, Callable[[Figure, str, str], bytes]] = {
     ".png": _png,
     ".svg": _svg,
     ".pdf": _pdf,

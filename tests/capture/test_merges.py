@@ -40,7 +40,12 @@ def test_a_post_activation_resnet_with_in_place_additions():
     found, recording = taps(PostActivationResNet(), torch.randn(2, 3, 16, 16))
     blocks = ["layer1.0", "layer1.1", "layer2.0", "layer2.1"]
     assert names(found["stem"]) == ["maxpool"]
-    assert found["block"] == [(1, 1, blocks[0]), (2, 1, blocks[1]), (3, 2, blocks[2]), (4, 2, blocks[3])]
+    assert found["block"] == [
+        (1, 1, blocks[0]),
+        (2, 1, blocks[1]),
+        (3, 2, blocks[2]),
+        (4, 2, blocks[3]),
+    ]
     assert names(found["residual branch"]) == [f"{block}.bn2" for block in blocks]
     assert names(found["skip path"]) == ["layer2.0.downsample.1"]
     structure = recording.structure().set_index("layer")

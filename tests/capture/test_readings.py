@@ -256,9 +256,12 @@ def test_the_channel_axis_follows_permutations_and_reshapes():
     with sppkit.record(model, signals=["activation"]) as recording:
         model(torch.randn(2, 3, 16, 16))
     table = recording.table().set_index("layer")
-    assert table["channels"].loc[["patches", "after_patches", "after_tokens", "after_images"]].eq(
-        12
-    ).all()
+    assert (
+        table["channels"]
+        .loc[["patches", "after_patches", "after_tokens", "after_images"]]
+        .eq(12)
+        .all()
+    )
     values = table["average_channel_variance"]
     assert values.loc["after_tokens"] == pytest.approx(values.loc["patches"], rel=1e-6)
 
