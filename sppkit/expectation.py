@@ -36,7 +36,9 @@ def expected_ladder(
     """
     blocks = structure[structure["tap"] == Tap.BLOCK].sort_values("block")
     ends = structure[structure["tap"] == Tap.RESIDUAL_BRANCH].sort_values("block")
-    silent = metadata.get("silent_residual_gains") and not metadata.get("activated")
+    silent = metadata.get("silent_residual_weights") or (
+        metadata.get("silent_residual_gains") and not metadata.get("activated")
+    )
     one_branch_each = len(ends) == len(blocks) and not blocks["skip_kind"].isna().any()
     if blocks.empty or silent or not one_branch_each or _scales_skip(blocks):
         return None

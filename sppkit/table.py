@@ -8,7 +8,6 @@ the structure and the metadata are text in its schema.
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -137,12 +136,11 @@ def write(
     arrow = arrow.replace_schema_metadata(
         {**(arrow.schema.metadata or {}), _FILE_KEY: json.dumps(content).encode()}
     )
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
         try:
-            pq.write_table(arrow, temporary)
-            temporary.chmod(0o666 & ~_umask())
+            with temporary.open("xb") as file:
+                pq.write_table(arrow, file)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -151,12 +149,6 @@ def write(
             f"cannot write the recording to {str(target)!r}: {error.strerror or error}. "
             "Give a path in an existing folder that you may write to."
         ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def is_recording(path: str | os.PathLike[str]) -> bool:

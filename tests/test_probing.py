@@ -156,7 +156,7 @@ def test_an_output_without_a_tensor_is_a_clear_error():
 
 
 def test_a_factory_that_builds_no_module_is_a_clear_error():
-    with pytest.raises(ProbeError, match="returned int; expected a torch.nn.Module"):
+    with pytest.raises(ProbeError, match=r"returned int; expected a torch\.nn\.Module"):
         sppkit.probe(lambda: 3, input_size=(3,))
 
 

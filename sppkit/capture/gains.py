@@ -54,6 +54,14 @@ def silent_branches(model: nn.Module, plan: Plan) -> list[SilentBranch]:
     ]
 
 
+def describe_silence(branches: list[SilentBranch]) -> dict[str, list[str]]:
+    """List the silent gains, and the weights that are silent and cannot be set to one."""
+    return {
+        "silent_residual_gains": [b.parameter for b in branches if b.is_gain],
+        "silent_residual_weights": [b.parameter for b in branches if not b.is_gain],
+    }
+
+
 def _own_scales(module: nn.Module, layer: str) -> dict[str, bool]:
     """Name a module's own parameters that scale its output, and whether each is a gain."""
     return {

@@ -72,7 +72,9 @@ def effective_weights(module: nn.Module) -> dict[str, torch.Tensor]:
         try:
             for part in parts:
                 part.training = False
-            return {key: getattr(module, key) for key in cast(nn.ModuleDict, module.parametrizations)}
+            return {
+                key: getattr(module, key) for key in cast(nn.ModuleDict, module.parametrizations)
+            }
         finally:
             for part, mode in zip(parts, modes, strict=True):
                 part.training = mode

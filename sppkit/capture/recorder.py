@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sppkit import __version__
-from sppkit.capture.gains import silent_branches
+from sppkit.capture.gains import describe_silence, silent_branches
 from sppkit.capture.options import Options, make_signals
 from sppkit.capture.plan import Plan
 from sppkit.capture.rows import table_rows
@@ -128,8 +128,7 @@ class Recorder(Recording):
             self._structure_rows.append({**row, "run": self._run, "initialisation": described})
         metadata = self.metadata[self._run]
         metadata["remarks"] = list(self.plan.remarks)
-        silent = silent_branches(self._model, self.plan)
-        metadata["silent_residual_gains"] = [branch.parameter for branch in silent]
+        metadata |= describe_silence(silent_branches(self._model, self.plan))
         metadata["plan"] = self.plan.digest
 
     def _say_what_is_missing(self) -> None:

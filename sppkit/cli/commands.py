@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import typer
@@ -21,6 +22,7 @@ NOTHING_OBSERVED = 5
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
+_PACKAGE = Path(__file__).parents[1]
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
@@ -110,12 +112,18 @@ def describe(error: BaseException) -> str:
         )
     if isinstance(error, SystemExit):
         return f"the model's code ended the program (exit code {error.code}) while it was probed."
-    if isinstance(error, SppkitError | ValueError | TypeError):
+    if isinstance(error, SppkitError) or (isinstance(error, ValueError) and _is_ours(error)):
         return str(error)
     return (
         f"unexpected {type(error).__name__}: {error}. Run again with --verbose and report what it "
         "shows."
     )
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Say whether sppkit itself raised an error: a check of an argument, not a surprise."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).is_relative_to(_PACKAGE)
 
 
 def _lack_of_memory(error: BaseException | None) -> str | None:

@@ -40,16 +40,20 @@ def listed(names: Sequence[str], shown: int | None) -> str:
 
 
 def _silent_gains(metadata: dict[str, Any], shown: int | None) -> Iterator[str]:
-    silent = metadata.get("silent_residual_gains", ())
-    if not silent:
-        return
-    names = f"{len(silent)} parameter{'s' * (len(silent) > 1)} at zero ({listed(silent, shown)})"
-    if metadata.get("activated"):
-        yield f"residual branches start with {names}; gains among them were set to one to measure"
-    else:
+    gains = metadata.get("silent_residual_gains", ())
+    weights = metadata.get("silent_residual_weights", ())
+    names = f"{len(gains)} gain{'s' * (len(gains) > 1)} at zero ({listed(gains, shown)})"
+    if gains and metadata.get("activated"):
+        yield f"residual branches start silent, with {names}; they were set to one to measure"
+    elif gains:
         yield (
             f"residual branches start silent, with {names}: the plot shows the skip paths alone. "
             "See the branches with --activate"
+        )
+    if weights:
+        yield (
+            f"residual branches end in weights of zero ({listed(weights, shown)}): they show "
+            "nothing until the first step of training"
         )
 
 

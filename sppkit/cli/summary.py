@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sppkit.cli.console import one_line
-from sppkit.plots.frames import RESIDUAL, VARIANCE, at_step, curves, places_on_axis
+from sppkit.plots.frames import BLOCK, RESIDUAL, VARIANCE, at_step, curves, places_on_axis
 from sppkit.recording import Recording
 from sppkit.signals import Role, Signal
 
@@ -65,7 +65,7 @@ def numerical_remarks(summaries: Sequence[RunSummary]) -> Iterator[str]:
     for summary in summaries:
         name = f"{summary.run}: " if len(summaries) > 1 else ""
         if not summary.variance:
-            yield f"{name}nothing was observed of a block or a weighted layer"
+            yield f"{name}nothing was observed of a block or a layer"
         if summary.nonfinite:
             count = len(summary.nonfinite)
             yield (
@@ -102,7 +102,7 @@ def _summarize(
 ) -> RunSummary:
     curve = frame[(frame["run"] == run) & (frame["x"] >= 1)]
     chain = curve[curve["panel"] == VARIANCE]
-    kind = "block" if chain["has_blocks"].any() else "layer"
+    kind = "block" if (chain["kind"] == BLOCK).any() else "layer"
     constant = chain[chain["mean"] == 0]
     return RunSummary(
         run=run,

@@ -10,6 +10,10 @@ SQUARED_MEAN = "average_channel_squared_mean"
 VARIANCE = "average_channel_variance"
 RESIDUAL = "residual"
 
+BLOCK = "residual block"
+WEIGHTED_LAYER = "weighted layer"
+LAYER = "layer"
+
 ROUNDING = 1e-12
 """A squared mean below this share of the second moment is rounding: means carry 1e-6 of the rms."""
 
@@ -59,10 +63,10 @@ def places_on_axis(table: pd.DataFrame, structure: pd.DataFrame, signal: Signal)
 
     With residual blocks, stem and blocks stand at their number, and the j-th of k branch ends of
     block i at i - 1 + j/k. Without any, the outputs of the weighted layers (those with a fan-in)
-    stand in order of execution, from 1.
+    stand in order of execution, from 1; in a network without weights, those of all layers.
 
     Returns:
-        Rows with the columns `panel` and `x` added.
+        Rows with the columns `panel`, `x` and `kind` (what x counts) added.
     """
     rows = table[table["signal"] == signal]
     weighted = structure[structure["fan_in"].notna()].groupby("run")["layer"].agg(set)
@@ -70,10 +74,10 @@ def places_on_axis(table: pd.DataFrame, structure: pd.DataFrame, signal: Signal)
         _place_run(run_rows, weighted.get(run, set()))
         for run, run_rows in rows.groupby("run", observed=True)
     ]
-    placed = pd.concat(parts) if parts else rows.assign(panel="", x=0.0)
+    placed = pd.concat(parts) if parts else rows.assign(panel="", x=0.0, kind="")
     if placed.empty:
         raise NothingObservedError(
-            f"no {signal} was recorded of a residual block or a weighted layer. "
+            f"no {signal} was recorded of a residual block or a layer. "
             "Check include/exclude and what recording.not_captured says."
         )
     return placed
@@ -82,16 +86,17 @@ def places_on_axis(table: pd.DataFrame, structure: pd.DataFrame, signal: Signal)
 def _place_run(rows: pd.DataFrame, weighted: set[str]) -> pd.DataFrame:
     blocks = rows[rows["tap"].isin([Tap.STEM, Tap.BLOCK])]
     if blocks.empty:
-        chain = rows[rows["layer"].isin(weighted) & (rows["role"] == Role.LEAF)]
+        leaves = rows[rows["role"] == Role.LEAF]
+        chain = leaves[leaves["layer"].isin(weighted)] if weighted else leaves
         order = chain["depth"].astype(float) + chain["call"] / (1 + chain["call"].max())
         placed = _in_panels(chain.assign(x=order.rank(method="dense")))
-        return placed.assign(has_blocks=False)
+        return placed.assign(kind=WEIGHTED_LAYER if weighted else LAYER)
     ends = rows[rows["tap"] == Tap.RESIDUAL_BRANCH].sort_values("depth")
     number = ends.groupby(["seed", "block"]).cumcount() + 1
     count = ends.groupby(["seed", "block"])["depth"].transform("size")
     ends = ends.assign(x=(ends["block"] - 1 + number / count).astype(float), panel=RESIDUAL)
     placed = _in_panels(blocks.assign(x=blocks["block"].astype(float)))
-    return pd.concat([placed, ends]).assign(has_blocks=True)
+    return pd.concat([placed, ends]).assign(kind=BLOCK)
 
 
 def _in_panels(rows: pd.DataFrame) -> pd.DataFrame:
@@ -102,8 +107,8 @@ def curves(placed: pd.DataFrame) -> pd.DataFrame:
     """Aggregate over seeds: one row per run, panel and place.
 
     Returns:
-        Columns run, panel, x, mean, low, high (10 and 90 % over seeds), layer, stage_end,
-        nonfinite. The mean is arithmetic, as theory's expectations are; NaN where any seed is.
+        Columns run, panel, x, mean, low, high (10 and 90 % over seeds), layer, operation, stage,
+        stage_end, kind. The mean is arithmetic, as expectations are; NaN where any seed is.
     """
     squared = placed[SQUARED_MEAN].where(
         ~(placed[SQUARED_MEAN] < ROUNDING * placed["second_moment"]), 0.0
@@ -118,10 +123,9 @@ def curves(placed: pd.DataFrame) -> pd.DataFrame:
         layer=("layer", "first"),
         operation=("operation", "first"),
         stage=("stage", "first"),
-        nonfinite=("nonfinite_fraction", "max"),
-        has_blocks=("has_blocks", "first"),
+        kind=("kind", "first"),
     ).reset_index()
     following = frame.groupby(["run", "panel"], observed=True)["stage"].shift(-1)
     ends_stage = (following != frame["stage"]).fillna(True).astype(bool)
-    frame["stage_end"] = ends_stage & frame["has_blocks"] & (frame["stage"].fillna(0) > 0)
+    frame["stage_end"] = ends_stage & (frame["kind"] == BLOCK) & (frame["stage"].fillna(0) > 0)
     return frame

@@ -19,9 +19,12 @@ from matplotlib.figure import Figure
 from sppkit.expectation import expected_ladder
 from sppkit.plots import style
 from sppkit.plots.frames import (
+    BLOCK,
+    LAYER,
     RESIDUAL,
     SQUARED_MEAN,
     VARIANCE,
+    WEIGHTED_LAYER,
     at_step,
     curves,
     joined,
@@ -39,6 +42,11 @@ _LADDER_FIELDS = {
     SQUARED_MEAN: SQUARED_MEAN,
     VARIANCE: VARIANCE,
     RESIDUAL: "residual_average_channel_variance",
+}
+_DEPTHS = {
+    BLOCK: "Residual block (0 = stem)",
+    WEIGHTED_LAYER: "Weighted layer, in order of execution",
+    LAYER: "Layer, in order of execution",
 }
 _OFF_BY = 2.0  # a block beyond this factor of its expected variance is annotated
 
@@ -219,7 +227,7 @@ def _headroom(frame: pd.DataFrame, expected: pd.DataFrame) -> float:
 
 def _mark_stages(axes: Axes, frame: pd.DataFrame) -> None:
     """Separate the stages and name them, where all runs have the same ones."""
-    if frame["panel"].iloc[0] == RESIDUAL or not frame["has_blocks"].all():
+    if frame["panel"].iloc[0] == RESIDUAL or not (frame["kind"] == BLOCK).all():
         return
     borders = {tuple(c["x"][c["stage_end"]]) for _, c in frame.groupby("run", observed=True)}
     if len(borders) != 1 or not 1 < len(next(iter(borders))) <= 8:
@@ -269,11 +277,8 @@ def _annotate_first_offender(
 
 
 def _depth_label(frame: pd.DataFrame) -> str:
-    if frame["has_blocks"].all():
-        return "Residual block (0 = stem)"
-    if not frame["has_blocks"].any():
-        return "Weighted layer, in order of execution"
-    return "Residual block, or weighted layer in order of execution"
+    kinds = [kind for kind in _DEPTHS if (frame["kind"] == kind).any()]
+    return " / ".join(_DEPTHS[kind] for kind in kinds)
 
 
 def _add_texts(

@@ -95,7 +95,7 @@ def add_heading(figure: Figure, axes: Axes, runs: Sequence[str], extra: Mapping[
     texts = {**({run: _shortened(run) for run in runs} if len(runs) > 1 else {}), **extra}
     found = {name: text for name, text in texts.items() if name in lines}
     if found:
-        place = "outside upper left" if len(runs) > 1 else "outside upper right"
+        place: Any = "outside upper left" if len(runs) > 1 else "outside upper right"
         handles = [lines[name] for name in found]
         figure.legend(handles, list(found.values()), loc=place, ncols=_columns(found))
 

@@ -137,7 +137,7 @@ def test_a_post_norm_transformer_is_found_too():
 
 
 def test_two_branches_that_share_a_norm_join_one_merge():
-    found, recording = taps(nn.Sequential(nn.Linear(8, 8), ParallelBlock()), torch.randn(2, 5, 8))
+    found, _ = taps(nn.Sequential(nn.Linear(8, 8), ParallelBlock()), torch.randn(2, 5, 8))
     assert names(found["block"]) == ["1"]
     assert names(found["residual branch"]) == ["1.attention", "1.mlp.2"]
 

@@ -28,7 +28,7 @@ def test_what_can_be_observed_of_a_model_is_told(spp, write):
 
 def test_zero_initialised_gains_are_named(spp, write):
     result = spp("doctor", write(RESIDUAL), "-k", "gain=0.0")
-    assert "3 parameters at zero (blocks.1.gain" in result.stderr
+    assert "3 gains at zero (blocks.1.gain" in result.stderr
 
 
 def test_a_library_that_cannot_be_imported_is_told_in_a_line(spp, folder, monkeypatch):

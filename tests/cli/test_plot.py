@@ -282,17 +282,42 @@ def test_a_dead_network_is_a_result_that_is_said(spp, write):
     assert "the output of 2 does not vary (variance 0)" in result.stderr
 
 
-def test_a_network_without_parameters_has_nothing_to_draw(fails, write):
+def test_a_network_without_parameters_is_drawn_layer_by_layer(spp, write):
     net = """
         from torch import nn
 
         model = nn.Sequential(nn.ReLU(), nn.Tanh())
     """
-    assert "weighted layer" in fails("plot", write(net), "-s", "4", *ONE, code=5)
+    result = spp("plot", write(net), "-s", "4", *ONE)
+    assert "2 layers" in result.stdout
+    assert "does not require a gradient" in result.stderr
+
+
+def test_a_model_whose_tensors_cannot_be_read_observed_nothing(fails, write):
+    net = """
+        from torch import nn
+
+        class Decision(nn.Module):
+            def forward(self, x):
+                return x.argmax(-1)
+
+        model = Decision()
+    """
+    message = fails("plot", write(net), "-s", "4", *ONE, code=5)
+    assert "empty" in message
 
 
 def test_a_run_without_anything_to_draw_is_said_beside_another(spp, chain, write):
-    other = write("from torch import nn\nmodel = nn.Sequential(nn.Tanh())\n", "other.py")
+    net = """
+        from torch import nn
+
+        class Decision(nn.Module):
+            def forward(self, x):
+                return x > 0
+
+        model = Decision()
+    """
+    other = write(net, "other.py")
     result = spp("plot", chain, other, "-s", "8", *ONE)
     assert "other: nothing was observed" in result.stderr
     assert "2 layers" in result.stdout

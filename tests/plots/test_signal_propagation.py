@@ -132,7 +132,7 @@ def test_the_footer_states_input_batch_seeds_mode_and_device(recording):
 def test_the_gradient_row_shows_the_gradients_of_the_same_places(recording):
     figure = sppkit.plot_signal_propagation(recording, gradient=True)
     assert len(figure.axes) == 6
-    ((x, y),) = lines(figure.axes[4], "resnet")
+    ((_, y),) = lines(figure.axes[4], "resnet")
     rows = recording.table().query("signal == 'gradient' and tap in ['stem', 'block']")
     expected = rows.groupby("block")["average_channel_variance"].mean()
     assert np.allclose(y, expected.to_numpy(float))
