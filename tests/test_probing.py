@@ -37,6 +37,17 @@ def test_a_row_does_not_depend_on_how_many_seeds_were_probed():
     assert few["variance"].tolist() == many[many["seed"] == 4]["variance"].tolist()
 
 
+def test_weights_input_and_cotangent_are_drawn_from_different_numbers():
+    from sppkit.probing.losses import random_stream
+
+    torch.manual_seed(3)
+    streams = {"weights": torch.randn(1000)}
+    for purpose in ("input", "cotangent", "labels"):
+        streams[purpose] = torch.randn(1000, generator=random_stream(3, purpose))
+    correlations = torch.corrcoef(torch.stack(list(streams.values()))) - torch.eye(4)
+    assert correlations.abs().max() < 5 / 1000**0.5
+
+
 def test_the_cotangent_of_the_unit_gradient_has_variance_one():
     table = table_of(nn.Sequential(nn.Linear(64, 256)), input_size=(64,), batch_size=64, seeds=1)
     row = table.query("signal == 'gradient' and layer == '0'").iloc[0]

@@ -1,0 +1,108 @@
+"""Run a user's model forward, and explain what it said when it failed."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sppkit.capture.places import tensors_in
+from sppkit.errors import ProbeError
+from sppkit.inputs import ProbeBatch
+from sppkit.user_code import describe_exception
+
+
+def build_model(factory: Callable[[], nn.Module]) -> nn.Module:
+    """Call a factory.
+
+    Raises:
+        ProbeError: it returned no module.
+    """
+    model = factory()
+    if not isinstance(model, nn.Module):
+        raise ProbeError(
+            f"{default_name(factory)} returned {type(model).__name__}; expected a "
+            "torch.nn.Module. Pass a module, or a function without arguments that builds one."
+        )
+    return model
+
+
+def default_name(model: nn.Module | Callable[[], nn.Module]) -> str:
+    """Name a run after the class of a module, or after the function that builds it."""
+    if isinstance(model, nn.Module):
+        return type(model).__name__
+    name = str(getattr(model, "__name__", type(model).__name__))
+    return "model" if name == "<lambda>" else name
+
+
+def run_forward(model: nn.Module, batch: ProbeBatch, precision: torch.dtype | None) -> Any:
+    """Call a model on a batch, moved to where the model is.
+
+    Raises:
+        ProbeError: the forward failed, or returned no tensor.
+    """
+    device = device_of(model)
+    args, kwargs = _moved(batch.args, device), _moved(batch.kwargs, device)
+    try:
+        with torch.autocast(device.type, precision, enabled=precision is not None):
+            output = model(*args, **kwargs)
+    except Exception as error:
+        raise ProbeError(_explain(model, batch, error)) from error
+    if not any(True for _ in tensors_in(output)):
+        raise ProbeError(
+            f"{type(model).__name__} returned {type(output).__name__}, which holds no tensor. "
+            "Its forward must return a tensor, or a tuple, list, dict or dataclass of tensors."
+        )
+    return output
+
+
+def describe_failure(model: nn.Module, error: Exception) -> str:
+    """Describe an exception, with the line of the model's own file that led to it."""
+    try:
+        file = inspect.getsourcefile(type(model))
+    except TypeError:  # a class without a file
+        file = None
+    return describe_exception(error, Path(file) if file else None)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Find where a model is, by its first tensor; the CPU if it has none."""
+    tensor = next((t for t in (*model.parameters(), *model.buffers())), None)
+    return torch.device("cpu") if tensor is None else tensor.device
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(device, copy=True)  # a network that writes into its input spoils a copy
+    if isinstance(value, dict):
+        return {key: _moved(part, device) for key, part in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(_moved(part, device) for part in value)
+    return value
+
+
+def _explain(model: nn.Module, batch: ProbeBatch, error: Exception) -> str:
+    """Say what the model said, and what it was given."""
+    tried = ", ".join(
+        f"{tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}"
+        for _, t in tensors_in((batch.args, batch.kwargs))
+    )
+    return (
+        f"the forward pass of {type(model).__name__} failed: {describe_failure(model, error)}. "
+        f"It was given {batch.description}, shape {tried}. {_advice(error)}"
+    )
+
+
+def _advice(error: Exception) -> str:
+    text = str(error)
+    if "indices" in text and ("Long" in text or "Int" in text or "FloatTensor" in text):
+        return (
+            "A model of tokens needs integers: input_dtype='int' with vocabulary=SIZE "
+            "(--input-dtype int --vocab SIZE)."
+        )
+    return (
+        "Give the size of one sample with input_size=(...) (-s 3,64,64), or the arguments of the "
+        "forward with input=function (--example-input module.py:function)."
+    )
