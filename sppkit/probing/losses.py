@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 
@@ -13,7 +14,7 @@ Loss = Callable[[Any, torch.Tensor | None], torch.Tensor]
 
 LOSSES = ("unit-gradient", "cross-entropy")
 
-_STREAMS = ("weights", "input", "cotangent", "labels")
+_STREAMS = ("input", "cotangent", "labels")
 
 
 def random_stream(seed: int, purpose: str) -> torch.Generator:
@@ -22,7 +23,9 @@ def random_stream(seed: int, purpose: str) -> torch.Generator:
     From one stream, the noise of the input would be the numbers that the first weights are made of.
     The weights themselves are drawn from torch's global generator, seeded with the seed as it is.
     """
-    return torch.Generator().manual_seed((_STREAMS.index(purpose) << 32) + seed)
+    # Hashed to 32 bits, since that is all of a seed that torch's generator on the CPU looks at.
+    state = np.random.SeedSequence([_STREAMS.index(purpose), seed]).generate_state(1)
+    return torch.Generator().manual_seed(int(state[0]))
 
 
 def loss_name(loss: str | Loss) -> str:
