@@ -183,6 +183,7 @@ def test_a_failing_loss_is_a_clear_error():
     ("options", "message"),
     [
         ({"seeds": 0}, "seeds=0 must be 1 or more"),
+        ({"seed": -1}, "seed=-1 must be 0 or more"),
         ({"batch_size": 0}, "batch_size=0 must be 1 or more"),
         ({"mode": "test"}, "mode='test' must be 'train' or 'eval'"),
         ({"amp": "fp8"}, "amp='fp8' must be one of"),

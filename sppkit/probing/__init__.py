@@ -126,7 +126,7 @@ def probe(
         amp=amp,
         activate=activate,
     )
-    check(conditions, seeds)
+    check(conditions, seeds, seed)
     options = Options(
         signals=make_signals(signals),
         include=include,

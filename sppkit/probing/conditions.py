@@ -96,12 +96,14 @@ def as_sizes(size: Any) -> Sizes:
     return tuple(tuple(each) for each in sizes)
 
 
-def check(conditions: Conditions, seeds: int) -> None:
+def check(conditions: Conditions, seeds: int, seed: int) -> None:
     """Refuse values out of their range.
 
     Raises:
         ValueError: one is.
     """
+    if seed < 0:
+        raise ValueError(f"seed={seed} must be 0 or more")
     if seeds < 1:
         raise ValueError(f"seeds={seeds} must be 1 or more")
     if conditions.batch_size is not None and conditions.batch_size < 1:
