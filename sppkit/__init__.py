@@ -20,6 +20,7 @@ _HOMES = {
     "NotCaptured": "sppkit.recording",
     "read": "sppkit.recording",
     "combine": "sppkit.recording",
+    "per_sample_gradients": "sppkit.gradients",
     "plot_signal_propagation": "sppkit.plots",
     "plot_gradient_flow": "sppkit.plots",
     "Signal": "sppkit.signals",
@@ -31,6 +32,7 @@ __all__ = [  # noqa: RUF022  (in the order of use)
     "record",
     "read",
     "combine",
+    "per_sample_gradients",
     "Recording",
     "Recorder",
     "NotCaptured",
@@ -43,6 +45,7 @@ __all__ = [  # noqa: RUF022  (in the order of use)
 if TYPE_CHECKING:
     from sppkit.capture.recorder import Recorder, record
     from sppkit.errors import SppkitError
+    from sppkit.gradients import per_sample_gradients
     from sppkit.plots import plot_gradient_flow, plot_signal_propagation
     from sppkit.probing import probe
     from sppkit.recording import NotCaptured, Recording, combine, read

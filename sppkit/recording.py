@@ -9,9 +9,18 @@ import pandas as pd
 
 from sppkit import table as frames
 from sppkit.signals import Signal
-from sppkit.statistics import EXTENDED_STATISTICS, STATISTICS, WEIGHT_STATISTICS
+from sppkit.statistics import (
+    EXTENDED_STATISTICS,
+    PAIR_STATISTICS,
+    STATISTICS,
+    WEIGHT_STATISTICS,
+)
 
-_COLUMNS = [s.__name__ for s in (*STATISTICS, *WEIGHT_STATISTICS, *EXTENDED_STATISTICS)]
+_COLUMNS = [
+    *(statistic.__name__ for statistic in (*STATISTICS, *WEIGHT_STATISTICS)),
+    *(statistic.__name__ for statistic in PAIR_STATISTICS),
+    *(statistic.__name__ for statistic in EXTENDED_STATISTICS),
+]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,14 @@ class Signal(StrEnum):
     WEIGHT = "weight"
     EFFECTIVE_WEIGHT = "effective weight"
     WEIGHT_GRADIENT = "weight gradient"
+    CLIPPED_WEIGHT_GRADIENT = "clipped weight gradient"
+    UPDATE = "update"
+
+
+OPT_IN = frozenset({Signal.UPDATE})
+"""Signals that are recorded only where they are asked for: they cost a copy of the parameters."""
+
+DEFAULT_SIGNALS = tuple(signal for signal in Signal if signal not in OPT_IN)
 
 
 class Role(StrEnum):
@@ -50,6 +58,8 @@ GLOSSARY: dict[str, str] = {
     "weight": "a parameter as it is stored",
     "effective weight": "a parameter as the layer uses it: standardised, parametrised, binarised",
     "weight gradient": "the derivative of the loss with respect to a parameter, before clipping",
+    "clipped weight gradient": "the same as the optimiser saw it, where something had changed it",
+    "update": "what a step of the optimiser added to a parameter",
     "stem": "the signal that enters the first residual block",
     "block": "the output of a residual block, behind its merge",
     "residual branch": (

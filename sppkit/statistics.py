@@ -211,6 +211,38 @@ STATISTICS: tuple[Statistic, ...] = (
 WEIGHT_STATISTICS: tuple[Statistic, ...] = (mean_unit_wise_norm, maximum_unit_wise_norm)
 """Of weights, their gradients and updates as well, where channels are the output units."""
 
+
+@np.errstate(all="ignore")
+def norm_to_weight_ratio(summary: ChannelSummary, weight: ChannelSummary) -> float:
+    """Return the norm of a gradient or update over that of its weight: |x| / |w|, all elements.
+
+    Infinite where the weight is zero. Of an update at a healthy learning rate it is about 1e-3.
+    """
+    norms = [np.sqrt((s.m2 + s.count * s.mean**2).sum()) for s in (summary, weight)]
+    return float(norms[0] / norms[1])
+
+
+@np.errstate(all="ignore")
+def maximum_unit_wise_norm_to_weight_ratio(
+    summary: ChannelSummary, weight: ChannelSummary
+) -> float:
+    """Return the largest ratio of unit-wise norms: max_o |x_o| / max(|w_o|, 1e-3).
+
+    Of a gradient it is what adaptive gradient clipping compares with its threshold; the unit o is
+    clipped where its ratio exceeds it.
+
+    References:
+        High-performance large-scale image recognition without normalization, Brock, De, Smith,
+        Simonyan, 2021, arXiv 2102.06171, equation 3.
+    """
+    if not summary.channels:
+        return float("nan")
+    return float(np.max(_unit_wise_norms(summary) / np.maximum(_unit_wise_norms(weight), 1e-3)))
+
+
+PAIR_STATISTICS = (norm_to_weight_ratio, maximum_unit_wise_norm_to_weight_ratio)
+"""Of a gradient or update of a weight, formed with the weight's own summary of the same step."""
+
 EXTENDED_STATISTICS: tuple[Statistic, ...] = (
     mean_absolute,
     kurtosis,
@@ -220,6 +252,15 @@ EXTENDED_STATISTICS: tuple[Statistic, ...] = (
     float16_underflow_fraction,
 )
 """Of extended summaries as well."""
+
+
+POWERS: dict[str, int] = {
+    **dict.fromkeys(("mean", "minimum", "maximum", "mean_absolute"), 1),
+    **dict.fromkeys(("quantile_05", "quantile_50", "quantile_95"), 1),
+    **dict.fromkeys(("variance", "second_moment"), 2),
+    **dict.fromkeys(("average_channel_squared_mean", "average_channel_variance"), 2),
+}
+"""The power of the values' unit that a statistic carries; shares and shapes carry none."""
 
 
 def evaluate(summary: ChannelSummary, statistics: Iterable[Statistic]) -> dict[str, float]:

@@ -7,6 +7,7 @@ their values. Statistics are functions of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from functools import reduce
@@ -121,6 +122,36 @@ class ChannelSummary:
         arrays = (getattr(self, field.name) for field in fields(self))
         return np.concatenate([array for array in arrays if array is not None])
 
+    def scaled(self, factor: float) -> ChannelSummary:
+        """Return the summary of the values times a positive number.
+
+        Exact where `factor` is a power of two. The histogram counts powers of two: it moves with
+        such a factor, and is lost with any other (the summary is then a base one).
+
+        Raises:
+            ValueError: if `factor` is not positive and finite.
+        """
+        if not 0 < factor < math.inf:
+            raise ValueError(f"factor={factor} must be positive and finite")
+        mantissa, exponent = math.frexp(factor)
+        rows = {name: getattr(self, name) for name in BASE_ROWS}
+        if self.histogram is not None and mantissa == 0.5:
+            rows |= {name: getattr(self, name) for name in EXTENDED_ROWS}
+            rows["histogram"] = _shifted(self.histogram, exponent - 1)
+        powers = {
+            "mean": 1,
+            "m2": 2,
+            "minimum": 1,
+            "maximum": 1,
+            "absolute_sum": 1,
+            "m3": 3,
+            "m4": 4,
+        }
+        with np.errstate(all="ignore"):
+            return ChannelSummary(
+                **{k: v * factor ** powers[k] if k in powers else v for k, v in rows.items()}
+            )
+
     def merge(self, other: ChannelSummary) -> ChannelSummary:
         """Return the summary of the values of both, as if they had been read together.
 
@@ -150,6 +181,17 @@ class ChannelSummary:
             )
         with np.errstate(all="ignore"):  # NaN and inf in a moment are an answer, not an accident
             return _merged(self, other)
+
+
+def _shifted(histogram: Array, exponents: int) -> Array:
+    """Move the counts of each sign by a number of exponents; what leaves stays in the last bin."""
+    signs = histogram.reshape(2, -1)
+    finite = signs.shape[1] - 1
+    moved = np.zeros_like(signs)
+    target = np.clip(np.arange(finite) + exponents, 0, finite - 1)
+    for sign in range(2):
+        np.add.at(moved[sign], target, signs[sign, :finite])
+    return moved.reshape(-1)
 
 
 def merge_all(summaries: Iterable[ChannelSummary]) -> ChannelSummary:

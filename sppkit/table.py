@@ -42,6 +42,8 @@ TABLE_COLUMNS: dict[str, str] = {
     "tap": "category",
     "block": "Int64",
     "stage": "Int64",
+    "passes": "int64",
+    "batch": "int64",
     "channels": "int64",
     "samples": "int64",
     "dtype": "category",

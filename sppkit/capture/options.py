@@ -7,7 +7,7 @@ from functools import cached_property
 from torch import nn
 
 from sppkit.patterns import Matcher, Patterns, matcher, require_match
-from sppkit.signals import Signal
+from sppkit.signals import DEFAULT_SIGNALS, Signal
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,10 @@ class Options:
         blocks, residual_branches, stem: layers by name, over what provenance finds.
         extended: record the extended summary.
         phase: written to the table; None takes "train" or "eval" from the model's flag.
+        granularity: "layer", or "operation" to record the functional calls between layers too.
     """
 
-    signals: frozenset[Signal] = frozenset(Signal)
+    signals: frozenset[Signal] = frozenset(DEFAULT_SIGNALS)
     include: Patterns | None = None
     exclude: Patterns | None = None
     channel_axis: Mapping[str, int] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class Options:
     stem: Patterns | None = None
     extended: bool = False
     phase: str | None = None
+    granularity: str = "layer"
 
     def layer(self, name: str) -> bool:
         """Say whether a layer is to be recorded."""

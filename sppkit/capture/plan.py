@@ -96,10 +96,12 @@ class Pass:
         plan: its slots; points that are missing there, or have changed their shape, dtype or
             device since, are kept aside with a slot of their own.
         phase: "train", "eval" or "probe".
+        batch: samples in the pass, 0 where it is none.
     """
 
-    def __init__(self, plan: Plan, phase: str) -> None:
+    def __init__(self, plan: Plan, phase: str, batch: int = 0) -> None:
         self.phase = phase
+        self.batch = batch
         self.aside: dict[Point, tuple[Slot, torch.Tensor]] = {}
         self.aliases: dict[Point, Point] = {}
         self.awaited: set[Point] = set()

@@ -4,21 +4,25 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import nn
 
 from sppkit import __version__
 from sppkit.capture.gains import describe_silence, silent_branches
+from sppkit.capture.loop import Loop
 from sppkit.capture.options import Options, make_signals
+from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.rows import table_rows
-from sppkit.capture.session import Session
+from sppkit.capture.scaling import unscaled
+from sppkit.capture.session import Reading, Session
 from sppkit.capture.structure import describe_initialisation
+from sppkit.capture.updates import Updates
 from sppkit.patterns import Patterns
 from sppkit.recording import Recording, not_captured_entry
-from sppkit.signals import Signal
+from sppkit.signals import DEFAULT_SIGNALS, Phase, Signal
 from sppkit.table import SCHEMA_VERSION
 
 
@@ -34,17 +38,24 @@ class Recorder(Recording):
         seed: int = 0,
         plan: Plan | None = None,
         optimizer: torch.optim.Optimizer | None = None,
+        scaler: torch.amp.GradScaler | None = None,
         every: int = 1,
+        loss_reduction: str | None = None,
     ) -> None:
         super().__init__(metadata={run: _environment(model, options)})
+        self.metadata[run]["loss_reduction"] = loss_reduction
         self._session = Session(model, options, plan)
         self._model = model
         self._run, self._seed, self._every = run, seed, every
         self._steps = 0
         self._recorded_steps = 0
         self._is_attached = False
-        self._optimizer = optimizer
-        self._handles: list[torch.utils.hooks.RemovableHandle] = []
+        self._weights: dict[Place, Reading] = {}
+        self._updates = Updates(model, options) if Signal.UPDATE in options.signals else None
+        self._loop: Loop | None = None
+        if optimizer is not None:
+            hear = {"before": self._before_step, "after": self._after_step}
+            self._loop = Loop(optimizer, scaler, **hear, skipped=self._skip_step)
 
     @property
     def plan(self) -> Plan:
@@ -53,11 +64,8 @@ class Recorder(Recording):
 
     def __enter__(self) -> Self:
         """Attach the hooks of the first step."""
-        if self._optimizer is not None:
-            self._handles = [
-                self._optimizer.register_step_pre_hook(lambda *_: self._close_step()),
-                self._optimizer.register_step_post_hook(lambda *_: self._open_next_step()),
-            ]
+        if self._loop:
+            self._loop.attach()
         self._open_step()
         return self
 
@@ -75,8 +83,8 @@ class Recorder(Recording):
                 self._close_step()
         finally:
             self._session.detach()
-            for handle in self._handles:
-                handle.remove()
+            if self._loop:
+                self._loop.detach()
             self._is_attached = False
         self._say_what_is_missing()
 
@@ -98,17 +106,53 @@ class Recorder(Recording):
         self._steps += 1
         self._open_step()
 
-    def _close_step(self) -> None:
+    def _before_step(self) -> None:
+        if self._updates and self._is_attached:
+            self._updates.remember()
+        self._close_step()
+
+    def _after_step(self) -> None:
+        if self._updates and self._weights:
+            differences = self._session.read(self._updates.differences(), Phase.TRAIN)
+            self._add_rows([self._like_its_weight(reading) for reading in differences])
+        self._weights.clear()
+        self._open_next_step()
+
+    def _skip_step(self) -> None:
+        """End a step that the scaler skipped: the parameters stay, the attempt counts."""
+        self._close_step(flag="skipped step")
+        self._weights.clear()
+        self._open_next_step()
+
+    def _close_step(self, flag: str = "") -> None:
         if not self._is_attached:
             return
         self._is_attached = False
         self._session.detach()
         readings = self._session.collect()
-        constants = {"run": self._run, "seed": self._seed, "rank": -1, "step": self._steps}
-        self._rows += list(table_rows(readings, self._model, self.plan, constants))
+        if self._loop and readings:
+            readings = unscaled(readings, self._loop.scale, self._loop.has_unscaled)
+        if flag:
+            readings = [
+                r._replace(flags="; ".join(filter(None, (flag, r.flags)))) for r in readings
+            ]
+        self._weights = {r.point.place: r for r in readings if r.point.signal is Signal.WEIGHT}
+        self._add_rows(readings)
         if readings and not self._recorded_steps:
             self._describe_network()
         self._recorded_steps += bool(readings)
+
+    def _add_rows(self, readings: list[Reading]) -> None:
+        constants = {"run": self._run, "seed": self._seed, "rank": -1, "step": self._steps}
+        weights = {place: reading.summary for place, reading in self._weights.items()}
+        self._rows += list(table_rows(readings, self._model, self.plan, constants, weights))
+
+    def _like_its_weight(self, update: Reading) -> Reading:
+        """Give an update the phase, passes and samples of the step that made it."""
+        weight = self._weights.get(update.point.place)
+        if weight is None:
+            return update
+        return update._replace(phase=weight.phase, passes=weight.passes, batch=weight.batch)
 
     def _forget_interrupted_step(self, kind: type[BaseException]) -> None:
         if self._session.has_seen_a_pass:
@@ -155,10 +199,13 @@ def record(
     model: nn.Module,
     *,
     optimizer: torch.optim.Optimizer | None = None,
+    scaler: torch.amp.GradScaler | None = None,
     every: int = 1,
     run: str | None = None,
     seed: int = 0,
-    signals: Iterable[Signal | str] = tuple(Signal),
+    signals: Iterable[Signal | str] = DEFAULT_SIGNALS,
+    granularity: Literal["layer", "operation"] = "layer",
+    loss_reduction: Literal["mean", "sum"] | None = None,
     include: Patterns | None = None,
     exclude: Patterns | None = None,
     extended: bool = False,
@@ -176,10 +223,16 @@ def record(
     Args:
         model: any module that is run eagerly.
         optimizer: ends a step right before each of its own steps; without it call `.step()`.
+        scaler: the gradient scaler of the loop; gradients are divided by the scale that their loss
+            had, and steps that it skips are flagged and counted.
         every: record one step in so many.
         run: name of the run; by default the model's class.
         seed: written to the table.
-        signals: which signals to record, of `sppkit.Signal`.
+        signals: which signals to record, of `sppkit.Signal`; by default all but "update", which
+            costs a copy of the parameters and needs the optimiser.
+        granularity: "operation" also records the functional calls between layers (F.relu, add,
+            matmul, softmax, ...), at about half a microsecond per call and one read of each result.
+        loss_reduction: "mean" or "sum" over the samples, for `sppkit.per_sample_gradients`.
         include, exclude: layers by name (globs, or regular expressions behind `re:`).
         extended: also record mean absolute values, kurtosis and quantiles (slower).
         channel_axis: axis of the channels by layer name, where the default is wrong.
@@ -214,16 +267,31 @@ def record(
         residual_branches=residual_branches,
         stem=stem,
         extended=extended,
+        granularity=granularity,
     )
     options.check(model)
+    _check_loop(optimizer, scaler, options)
     return Recorder(
         model,
         options,
         run=run or type(model).__name__,
         seed=seed,
         optimizer=optimizer,
+        scaler=scaler,
         every=every,
+        loss_reduction=loss_reduction,
     )
+
+
+def _check_loop(
+    optimizer: torch.optim.Optimizer | None, scaler: torch.amp.GradScaler | None, options: Options
+) -> None:
+    if optimizer is None and scaler is not None:
+        raise ValueError("scaler= needs optimizer=: it is the optimiser's steps that it skips")
+    if optimizer is None and Signal.UPDATE in options.signals:
+        raise ValueError("the signal 'update' needs optimizer=: it is what its step changes")
+    if options.granularity not in ("layer", "operation"):
+        raise ValueError(f"granularity={options.granularity!r} must be 'layer' or 'operation'")
 
 
 def _environment(model: nn.Module, options: Options) -> dict[str, Any]:

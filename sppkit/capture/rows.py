@@ -1,6 +1,6 @@
 """From readings to the rows of the table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -9,15 +9,34 @@ from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.session import Reading
 from sppkit.signals import Role, Signal
-from sppkit.statistics import EXTENDED_STATISTICS, STATISTICS, WEIGHT_STATISTICS, evaluate
+from sppkit.statistics import (
+    EXTENDED_STATISTICS,
+    PAIR_STATISTICS,
+    STATISTICS,
+    WEIGHT_STATISTICS,
+    evaluate,
+)
+from sppkit.summary import ChannelSummary
 
+_COMPARED = frozenset({Signal.WEIGHT_GRADIENT, Signal.CLIPPED_WEIGHT_GRADIENT, Signal.UPDATE})
 _OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
 
 
 def table_rows(
-    readings: Sequence[Reading], model: nn.Module, plan: Plan, constants: dict[str, Any]
+    readings: Sequence[Reading],
+    model: nn.Module,
+    plan: Plan,
+    constants: dict[str, Any],
+    weights: Mapping[Place, ChannelSummary],
 ) -> Iterator[dict[str, Any]]:
-    """Make one row per reading; `constants` are the columns that all of them share."""
+    """Make one row per reading.
+
+    Args:
+        readings: of one step.
+        model, plan: say what the layers are.
+        constants: the columns that all rows share.
+        weights: what gradients and updates of weights are compared with.
+    """
     modules = dict(model.named_modules())
     for reading in readings:
         place, signal = reading.point
@@ -29,12 +48,15 @@ def table_rows(
             "operation": place.operation,
             "tensor": place.tensor,
             "signal": str(signal),
+            "passes": reading.passes,
+            "batch": reading.batch,
             "channels": reading.slot.channels,
             "samples": _samples(reading),
             "dtype": str(reading.slot.dtype).removeprefix("torch."),
             "flags": reading.flags,
             **_where(place, signal, plan, modules),
             **_statistics(reading),
+            **_ratios(reading, weights),
         }
 
 
@@ -66,6 +88,14 @@ def _role(place: Place, signal: Signal, plan: Plan) -> Role:
     if place.operation:
         return Role.OPERATION
     return Role.LEAF if place in plan.leaves else Role.CONTAINER
+
+
+def _ratios(reading: Reading, weights: Mapping[Place, ChannelSummary]) -> dict[str, float]:
+    """Compare a gradient or an update of a weight with the weight itself."""
+    weight = weights.get(reading.point.place)
+    if reading.point.signal not in _COMPARED or weight is None:
+        return {}
+    return {s.__name__: s(reading.summary, weight) for s in PAIR_STATISTICS}
 
 
 def _statistics(reading: Reading) -> dict[str, float]:

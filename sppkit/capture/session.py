@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from sppkit.capture.blocks import TapInfo, find_taps, taps_by_pattern
@@ -15,6 +16,7 @@ from sppkit.capture.places import Place, Point
 from sppkit.capture.plan import Pass, Plan, Slot
 from sppkit.capture.structure import structure_rows
 from sppkit.capture.watch import Watch
+from sppkit.capture.weight_gradients import WeightGradients
 from sppkit.capture.writer import Writer
 from sppkit.kernels import unsupported_reason
 from sppkit.patterns import matcher
@@ -25,13 +27,22 @@ _MAXIMUM_OPEN_PASSES = 16
 
 
 class Reading(NamedTuple):
-    """One point of one step, merged over the passes of its phase."""
+    """One point of one step, merged over the passes of its phase.
+
+    Attributes:
+        phase, point, slot, summary, flags: what was read, and where.
+        passes, batch: number of passes that were merged, and of the samples in them.
+        in_backward: whether a weight gradient was read while the backward pass ran.
+    """
 
     phase: str
     point: Point
     slot: Slot
     summary: ChannelSummary
     flags: str
+    passes: int = 0
+    batch: int = 0
+    in_backward: bool = False
 
 
 class Session:
@@ -53,6 +64,8 @@ class Session:
         self._tracer: Tracer | None = None
         self._fetched: dict[tuple[str, Point], Reading] = {}
         self._awaited: set[Point] = set()
+        self._parameters = Pass(self.plan, "")
+        self._gradients: WeightGradients | None = None
 
     def attach(self) -> None:
         """Put the hooks on: all of them where a plan is still to be made, else the planned ones."""
@@ -61,6 +74,8 @@ class Session:
         self._tracer = None if self.plan.is_made else Tracer(self._model)
         self._writer = Writer(self.plan, self._options, self._tracer)
         self._writer.on_pass_end = self._on_pass_end
+        self._parameters = Pass(self.plan, "")
+        self._gradients = WeightGradients(self._model, self._options, self._parameters)
         self._watch = Watch(
             self._model,
             [listener for listener in (self._tracer, self._writer) if listener],
@@ -75,6 +90,8 @@ class Session:
             self._watch.detach()
         for written in self._writer.passes if self._writer else ():
             written.close()
+        if self._gradients:
+            self._gradients.detach()
 
     def discard(self) -> None:
         """Forget what was written and not collected."""
@@ -91,12 +108,26 @@ class Session:
         """End a step: read the parameters, fetch everything written, merged over the passes."""
         if not self._writer or not self.has_seen_a_pass:
             return []
-        aliases = self._read_parameters(self._writer.passes[-1])
-        for written in self._writer.passes:
+        if self._writer.passes:
+            self._parameters.phase = self._writer.passes[-1].phase
+        aliases = self._read_parameters(self._parameters)
+        for written in (*self._writer.passes, self._parameters):
             self._fetch(written)
         self._writer.passes.clear()
         self._note_what_is_missing(self._writer)
         readings = [*self._fetched.values(), *self._of_shared_parameters(aliases)]
+        self._fetched.clear()
+        return _with_totals(readings)
+
+    def read(
+        self, tensors: list[tuple[Point, torch.Tensor, int | None]], phase: str
+    ) -> list[Reading]:
+        """Read tensors that no hook shows."""
+        written = Pass(self.plan, phase)
+        for point, tensor, axis in tensors:
+            written.write(point, tensor, axis)
+        self._fetch(written)
+        readings = list(self._fetched.values())
         self._fetched.clear()
         return readings
 
@@ -150,6 +181,8 @@ class Session:
     def _is_chosen(self, place: Place, writer: Writer) -> bool:
         is_root_output = place.layer == "" and not place.operation
         wanted = place in writer.leaves or place in self.plan.taps or is_root_output
+        if self._options.granularity == "operation":
+            wanted = wanted or bool(place.operation)
         return wanted and self._options.layer(place.layer)
 
     def _read_parameters(self, written: Pass) -> dict[Point, Point]:
@@ -160,9 +193,19 @@ class Session:
                 aliases[point] = alias
             elif reason := unsupported_reason(tensor):
                 self.missing[f"{point.place.layer}.{point.place.tensor}", point.signal] = reason
+            elif self._gradients and self._gradients.was_read(point):
+                self._read_clipped(written, point, tensor, axis)
             else:
                 written.write(point, tensor, axis)
         return aliases
+
+    def _read_clipped(
+        self, written: Pass, point: Point, gradient: torch.Tensor, axis: int | None
+    ) -> None:
+        """Read a weight gradient again, where something changed it after the backward pass."""
+        wanted = Signal.CLIPPED_WEIGHT_GRADIENT in self._options.signals
+        if wanted and self._gradients and self._gradients.was_changed(point, gradient):
+            written.write(Point(point.place, Signal.CLIPPED_WEIGHT_GRADIENT), gradient, axis)
 
     def _fetch(self, written: Pass) -> None:
         """Bring a pass to the host, merge it with the others of its phase, and let it go."""
@@ -176,21 +219,29 @@ class Session:
             while target in written.aliases:
                 target = written.aliases[target]
             if target in summaries:
-                self._merge(written.phase, point, *summaries[target], f"alias of {_name(target)}")
+                self._merge(written, point, *summaries[target], f"alias of {_name(target)}")
         for point, (slot, summary) in summaries.items():
-            self._merge(written.phase, point, slot, summary, "")
+            self._merge(written, point, slot, summary, "")
 
     def _merge(
-        self, phase: str, point: Point, slot: Slot, summary: ChannelSummary, flags: str
+        self, written: Pass, point: Point, slot: Slot, summary: ChannelSummary, flags: str
     ) -> None:
-        earlier = self._fetched.get((phase, point))
-        if earlier is not None and earlier.slot.channels == slot.channels:
-            summary = earlier.summary.merge(summary)
-        elif earlier is not None:
+        in_backward = bool(self._gradients and self._gradients.was_read(point))
+        reading = Reading(
+            *(written.phase, point, slot, summary, flags, 1, written.batch, in_backward)
+        )
+        earlier = self._fetched.get((written.phase, point))
+        if earlier is not None and earlier.slot.channels != slot.channels:
             reason = f"{slot.channels} channels in one pass, {earlier.slot.channels} in another"
             self.missing[point.place.layer, point.signal] = f"passes cannot be merged: {reason}"
             return
-        self._fetched[phase, point] = Reading(phase, point, slot, summary, flags)
+        if earlier is not None:
+            reading = reading._replace(
+                summary=earlier.summary.merge(summary),
+                passes=earlier.passes + 1,
+                batch=earlier.batch + written.batch,
+            )
+        self._fetched[written.phase, point] = reading
 
     def _of_shared_parameters(self, aliases: dict[Point, Point]) -> Iterator[Reading]:
         by_point = {reading.point: reading for reading in self._fetched.values()}
@@ -211,6 +262,20 @@ class Session:
             if point.place in self.plan.axes:
                 self.missing[_name(point), point.signal] = reason
         self._awaited.clear()
+
+
+def _with_totals(readings: list[Reading]) -> list[Reading]:
+    """Give the rows of parameters the passes and samples that their gradients are the sum of."""
+    totals: dict[str, tuple[int, int]] = {}
+    for reading in readings:
+        passes, batch = totals.get(reading.phase, (0, 0))
+        totals[reading.phase] = max(passes, reading.passes), max(batch, reading.batch)
+    return [
+        reading
+        if reading.point.signal in (Signal.ACTIVATION, Signal.GRADIENT)
+        else reading._replace(passes=totals[reading.phase][0], batch=totals[reading.phase][1])
+        for reading in readings
+    ]
 
 
 def _name(point: Point) -> str:

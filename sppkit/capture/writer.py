@@ -49,7 +49,9 @@ class Writer:
     def begin(self, root: ModuleCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Open a pass."""
         mode = "train" if root.module.training else "eval"
-        self.passes.append(Pass(self._plan, self._options.phase or mode))
+        sizes = [tensor.shape[0] for _, tensor in tensors_in((args, kwargs)) if tensor.dim()]
+        batch = sizes[0] if sizes else 0
+        self.passes.append(Pass(self._plan, self._options.phase or mode, batch))
         self._latest = None
 
     def operation(
@@ -63,7 +65,7 @@ class Writer:
     ) -> None:
         """Record a functional call between modules, where it is planned or may become so."""
         place = Place(call.layer, call.index, label)
-        if not isinstance(result, torch.Tensor) or call.is_leaf:
+        if not isinstance(result, torch.Tensor) or self._is_inside_layer(call):
             return
         if place in self._plan.axes or (not self._plan.is_made and self._may_be(label, result)):
             self._record(place, result, call)
@@ -84,12 +86,21 @@ class Writer:
         """Tell the session, which makes the plan after the first pass."""
         self.on_pass_end(completed)
 
+    def _is_inside_layer(self, call: ModuleCall) -> bool:
+        """Say whether a call runs in a module whose output says it all.
+
+        Between operations, those inside a leaf of the user's own count too; a layer of torch's is
+        one operation.
+        """
+        is_torch = type(call.module).__module__.startswith("torch.nn.")
+        return call.is_leaf and (self._options.granularity == "layer" or is_torch)
+
     def is_chosen(self, place: Place) -> bool:
         """Say whether a candidate is still one, now that the plan may have been made."""
         return place in self._plan.axes or not self._plan.is_made or self.is_stale
 
     def _may_be(self, label: str, result: torch.Tensor) -> bool:
-        """Say whether a functional call can turn out to end a block or a branch."""
+        """Say whether a functional call is to be recorded, or can turn out to end a branch."""
         seen = self._tracer is not None and self._tracer.node_of(result) is not None
         name = label.partition("#")[0]
         return seen and result.is_floating_point() and name not in _NOT_RECORDED

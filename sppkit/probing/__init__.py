@@ -41,7 +41,7 @@ from sppkit.probing.execution import (
 )
 from sppkit.probing.losses import Loss, loss_name, run_backward
 from sppkit.recording import Recording
-from sppkit.signals import Phase, Signal
+from sppkit.signals import DEFAULT_SIGNALS, Phase, Signal
 
 Model = nn.Module | Callable[[], nn.Module]
 
@@ -65,7 +65,7 @@ def probe(
     device: str | None = None,
     amp: Literal["off", "bf16", "fp16"] = "off",
     activate: bool = False,
-    signals: tuple[Signal | str, ...] = tuple(Signal),
+    signals: tuple[Signal | str, ...] = DEFAULT_SIGNALS,
     include: Patterns | None = None,
     exclude: Patterns | None = None,
     channel_axis: Mapping[str, int] | None = None,

@@ -1,0 +1,49 @@
+"""Bring gradients back to the loss that the user wrote, where a scaler multiplied it."""
+
+import numpy as np
+
+from sppkit.capture.session import Reading
+from sppkit.signals import Signal
+from sppkit.summary import ChannelSummary
+
+_SAME = 1e-6
+
+
+def unscaled(readings: list[Reading], scale: float, has_unscaled: bool) -> list[Reading]:
+    """Divide gradients by the scale that the loss of their backward pass had.
+
+    Gradients that were read during the backward pass carry the scale; weight gradients that were
+    read at the end of the step carry it unless the scaler has already divided them. Unscaling is
+    itself a change of the gradient: a "clipped" gradient that equals the unscaled one is none.
+
+    Args:
+        readings: of one step.
+        scale: of the loss.
+        has_unscaled: whether the scaler has divided the weight gradients.
+    """
+    factor = 1.0 / scale
+    kept: list[Reading] = []
+    raw: dict[tuple[str, object], ChannelSummary] = {}
+    for reading in readings:
+        carries = _carries_scale(reading, has_unscaled)
+        summary = reading.summary.scaled(factor) if carries else reading.summary
+        if reading.point.signal is Signal.WEIGHT_GRADIENT:
+            raw[reading.phase, reading.point.place] = summary
+        kept.append(reading._replace(summary=summary))
+    return [r for r in kept if not _is_unclipped(r, raw.get((r.phase, r.point.place)))]
+
+
+def _carries_scale(reading: Reading, has_unscaled: bool) -> bool:
+    signal = reading.point.signal
+    if signal is Signal.GRADIENT:
+        return True
+    if signal is Signal.WEIGHT_GRADIENT:
+        return reading.in_backward or not has_unscaled
+    return signal is Signal.CLIPPED_WEIGHT_GRADIENT and not has_unscaled
+
+
+def _is_unclipped(reading: Reading, raw: ChannelSummary | None) -> bool:
+    if reading.point.signal is not Signal.CLIPPED_WEIGHT_GRADIENT or raw is None:
+        return False
+    pairs = ((reading.summary.m2, raw.m2), (reading.summary.mean, raw.mean))
+    return all(np.allclose(a, b, rtol=_SAME, atol=0, equal_nan=True) for a, b in pairs)

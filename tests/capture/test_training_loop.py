@@ -1,0 +1,264 @@
+"""In a training loop the rows say what the optimiser saw: unscaled, raw and clipped apart."""
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+import sppkit
+from tests.capture.test_readings import row
+
+
+def net():
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+
+
+def weight_gradient(model, name="0"):
+    return model.get_submodule(name).weight.grad.detach().double()
+
+
+def test_accumulated_gradients_are_the_sum_that_the_optimiser_sees():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sppkit.record(model, optimizer=optimizer) as recording:
+        for _ in range(3):
+            model(torch.randn(5, 8)).pow(2).mean().backward()
+        expected = float(weight_gradient(model).pow(2).mean())
+        optimizer.step()
+    read = row(recording, layer="0", signal="weight gradient", tensor="weight")
+    assert read["second_moment"] == pytest.approx(expected, rel=1e-5)
+    assert (read["passes"], read["batch"]) == (3, 15)
+    assert row(recording, layer="0", signal="activation")["batch"] == 15
+
+
+def test_raw_and_clipped_gradients_are_signals_of_their_own():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sppkit.record(model, optimizer=optimizer) as recording:
+        model(torch.randn(5, 8)).pow(2).sum().backward()
+        raw = float(weight_gradient(model).pow(2).mean())
+        norm = float(nn.utils.clip_grad_norm_(model.parameters(), 0.5))
+        optimizer.step()
+    key = {"layer": "0", "tensor": "weight"}
+    assert row(recording, signal="weight gradient", **key)["second_moment"] == pytest.approx(raw)
+    clipped = row(recording, signal="clipped weight gradient", **key)["second_moment"]
+    assert clipped == pytest.approx(raw * (0.5 / norm) ** 2, rel=1e-4)
+
+
+def test_gradients_that_nothing_changed_have_no_clipped_row():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sppkit.record(model, optimizer=optimizer) as recording:
+        model(torch.randn(5, 8)).pow(2).sum().backward()
+        optimizer.step()
+    assert "clipped weight gradient" not in set(recording.table()["signal"])
+
+
+def test_a_replaced_gradient_is_a_changed_one():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sppkit.record(model, optimizer=optimizer) as recording:
+        model(torch.randn(5, 8)).pow(2).sum().backward()
+        for parameter in model.parameters():
+            parameter.grad = parameter.grad * 0.5
+        optimizer.step()
+    key = {"layer": "2", "tensor": "bias"}
+    raw = row(recording, signal="weight gradient", **key)["second_moment"]
+    clipped = row(recording, signal="clipped weight gradient", **key)["second_moment"]
+    assert clipped == pytest.approx(raw / 4)
+
+
+def test_gradients_set_by_hand_are_read_at_the_end_of_the_step():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sppkit.record(model, optimizer=optimizer) as recording, torch.no_grad():
+        model(torch.randn(5, 8))
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, 2.0)
+        optimizer.step()
+    assert row(recording, layer="0", signal="weight gradient", tensor="bias")["mean"] == 2.0
+
+
+def scaled_step(model, optimizer, scaler, x, unscale_first=False):
+    optimizer.zero_grad()
+    scaler.scale(model(x).pow(2).mean()).backward()
+    if unscale_first:
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), 1e9)
+    scaler.step(optimizer)
+    scaler.update()
+
+
+@pytest.mark.parametrize("unscale_first", [False, True])
+def test_gradients_are_divided_by_the_scale_their_loss_had(unscale_first):
+    x = torch.randn(6, 8)
+    torch.manual_seed(1)
+    plain = net()
+    with sppkit.record(plain) as expected:
+        plain(x).pow(2).mean().backward()
+    torch.manual_seed(1)
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1)
+    with sppkit.record(model, optimizer=optimizer, scaler=scaler) as recording:
+        for _ in range(3):  # the scale doubles after every step
+            scaled_step(model, optimizer, scaler, x, unscale_first)
+    assert scaler.get_scale() == 8 * 1024.0
+    table = recording.table()
+    assert "clipped weight gradient" not in set(table["signal"])
+    for signal in ("gradient", "weight gradient"):
+        wanted = expected.table().query("signal == @signal")["second_moment"].tolist()
+        for step in range(3):
+            read = table[(table["step"] == step) & (table["signal"] == signal)]["second_moment"]
+            assert read.tolist() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_skipped_steps_are_flagged_and_counted():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    before = [p.detach().clone() for p in model.parameters()]
+    with sppkit.record(model, optimizer=optimizer, scaler=scaler) as recording:
+        scaled_step(model, optimizer, scaler, torch.full((5, 8), float("inf")))
+        assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+        scaled_step(model, optimizer, scaler, torch.randn(5, 8))
+    table = recording.table()
+    assert table.loc[table["step"] == 0, "flags"].str.startswith("skipped step").all()
+    assert not table.loc[table["step"] == 1, "flags"].str.contains("skipped").any()
+    gradients = table[(table["step"] == 0) & (table["signal"] == "weight gradient")]
+    assert (gradients["nonfinite_fraction"] > 0).any()
+    assert "update" not in vars(scaler)
+
+
+def test_the_update_and_its_ratio_to_the_weight_are_those_of_the_step():
+    model = net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    signals = ["weight", "weight gradient", "update"]
+    with sppkit.record(model, optimizer=optimizer, signals=signals) as recording:
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(torch.randn(5, 8)).pow(2).mean().backward()
+            before = model[0].weight.detach().double().clone()
+            gradient = weight_gradient(model).clone()
+            optimizer.step()
+    update = model[0].weight.detach().double() - before
+    read = row(recording, layer="0", signal="update", tensor="weight", step=1)
+    assert read["second_moment"] == pytest.approx(float(update.pow(2).mean()), rel=1e-4)
+    assert read["norm_to_weight_ratio"] == pytest.approx(
+        float(update.norm() / before.norm()), rel=1e-4
+    )
+    read = row(recording, layer="0", signal="weight gradient", tensor="weight", step=1)
+    ratios = gradient.norm(dim=1) / before.norm(dim=1).clamp_min(1e-3)
+    assert read["maximum_unit_wise_norm_to_weight_ratio"] == pytest.approx(
+        float(ratios.max()), rel=1e-5
+    )
+
+
+def test_several_forwards_before_a_backward_keep_their_gradients_apart():
+    model = nn.Sequential(nn.Linear(8, 4, bias=False))
+    with sppkit.record(model, signals=["gradient"]) as recording:
+        first, second = model(torch.randn(3, 8)), model(torch.randn(5, 8))
+        second.mul(10).sum().backward()
+        first.sum().backward()
+    read = row(recording, layer="0", signal="gradient")
+    assert read["samples"] == 8
+    assert read["mean"] == pytest.approx((3 * 1 + 5 * 10) / 8)
+    assert (read["minimum"], read["maximum"]) == (1.0, 10.0)
+
+
+def test_two_models_in_one_loop_are_recorded_apart():
+    generator, critic = nn.Linear(4, 8), nn.Linear(8, 1)
+    optimizers = [torch.optim.SGD(m.parameters(), lr=0.1) for m in (generator, critic)]
+    with (
+        sppkit.record(generator, optimizer=optimizers[0], run="generator") as left,
+        sppkit.record(critic, optimizer=optimizers[1], run="critic") as right,
+    ):
+        for _ in range(2):
+            critic(generator(torch.randn(6, 4)).detach()).sum().backward()
+            optimizers[1].step()
+            critic(generator(torch.randn(6, 4))).sum().backward()
+            optimizers[0].step()
+    both = sppkit.combine([left, right]).table()
+    assert both.groupby("run", observed=True)["step"].nunique().to_dict() == {
+        "critic": 3,  # its last forward came after its last step
+        "generator": 2,
+    }
+
+
+def test_per_sample_gradients_do_not_depend_on_the_batch():
+    """Uniform softmax over C classes: E[g²] = ((1 - 1/C)² + (C - 1)/C²)/C per sample."""
+    model = nn.Sequential(nn.Linear(8, 100))
+    nn.init.zeros_(model[0].weight)
+    nn.init.zeros_(model[0].bias)
+    values, raw = [], []
+    for size in (512, 64):
+        with sppkit.record(model, loss_reduction="mean") as recording:
+            F.cross_entropy(model(torch.randn(size, 8)), torch.randint(100, (size,))).backward()
+        raw.append(row(recording, layer="0", signal="gradient")["second_moment"])
+        rows = sppkit.per_sample_gradients(recording)
+        values.append(rows[rows["layer"] == "0"]["second_moment"].item())
+    assert raw == pytest.approx([3.7766e-8, 2.4170e-6], rel=1e-4)
+    assert values == pytest.approx([0.0099, 0.0099], rel=1e-4)
+
+
+def test_a_loss_that_does_not_say_its_reduction_is_refused():
+    model = nn.Sequential(nn.Linear(8, 2))
+    with sppkit.record(model) as recording:
+        model(torch.randn(3, 8)).sum().backward()
+    with pytest.raises(ValueError, match="loss_reduction='mean' or 'sum'"):
+        sppkit.per_sample_gradients(recording)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scaler": torch.amp.GradScaler("cpu")}, "scaler= needs optimizer="),
+        ({"signals": ["update"]}, "'update' needs optimizer="),
+        ({"granularity": "op"}, "granularity='op' must be"),
+    ],
+)
+def test_what_the_loop_cannot_tell_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        sppkit.record(net(), **options)
+
+
+def test_operations_are_recorded_with_the_module_they_run_in():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
+
+        def forward(self, x):
+            q, k, v = self.qkv(x).chunk(3, -1)
+            weights = torch.softmax(q @ k.transpose(1, 2) / 8**0.5, -1)
+            return self.out(weights @ v) + F.scaled_dot_product_attention(q, k, v)
+
+    class Swish(nn.Module):
+        def forward(self, x):
+            return x * torch.sigmoid(x)
+
+    model = nn.Sequential(Attention(), Swish())
+    with sppkit.record(model, granularity="operation") as recording:
+        for _ in range(2):  # the second pass follows the plan of the first
+            model(torch.randn(2, 5, 8)).sum().backward()
+            recording.step()
+    table = recording.table()
+    rows = table[(table["role"] == "operation") & (table["signal"] == "activation")]
+    found = {(r["layer"], r["operation"]) for _, r in rows.iterrows()}
+    expected = [
+        *(("0", name) for name in ("matmul#1", "div#1", "softmax#1", "matmul#2", "add#1")),
+        ("0", "scaled_dot_product_attention#1"),
+        *(("1", name) for name in ("sigmoid#1", "mul#1")),
+    ]
+    assert found >= set(expected)
+    assert not any(operation.startswith(("chunk", "transpose")) for _, operation in found)
+    assert rows.groupby("step").size().nunique() == 1
+    gradients = table[(table["role"] == "operation") & (table["signal"] == "gradient")]
+    assert len(gradients) == len(rows)
+
+
+def test_operations_are_off_by_default():
+    model = nn.Sequential(nn.Linear(4, 4))
+    with sppkit.record(model) as recording:
+        F.relu(model(torch.randn(2, 4))).sum().backward()
+    assert "operation" not in set(recording.table()["role"])
