@@ -220,6 +220,9 @@ class Tracer:
             if node is not None:
                 node.emitted.append(place)
 
+    def recomputed(self, layer: str, output: object) -> None:
+        """A repeated call is the same node."""
+
     def end(self, completed: bool) -> None:
         """Nothing is left to do."""
 

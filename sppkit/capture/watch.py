@@ -63,6 +63,9 @@ class Listener(Protocol):
     def output(self, call: ModuleCall, args: tuple[Any, ...], output: object) -> None:
         """Hear that a module call returned."""
 
+    def recomputed(self, layer: str, output: object) -> None:
+        """Hear that a call of the pass was repeated inside the backward pass (checkpointing)."""
+
     def end(self, completed: bool) -> None:
         """Hear that the pass is over; not completed where its outermost call raised."""
 
@@ -156,7 +159,10 @@ class Watch:
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
         """Take a module call off the stack and tell of its output."""
-        if _is_recomputation() or not any(call.module is module for call in self._stack):
+        if _is_recomputation():
+            self._tell("recomputed", self._names.get(id(module), ""), output)
+            return
+        if not any(call.module is module for call in self._stack):
             return
         while self._stack[-1].module is not module:
             self._stack.pop()  # calls that an exception cut short

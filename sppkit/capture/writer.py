@@ -1,5 +1,6 @@
 """The listener that records: outputs, named operations and their gradients go to slots."""
 
+import functools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,9 +12,10 @@ from sppkit.capture.graph import CASTS, RANDOM_OPERATIONS, SHAPE_OPERATIONS, Tra
 from sppkit.capture.options import Options
 from sppkit.capture.places import Place, Point, tensors_in
 from sppkit.capture.plan import Pass, Plan
+from sppkit.capture.recomputation import Destination, Recomputations
 from sppkit.capture.watch import ModuleCall
 from sppkit.kernels import unsupported_reason
-from sppkit.signals import Signal
+from sppkit.signals import Phase, Signal
 
 _NOT_RECORDED = SHAPE_OPERATIONS | CASTS | RANDOM_OPERATIONS
 
@@ -39,6 +41,7 @@ class Writer:
         self._plan = plan
         self._options = options
         self._tracer = tracer
+        self._recomputations = Recomputations()
         self._latest: tuple[weakref.ref[torch.Tensor], int, Place] | None = None
 
     @property
@@ -81,6 +84,15 @@ class Writer:
             elif call.children == 0 and self._options.layer(call.layer):
                 self.is_stale = True  # a layer or a call that the traced pass did not have
                 self._record(place, tensor, call)
+
+    def recomputed(self, layer: str, output: object) -> None:
+        """Await the gradients that the first run of a checkpointed call did not have."""
+        for path, tensor in tensors_in(output):
+            if tensor.requires_grad:
+                segment = self._recomputations.segment()
+                rank = segment.repeat((layer, path))
+                find = functools.partial(segment.destination, (layer, path), rank)
+                tensor.register_hook(_GradientHook(self, find))
 
     def end(self, completed: bool) -> None:
         """Tell the session, which makes the plan after the first pass."""
@@ -149,33 +161,39 @@ class Writer:
         it may not change. A hook on the tensor sees the gradient of the value it has now.
         """
         point = Point(place, Signal.GRADIENT)
-        if not tensor.requires_grad:
-            if self.current.phase != "eval":
-                reason = "its output does not require a gradient (frozen, or run without gradients)"
-                self.missing[point] = reason
+        if tensor.requires_grad:
+            self.current.awaited.add(point)
+            destination = Destination(self.current, point, axis)
+            hook = _GradientHook(self, lambda: destination)
+            self.current.handles.append(tensor.register_hook(hook))
             return
-        self.current.awaited.add(point)
-        hook = _GradientHook(self, self.current, point, axis)
-        self.current.handles.append(tensor.register_hook(hook))
+        if not torch.is_grad_enabled():
+            self._recomputations.add(self.current, point, axis)
+        if self.current.phase != Phase.EVAL:
+            reason = "its output does not require a gradient (frozen, or run without gradients)"
+            self.missing[point] = reason
 
 
 class _GradientHook:
     """Write the gradient of one tensor to its slot; it changes nothing and never raises."""
 
-    def __init__(self, writer: Writer, written_to: Pass, point: Point, axis: int | None) -> None:
+    def __init__(self, writer: Writer, find: Callable[[], Destination | None]) -> None:
         self._writer = writer
-        self._pass = written_to
-        self._point = point
-        self._axis = axis
+        self._find = find
 
     def __call__(self, gradient: torch.Tensor) -> None:
-        point = self._pass.renamed.get(self._point, self._point)
-        if not self._pass.is_open or not self._writer.is_chosen(point.place):
+        destination = self._find()
+        if destination is None or not destination.written.is_open:
+            return
+        written, point, axis = destination
+        point = written.renamed.get(point, point)
+        if not self._writer.is_chosen(point.place):
             return
         try:
             reason = unsupported_reason(gradient)
             if reason is None:
-                self._pass.write(point, gradient, self._axis)
+                written.write(point, gradient, axis)
+                self._writer.missing.pop(point, None)
         except Exception as error:  # a fault of ours must not become one of the user's backward
             reason = f"reading it failed: {error}"
         if reason:

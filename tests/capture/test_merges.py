@@ -290,6 +290,9 @@ def test_the_graph_keeps_no_activation_alive():
         def output(self, call, args, output):
             seen.append(weakref.ref(output))
 
+        def recomputed(self, layer, output):
+            pass
+
         def end(self, completed):
             pass
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import sppkit
 from tests.cases import (
@@ -174,14 +175,50 @@ def test_a_shared_layer_has_a_row_for_each_call():
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_a_checkpointed_call_is_counted_once(reentrant):
-    model = Checkpointed(reentrant)
+def test_a_checkpointed_call_is_counted_once_and_has_its_gradient(reentrant):
+    model, x = Checkpointed(reentrant), torch.randn(6, 8)
     with sppkit.record(model) as recording:
-        model(torch.randn(6, 8)).sum().backward()
-    table = recording.table()
-    calls = table[(table["signal"] == "activation") & (table["layer"] == "segment.0")]
-    assert calls["call"].tolist() == [0]
-    assert calls["samples"].tolist() == [6]
+        model(x).pow(2).sum().backward()
+    with sppkit.record(nn.Sequential(model.first, model.segment)) as plain:
+        model.segment(model.first(x)).pow(2).sum().backward()
+    for signal in ("activation", "gradient"):
+        for layer in ("segment.0", "segment.1", "segment.2"):
+            read = row(recording, layer=layer, signal=signal)
+            name = layer.replace("segment", "1")
+            expected = row(plain, layer=name, signal=signal)["second_moment"]
+            assert (read["call"], read["samples"]) == (0, 6)
+            assert read["second_moment"] == pytest.approx(expected, rel=1e-5)
+    assert not recording.not_captured
+
+
+def test_a_shared_layer_in_checkpointed_segments_keeps_its_calls_apart():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.layer = nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def segment(self, x):
+            return self.layer(torch.relu(self.layer(x)))
+
+        def forward(self, x, checkpointed=True):
+            x = self.first(x)
+            for _ in range(2):
+                x = (
+                    checkpoint(self.segment, x, use_reentrant=True)
+                    if checkpointed
+                    else self.segment(x)
+                )
+            return x
+
+    model, x = Twice(), torch.randn(6, 8)
+    tables = []
+    for checkpointed in (True, False):
+        with sppkit.record(model, signals=["gradient"]) as recording:
+            model(x, checkpointed).pow(2).sum().backward()
+        rows = recording.table().query("layer == 'layer'").sort_values("call")
+        tables.append(rows["second_moment"].tolist())
+    assert len(tables[0]) == 4
+    assert tables[0] == pytest.approx(tables[1], rel=1e-5)
 
 
 def test_outputs_in_containers_are_named_by_their_path():
