@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from sppkit.cli.console import print_remark, printable, results
 from sppkit.cli.flag_groups import with_flags
 from sppkit.cli.flags import TARGET_FORMS, Measuring, Seeds, Talking
+from sppkit.limits import SITUATIONS
 
 if TYPE_CHECKING:
     from sppkit.cli.diagnosis import Fact
@@ -29,8 +31,14 @@ def doctor(
     target: Annotated[
         str | None, typer.Argument(metavar="TARGET", help=f"Model to look at: {TARGET_FORMS}.")
     ] = None,
+    limits: Annotated[
+        bool, typer.Option("--limits", help="Print what is known to break collectors, and stop.")
+    ] = False,
 ) -> None:
     """Tell what can be observed in a model, and what this machine has."""
+    if limits:
+        _print_limits(talking)
+        return
     from sppkit.cli.diagnosis import facts_of_machine, facts_of_recording
     from sppkit.cli.remarks import remarks_on
     from sppkit.cli.sources import open_source, record_all
@@ -42,6 +50,15 @@ def doctor(
     _print(facts_of_recording(recording), talking)
     for remark in () if talking.quiet else remarks_on(recording, all_names=talking.verbose):
         print_remark(f"note: {remark}", talking.color)
+
+
+def _print_limits(talking: Talking) -> None:
+    console = results(talking.color)
+    for group, situations in SITUATIONS.items():
+        console.print(Text(f"\n{group}", style="bold"))
+        for situation in situations:
+            console.print(Text(f"  {situation.title}"))
+            console.print(Padding(Text(situation.answer), (0, 0, 0, 6)))
 
 
 def _print(facts: "list[Fact]", talking: Talking) -> None:

@@ -51,3 +51,9 @@ def test_a_model_in_which_nothing_is_seen_is_not_well(spp, write):
                 return x.long()
     """
     assert "no activation" in spp("doctor", write(net), "-s", "4", code=5).stderr
+
+
+def test_the_limits_are_printed_without_a_model(spp):
+    result = spp("doctor", "--limits")
+    for part in ("Training loops", "A layer is used several times", "One row per call."):
+        assert part in result.stdout
