@@ -11,11 +11,13 @@ from torch import nn
 
 from sppkit import __version__
 from sppkit.capture.gains import describe_silence, silent_branches
+from sppkit.capture.masks import Mask, MaskFunction
 from sppkit.capture.options import Options, make_signals
 from sppkit.capture.plan import Plan
 from sppkit.capture.rows import table_rows
 from sppkit.capture.session import Session
 from sppkit.capture.structure import describe_initialisation
+from sppkit.errors import RecordingError
 from sppkit.patterns import Patterns
 from sppkit.recording import Recording, not_captured_entry
 from sppkit.signals import Signal
@@ -42,7 +44,10 @@ class Recorder(Recording):
         self._run, self._seed, self._every = run, seed, every
         self._steps = 0
         self._recorded_steps = 0
+        self._described: Plan | None = None
+        self._latest_recorded: int | None = None
         self._is_attached = False
+        self._is_entered = False
         self._optimizer = optimizer
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
@@ -52,7 +57,18 @@ class Recorder(Recording):
         return self._session.plan
 
     def __enter__(self) -> Self:
-        """Attach the hooks of the first step."""
+        """Attach the hooks of the first step; entered again later, go on with the next one.
+
+        Raises:
+            RecordingError: it is being recorded into already.
+        """
+        if self._is_entered:
+            raise RecordingError(
+                f"this recording of {self._run!r} is already running: a second `with` would count "
+                "everything twice. Leave the first, or make another recording with sppkit.record."
+            )
+        self._is_entered = True
+        self._steps += self._latest_recorded == self._steps
         if self._optimizer is not None:
             self._handles = [
                 self._optimizer.register_step_pre_hook(lambda *_: self._close_step()),
@@ -77,8 +93,20 @@ class Recorder(Recording):
             self._session.detach()
             for handle in self._handles:
                 handle.remove()
-            self._is_attached = False
+            self._is_attached = self._is_entered = False
         self._say_what_is_missing()
+
+    def mask(self, keep: torch.Tensor) -> None:
+        """Say which positions of the next forward pass are real: only those are read.
+
+        Args:
+            keep: True, or a number other than 0, at the positions to read; its shape is that of the
+                leading axes of the activations, as (samples, tokens). `record` describes the rest.
+
+        Raises:
+            TypeError: it is no tensor.
+        """
+        self._session.masks.give(Mask(keep))
 
     def step(self) -> None:
         """End a step: read weights and weight gradients, fetch what the hooks wrote.
@@ -105,10 +133,14 @@ class Recorder(Recording):
         self._session.detach()
         readings = self._session.collect()
         constants = {"run": self._run, "seed": self._seed, "rank": -1, "step": self._steps}
-        self._rows += list(table_rows(readings, self._model, self.plan, constants))
-        if readings and not self._recorded_steps:
-            self._describe_network()
-        self._recorded_steps += bool(readings)
+        rows = list(table_rows(readings, self._model, self.plan, constants))
+        self._rows += rows
+        if not readings:
+            return
+        if self.plan is not self._described:
+            self._describe_network(rows)
+        self._recorded_steps += 1
+        self._latest_recorded = self._steps
 
     def _forget_interrupted_step(self, kind: type[BaseException]) -> None:
         if self._session.has_seen_a_pass:
@@ -116,20 +148,24 @@ class Recorder(Recording):
             self._session.missing["", f"step {self._steps}"] = reason
         self._session.discard()
 
-    def _describe_network(self) -> None:
-        """Fill in the structure once, from the plan and the weights of the first step."""
+    def _describe_network(self, rows: list[dict[str, Any]]) -> None:
+        """Add what the structure lacks, from the plan and the weights of its first step."""
+        self._described = self.plan
+        known = {(row["layer"], row["operation"]) for row in self._structure_rows}
         started: dict[str, list[str]] = {}
-        for row in self._rows:
+        for row in rows:
             if row["signal"] == Signal.WEIGHT:
                 described = f"{row['tensor']}: {describe_initialisation(row)}"
                 started.setdefault(row["layer"], []).append(described)
         for row in self.plan.structure:
-            described = ", ".join(started.get(row["layer"], ()))
-            self._structure_rows.append({**row, "run": self._run, "initialisation": described})
+            if (row["layer"], row["operation"]) not in known:
+                described = ", ".join(started.get(row["layer"], ()))
+                self._structure_rows.append({**row, "run": self._run, "initialisation": described})
         metadata = self.metadata[self._run]
         metadata["remarks"] = list(self.plan.remarks)
-        metadata |= describe_silence(silent_branches(self._model, self.plan))
         metadata["plan"] = self.plan.digest
+        if not known:  # of the network as it was at first
+            metadata |= describe_silence(silent_branches(self._model, self.plan))
 
     def _say_what_is_missing(self) -> None:
         metadata = self.metadata[self._run]
@@ -166,6 +202,7 @@ def record(
     blocks: Patterns | None = None,
     residual_branches: Patterns | None = None,
     stem: Patterns | None = None,
+    mask: MaskFunction | None = None,
 ) -> Recorder:
     """Record the signals of a model while your own code runs it.
 
@@ -184,6 +221,12 @@ def record(
         extended: also record mean absolute values, kurtosis and quantiles (slower).
         channel_axis: axis of the channels by layer name, where the default is wrong.
         blocks, residual_branches, stem: layers by name, over what provenance finds.
+        mask: leaves padding out: a function that is given the arguments of each forward pass and
+            returns a tensor that is True at the real positions, as
+            ``lambda tokens: tokens != 0``, or None for a pass without. Inside a loop,
+            ``recording.mask(tensor)`` does it for the next pass. It applies to the activations and
+            gradients whose leading axes have its shape and whose channels lie behind them;
+            `samples` counts what was read. Rows that it does not fit are flagged "unmasked".
 
     Returns:
         A recording to use in a `with` statement.
@@ -191,7 +234,7 @@ def record(
     Raises:
         ValueError: a pattern matches no layer, a signal is unknown, or `every` is no positive
             number.
-        TypeError: `model` is no module.
+        TypeError: `model` is no module, or a scripted one, which runs no hooks.
 
     Example:
         >>> import torch, sppkit
@@ -213,6 +256,7 @@ def record(
         blocks=blocks,
         residual_branches=residual_branches,
         stem=stem,
+        mask=mask,
         extended=extended,
     )
     options.check(model)
@@ -250,13 +294,30 @@ def _environment(model: nn.Module, options: Options) -> dict[str, Any]:
 
 def _never_called(model: nn.Module, plan: Plan) -> Iterable[tuple[str, str]]:
     called = {row["layer"] for row in plan.structure if row["calls"]}
-    for name, module in model.named_modules():
-        parameters = [p for p in module._parameters.values() if p is not None]
-        if plan.is_made and parameters and name not in called and "parametrizations" not in name:
+    scripted: set[str] = set()
+    for name, module in model.named_modules() if plan.is_made else ():
+        if name in called or "parametrizations" in name.split("."):
+            continue
+        if isinstance(module, torch.jit.ScriptModule):
+            scripted.add(name)
+            if name.rpartition(".")[0] not in scripted:
+                yield (
+                    name,
+                    "a scripted module runs no Python hooks: use the module it was made from",
+                )
+        elif not name:
             yield (
                 name,
                 (
-                    "the module was never called; its parameters may be used by another one, "
-                    "as nn.MultiheadAttention does with out_proj"
+                    "the model itself was never called, only modules inside of it: each of their calls "
+                    "counts as a forward pass of its own"
+                ),
+            )
+        elif any(p is not None for p in module._parameters.values()):
+            yield (
+                name,
+                (
+                    "the module was never called, or by its .forward(), which runs no hooks; its "
+                    "parameters may be used by another one, as nn.MultiheadAttention does with out_proj"
                 ),
             )
