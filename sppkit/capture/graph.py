@@ -24,7 +24,8 @@ SHAPE_OPERATIONS = frozenset(
         *("transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT", "contiguous"),
         *("expand", "expand_as", "repeat", "getitem", "view_as", "reshape_as", "narrow", "select"),
         *("chunk", "split", "unbind", "clone", "detach", "data", "pad", "roll", "flip", "unfold"),
-        *("index_select", "gather", "as_strided", "to_dense"),
+        *("index_select", "gather", "as_strided", "to_dense", "to_padded_tensor"),
+        *("_nested_tensor_from_mask",),
     }
 )
 CASTS = frozenset({"to", "type", "type_as", "float", "half", "bfloat16", "double", "cuda", "cpu"})

@@ -69,10 +69,19 @@ class Masks:
         self.are_used = True
 
     def take(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mask | None:
-        """Give the mask of a pass that begins; what was set by hand comes first."""
+        """Give the mask of a pass that begins; what was set by hand comes first.
+
+        Raises:
+            ValueError: the function failed.
+            TypeError: it returned no tensor.
+        """
         given, self._next = self._next, None
         if given is not None or self._function is None:
             return given
-        with torch.no_grad():
-            keep = self._function(*args, **kwargs)
+        try:
+            with torch.no_grad():
+                keep = self._function(*args, **kwargs)
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise ValueError(f"the mask function failed, so padding was read too: {cause}") from error
         return None if keep is None else Mask(keep)

@@ -5,6 +5,7 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from sppkit.capture.channel_axis import axis_of_parameter, is_quantised
@@ -13,7 +14,10 @@ from sppkit.signals import Signal
 
 
 class ParameterReading(NamedTuple):
-    """A parameter-like tensor, or why it could not be computed; its axis; the first that shares it."""
+    """A parameter-like tensor, the axis of its output units, and the first place that shares it.
+
+    In the tensor's stead stands the exception where it could not be computed.
+    """
 
     point: Point
     tensor: torch.Tensor | Exception
@@ -42,7 +46,9 @@ def parameter_readings(
 
 def stored_parameters(module: nn.Module) -> dict[str, torch.Tensor]:
     """Give a module's own parameters; those of a quantised layer are packed behind methods."""
-    stored = {key: p for key, p in module._parameters.items() if p is not None}
+    stored: dict[str, torch.Tensor] = {
+        key: p for key, p in module._parameters.items() if p is not None
+    }
     if is_quantised(module):
         methods = {key: getattr(module, key, None) for key in ("weight", "bias")}
         packed = {key: method() for key, method in methods.items() if callable(method)}
@@ -71,10 +77,8 @@ def _of_parameter(
     shared: Place,
     signals: frozenset[Signal],
 ) -> Iterator[ParameterReading]:
-    if nn.parameter.is_lazy(parameter):
-        axis = None  # it has no shape yet, and is not read
-    else:
-        axis = axis_of_parameter(module, parameter.dim())
+    # A lazy parameter has no shape yet, and is not read.
+    axis = None if is_lazy(parameter) else axis_of_parameter(module, parameter.dim())
     tensors = {Signal.WEIGHT: parameter, Signal.WEIGHT_GRADIENT: parameter.grad}
     for signal, tensor in tensors.items():
         if signal in signals and tensor is not None:

@@ -22,8 +22,9 @@ float8         the codes as numbers: a scale, where there is one, is kept elsewh
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.nn.parameter import is_lazy
 
 from sppkit.capture.channel_axis import axis_for_summary
 from sppkit.kernels import unsupported_reason
@@ -99,7 +100,7 @@ def readable(tensor: Tensor, axis: int | None, *, of_units: bool = False) -> Rea
 
 def _without_values(tensor: Tensor) -> str | None:
     """Say why a tensor has no values of its own at this moment."""
-    if nn.parameter.is_lazy(tensor):
+    if is_lazy(tensor):
         return "a lazy parameter has no values before the first call of its layer"
     if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         return "inside torch.func (vmap, grad, ...) tensors stand for others and are not read"

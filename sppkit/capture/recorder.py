@@ -292,6 +292,17 @@ def _environment(model: nn.Module, options: Options) -> dict[str, Any]:
     }
 
 
+_SCRIPTED = "a scripted module runs no Python hooks: use the module that it was made from"
+_ROOT_NEVER_CALLED = (
+    "the model itself was never called, only modules inside of it: each of their calls counts as "
+    "a forward pass of its own"
+)
+_NEVER_CALLED = (
+    "the module was never called, or by its .forward(), which runs no hooks; its parameters may "
+    "be used by another one, as nn.MultiheadAttention does with out_proj"
+)
+
+
 def _never_called(model: nn.Module, plan: Plan) -> Iterable[tuple[str, str]]:
     called = {row["layer"] for row in plan.structure if row["calls"]}
     scripted: set[str] = set()
@@ -301,23 +312,8 @@ def _never_called(model: nn.Module, plan: Plan) -> Iterable[tuple[str, str]]:
         if isinstance(module, torch.jit.ScriptModule):
             scripted.add(name)
             if name.rpartition(".")[0] not in scripted:
-                yield (
-                    name,
-                    "a scripted module runs no Python hooks: use the module it was made from",
-                )
+                yield name, _SCRIPTED
         elif not name:
-            yield (
-                name,
-                (
-                    "the model itself was never called, only modules inside of it: each of their calls "
-                    "counts as a forward pass of its own"
-                ),
-            )
+            yield name, _ROOT_NEVER_CALLED
         elif any(p is not None for p in module._parameters.values()):
-            yield (
-                name,
-                (
-                    "the module was never called, or by its .forward(), which runs no hooks; its "
-                    "parameters may be used by another one, as nn.MultiheadAttention does with out_proj"
-                ),
-            )
+            yield name, _NEVER_CALLED

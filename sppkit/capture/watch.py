@@ -8,7 +8,7 @@ its return. Nothing here knows what listeners do with what they hear.
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import nn
@@ -202,7 +202,7 @@ class Watch:
         if parent is None:
             self._tell("begin", call, args, kwargs)
             if self._mode:
-                self._mode.__enter__()  # type: ignore[no-untyped-call]
+                self._mode.__enter__()
                 self._mode_entered = True
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
@@ -266,7 +266,7 @@ class Watch:
 
     def _finish(self, completed: bool) -> None:
         if self._mode and self._mode_entered and self._thread == threading.get_ident():
-            self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            self._mode.__exit__(None, None, None)
         self._mode_entered = False
         self._stack.clear()
         self._calls.clear()
@@ -294,7 +294,7 @@ def _opaque_region() -> str | None:
     """Say why what runs here is no plain computation whose tensors could be read."""
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return "called inside torch.func (vmap, grad, ...): its tensors stand for others"
-    if torch.jit.is_tracing():
+    if torch._C._is_tracing():
         return "called by torch.jit.trace, which would take the reading for a part of the model"
     if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
         return "called with fake tensors, which have no values"
@@ -338,6 +338,36 @@ class _OperationMode(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         self._watch.operate(func, args, kwargs or {}, result)
         return result
+
+    def __enter__(self) -> Self:
+        torch.overrides.has_torch_function = _someone_else_overrides
+        return super().__enter__()  # type: ignore[no-untyped-call, no-any-return]
+
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)  # type: ignore[no-untyped-call]
+        if not any(isinstance(mode, _OperationMode) for mode in _modes()):
+            torch.overrides.has_torch_function = _has_torch_function
+
+
+_has_torch_function = torch.overrides.has_torch_function
+
+
+def _modes() -> list[object]:
+    stack = range(torch._C._len_torch_function_stack())
+    return [torch._C._get_function_stack_at(level) for level in stack]
+
+
+def _someone_else_overrides(args: Iterable[Any]) -> bool:
+    """Answer `has_torch_function` as if we were not there.
+
+    nn.TransformerEncoder and nn.MultiheadAttention ask it whether to take their fused paths, one of
+    which leaves zeros at padded positions: a traced pass must return what any other one returns.
+    """
+    if not all(isinstance(mode, _OperationMode) for mode in _modes()):
+        return bool(_has_torch_function(args))
+    kinds = {type(argument) for argument in args} - {torch.Tensor}
+    none = torch._C._disabled_torch_function_impl
+    return any(getattr(kind, "__torch_function__", none) is not none for kind in kinds)
 
 
 class _Hook:
