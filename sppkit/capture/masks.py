@@ -83,5 +83,7 @@ class Masks:
                 keep = self._function(*args, **kwargs)
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
-            raise ValueError(f"the mask function failed, so padding was read too: {cause}") from error
+            raise ValueError(
+                f"the mask function failed, so padding was read too: {cause}"
+            ) from error
         return None if keep is None else Mask(keep)

@@ -102,8 +102,9 @@ def _without_values(tensor: Tensor) -> str | None:
     """Say why a tensor has no values of its own at this moment."""
     if is_lazy(tensor):
         return "a lazy parameter has no values before the first call of its layer"
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        return "inside torch.func (vmap, grad, ...) tensors stand for others and are not read"
+    functorch = torch._C._functorch
+    if functorch.is_functorch_wrapped_tensor(tensor) or functorch.is_legacy_batchedtensor(tensor):
+        return "inside torch.func and batched gradients tensors stand for others and are not read"
     if isinstance(tensor, FakeTensor):
         return "fake tensors have a shape and no values: the model is traced, not run"
     if tensor.dtype.is_floating_point or tensor.is_complex() or tensor.is_quantized:

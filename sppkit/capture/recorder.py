@@ -2,6 +2,7 @@
 
 import platform
 import sys
+import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -40,7 +41,7 @@ class Recorder(Recording):
     ) -> None:
         super().__init__(metadata={run: _environment(model, options)})
         self._session = Session(model, options, plan)
-        self._model = model
+        self._model = weakref.ref(model)
         self._run, self._seed, self._every = run, seed, every
         self._steps = 0
         self._recorded_steps = 0
@@ -60,13 +61,14 @@ class Recorder(Recording):
         """Attach the hooks of the first step; entered again later, go on with the next one.
 
         Raises:
-            RecordingError: it is being recorded into already.
+            RecordingError: it is being recorded into already, or the model is gone.
         """
         if self._is_entered:
             raise RecordingError(
                 f"this recording of {self._run!r} is already running: a second `with` would count "
                 "everything twice. Leave the first, or make another recording with sppkit.record."
             )
+        self._session.take(self._model())
         self._is_entered = True
         self._steps += self._latest_recorded == self._steps
         if self._optimizer is not None:
@@ -95,6 +97,7 @@ class Recorder(Recording):
                 handle.remove()
             self._is_attached = self._is_entered = False
         self._say_what_is_missing()
+        self._session.release()
 
     def mask(self, keep: torch.Tensor) -> None:
         """Say which positions of the next forward pass are real: only those are read.
@@ -113,7 +116,14 @@ class Recorder(Recording):
 
         To be called once per optimiser step, between `backward()` and `optimizer.step()` where the
         weight gradients are wanted raw. Recorders that were given the optimiser do it themselves.
+
+        Raises:
+            RecordingError: outside of the `with` block.
         """
+        if not self._is_entered:
+            raise RecordingError(
+                "step() ends a step inside of the `with` block of a recording only"
+            )
         self._close_step()
         self._open_next_step()
 
@@ -133,7 +143,7 @@ class Recorder(Recording):
         self._session.detach()
         readings = self._session.collect()
         constants = {"run": self._run, "seed": self._seed, "rank": -1, "step": self._steps}
-        rows = list(table_rows(readings, self._model, self.plan, constants))
+        rows = list(table_rows(readings, self._session.model, self.plan, constants))
         self._rows += rows
         if not readings:
             return
@@ -165,7 +175,7 @@ class Recorder(Recording):
         metadata["remarks"] = list(self.plan.remarks)
         metadata["plan"] = self.plan.digest
         if not known:  # of the network as it was at first
-            metadata |= describe_silence(silent_branches(self._model, self.plan))
+            metadata |= describe_silence(silent_branches(self._session.model, self.plan))
 
     def _say_what_is_missing(self) -> None:
         metadata = self.metadata[self._run]
@@ -176,9 +186,11 @@ class Recorder(Recording):
             not_captured_entry(self._run, layer, signal, reason)
             for (layer, signal), reason in missing.items()
         ]
+        said = {layer for layer, signal in missing if not signal}
         entries += [
             not_captured_entry(self._run, layer, "", reason)
-            for layer, reason in _never_called(self._model, self.plan)
+            for layer, reason in _never_called(self._session.model, self.plan)
+            if layer not in said
         ]
         metadata["not_captured"] = entries
         metadata["recorded_steps"] = self._recorded_steps

@@ -18,7 +18,8 @@ def table_rows(
     readings: Sequence[Reading], model: nn.Module, plan: Plan, constants: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Make one row per reading; `constants` are the columns that all of them share."""
-    modules = dict(model.named_modules())
+    kinds = {row["layer"]: row["layer_type"] for row in plan.structure if not row["operation"]}
+    kinds |= {name: type(module).__name__ for name, module in model.named_modules()}
     for reading in readings:
         place, signal = reading.point
         yield {
@@ -33,7 +34,7 @@ def table_rows(
             "samples": _samples(reading),
             "dtype": str(reading.slot.dtype).removeprefix("torch."),
             "flags": reading.flags,
-            **_where(place, signal, plan, modules),
+            **_where(place, signal, plan, kinds),
             **_statistics(reading),
         }
 
@@ -44,13 +45,10 @@ def _samples(reading: Reading) -> int:
     return int(count[0]) if count.size else 0
 
 
-def _where(
-    place: Place, signal: Signal, plan: Plan, modules: dict[str, nn.Module]
-) -> dict[str, Any]:
-    module = modules.get(place.layer)
+def _where(place: Place, signal: Signal, plan: Plan, kinds: dict[str, str]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "depth": plan.depths.get((place.layer, place.operation)),
-        "layer_type": place.operation.partition("#")[0] or type(module).__name__,
+        "layer_type": place.operation.partition("#")[0] or kinds.get(place.layer, ""),
         "role": str(_role(place, signal, plan)),
         "tap": "",
     }

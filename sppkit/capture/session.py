@@ -19,6 +19,7 @@ from sppkit.capture.readable import join_flags, readable
 from sppkit.capture.structure import structure_rows
 from sppkit.capture.watch import Watch
 from sppkit.capture.writer import Writer
+from sppkit.errors import RecordingError
 from sppkit.patterns import matcher
 from sppkit.signals import Signal, Tap
 from sppkit.summary import ChannelSummary
@@ -50,7 +51,7 @@ class Session:
         self.plan = plan or Plan(options.extended)
         self.missing: dict[tuple[str, str], str] = {}
         self.masks = Masks(options.mask)
-        self._model = model
+        self._held: nn.Module | None = model
         self._options = options
         self._watch: Watch | None = None
         self._writer: Writer | None = None
@@ -59,15 +60,38 @@ class Session:
         self._awaited: set[Point] = set()
         self._given_up: set[Point] = set()
 
+    def take(self, model: nn.Module | None) -> None:
+        """Hold the model while it is recorded.
+
+        Raises:
+            RecordingError: it is gone.
+        """
+        if model is None:
+            raise RecordingError(
+                "the recorded model is gone: a recording does not keep it. Make another one with "
+                "sppkit.record."
+            )
+        self._held = model
+
+    def release(self) -> None:
+        """Let go of the model and of all that leads to it."""
+        self._held = self._watch = self._writer = self._tracer = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, while it is held."""
+        assert self._held is not None
+        return self._held
+
     def attach(self) -> None:
         """Put the hooks on: all of them where a plan is still to be made, else the planned ones."""
         if (self._writer and self._writer.is_stale) or self._is_another_network():
             self.plan = Plan(self._options.extended)
-        self._tracer = None if self.plan.is_made else Tracer(self._model)
+        self._tracer = None if self.plan.is_made else Tracer(self.model)
         self._writer = Writer(self.plan, self._options, self.masks, self._tracer)
         self._writer.on_pass_end = self._on_pass_end
         self._watch = Watch(
-            self._model,
+            self.model,
             [listener for listener in (self._tracer, self._writer) if listener],
             operations=not self.plan.is_made or self.plan.has_operations,
             on_missing=self._on_missing,
@@ -111,7 +135,7 @@ class Session:
     def _planned_layers(self) -> set[str]:
         """Name the planned layers, and every leaf that may be called later."""
         leaves = {
-            name for name, module in self._model.named_modules() if not list(module.children())
+            name for name, module in self.model.named_modules() if not list(module.children())
         }
         return {place.layer for place in self.plan.axes} | leaves
 
@@ -120,7 +144,7 @@ class Session:
         planned = {
             row["layer"]: row["layer_type"] for row in self.plan.structure if not row["operation"]
         }
-        present = {name: type(module).__name__ for name, module in self._model.named_modules()}
+        present = {name: type(module).__name__ for name, module in self.model.named_modules()}
         return self.plan.is_made and planned != present
 
     def _on_missing(self, layer: str, reason: str) -> None:
@@ -147,7 +171,7 @@ class Session:
         self.plan.depths = {layer: rank for rank, layer in enumerate(layers)}
         self.plan.dimensions = {place: writer.dimensions[place] for place in chosen}
         self.plan.leaves = writer.leaves & set(chosen)
-        self.plan.structure = structure_rows(self._model, graph, self.plan.taps, self.plan.depths)
+        self.plan.structure = structure_rows(self.model, graph, self.plan.taps, self.plan.depths)
         shapes = [node.shape for node in graph.nodes for p in node.emitted if p in chosen]
         self.plan.values = sum(math.prod(shape) for shape in shapes)
         self.plan.axes = chosen
@@ -173,7 +197,7 @@ class Session:
     def _read_parameters(self, written: Pass) -> dict[Point, Point]:
         aliases = {}
         signals, layer = self._options.signals, self._options.layer
-        for point, tensor, axis, alias in parameter_readings(self._model, signals, layer):
+        for point, tensor, axis, alias in parameter_readings(self.model, signals, layer):
             if alias:
                 aliases[point] = alias
             elif reason := _read(written, point, tensor, axis):

@@ -119,8 +119,7 @@ class Watch:
         on_missing: Callable[[str, str], None],
     ) -> None:
         self._model = weakref.ref(model)
-        self._modules: list[nn.Module] = []
-        self._is_attached = False
+        self._modules: list[tuple[str, nn.Module]] = []
         self._listeners = tuple(listeners)
         self._mode = _OperationMode(self) if operations else None
         self._on_missing = on_missing
@@ -135,47 +134,53 @@ class Watch:
 
     def attach(self, layers: Iterable[str] | None = None) -> None:
         """Hook the modules named, or all but parametrizations (they fire at every access)."""
-        self._hook_new_modules(None if layers is None else {*layers, ""})
-
-    def _hook_new_modules(self, wanted: set[str] | None) -> None:
-        """Hook the modules that became parts of the model since this was last done."""
         model = self._model()
         if model is None:
             return
-        known = {id(module) for module in self._modules}
-        for name, module in model.named_modules():
-            if id(module) in known or not _can_be_hooked(name, module):
-                continue
+        self._modules = list(model.named_modules())
+        wanted = None if layers is None else {*layers, ""}
+        for name, module in self._modules:
             if wanted is None or name in wanted:
-                self._hook(name, module)
-        self._modules = list(model.modules())
-        self._is_attached = True
+                self._hook(name, module, is_new=False)
 
-    def _hook(self, name: str, module: nn.Module) -> None:
-        enter, leave = _Enter(self, name, self._is_attached), _Leave(self, name, self._is_attached)
+    def _hook(self, name: str, module: nn.Module, *, is_new: bool) -> None:
+        if not _can_be_hooked(name, module):
+            return
+        enter, leave = _Enter(self, name, is_new), _Leave(self, name, is_new)
         leaving = module.register_forward_hook(leave, always_call=True)
         self._leaving.append(leaving)
         self._handles += [module.register_forward_pre_hook(enter, with_kwargs=True), leaving]
 
     def _catch_up(self) -> None:
-        """Before a pass: hook what is new, and be the last to see the outputs.
+        """Before a pass: hook what is new or renamed, and be the last to see the outputs.
 
         Hooks of others may replace an output; what flows on is what the last one returned.
         """
         model = self._model()
-        if model is not None and list(model.modules()) != self._modules:
-            self._hook_new_modules(None)
+        if model is not None and list(model.named_modules()) != self._modules:
+            self._hook_again(model)
         for handle in self._leaving:
             hooks = handle.hooks_dict_ref()
             if hooks and handle.id in hooks and next(reversed(hooks)) != handle.id:
                 hooks.move_to_end(handle.id)
 
-    def detach(self) -> None:
-        """Remove every hook; leave the function mode where an interrupt left it entered."""
+    def _hook_again(self, model: nn.Module) -> None:
+        """Hook every module under the name it has now."""
+        before = {id(module): name for name, module in self._modules}
+        self._remove_hooks()
+        self._modules = list(model.named_modules())
+        for name, module in self._modules:
+            self._hook(name, module, is_new=before.get(id(module)) != name)
+
+    def _remove_hooks(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
         self._leaving.clear()
+
+    def detach(self) -> None:
+        """Remove every hook; leave the function mode where an interrupt left it entered."""
+        self._remove_hooks()
         self._modules.clear()
         if self._stack:
             self._finish(completed=False)

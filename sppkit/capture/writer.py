@@ -12,10 +12,11 @@ from sppkit.capture.masks import Masks
 from sppkit.capture.options import Options
 from sppkit.capture.places import Place, Point, tensors_in
 from sppkit.capture.plan import Pass, Plan
-from sppkit.capture.readable import readable
+from sppkit.capture.readable import Readable, join_flags, readable
 from sppkit.capture.watch import ModuleCall
 from sppkit.signals import Signal
 
+NEW = "got this name within the step"
 _NOT_RECORDED = SHAPE_OPERATIONS | CASTS | RANDOM_OPERATIONS
 
 
@@ -103,7 +104,7 @@ class Writer:
 
     def _record(self, place: Place, tensor: torch.Tensor, call: ModuleCall) -> None:
         axis = self._axis(place, tensor, call)
-        found = readable(tensor, axis)
+        found = _flagged(readable(tensor, axis), call.is_new)
         if isinstance(found, str):
             self.missing[Point(place, Signal.ACTIVATION)] = found
             return
@@ -112,7 +113,7 @@ class Writer:
         if Signal.ACTIVATION in self._options.signals:
             self.current.write(Point(place, Signal.ACTIVATION), self.current.masked(found))
         if Signal.GRADIENT in self._options.signals:
-            self._await_gradient(place, tensor, axis)
+            self._await_gradient(place, tensor, axis, call.is_new)
 
     def _axis(self, place: Place, tensor: torch.Tensor, call: ModuleCall) -> int | None:
         axis = self._options.axis_override(place.layer)
@@ -140,7 +141,9 @@ class Writer:
         self._latest = weakref.ref(tensor), tensor._version, place
         return False
 
-    def _await_gradient(self, place: Place, tensor: torch.Tensor, axis: int | None) -> None:
+    def _await_gradient(
+        self, place: Place, tensor: torch.Tensor, axis: int | None, is_new: bool
+    ) -> None:
         """Read the gradient through a hook on the tensor.
 
         Module backward hooks would turn the output into a view, which an in-place operation behind
@@ -153,25 +156,35 @@ class Writer:
                 self.missing[point] = reason
             return
         self.current.awaited.add(point)
-        hook = _GradientHook(self, self.current, point, axis)
+        hook = _GradientHook(self, self.current, point, axis, is_new)
         self.current.handles.append(tensor.register_hook(hook))
+
+
+def _flagged(found: Readable | str, is_new: bool) -> Readable | str:
+    """Say of a layer that came within the step that the step may hold another one's numbers."""
+    if isinstance(found, str) or not is_new:
+        return found
+    return found._replace(flags=join_flags(found.flags, NEW))
 
 
 class _GradientHook:
     """Write the gradient of one tensor to its slot; it changes nothing and never raises."""
 
-    def __init__(self, writer: Writer, written_to: Pass, point: Point, axis: int | None) -> None:
+    def __init__(
+        self, writer: Writer, written_to: Pass, point: Point, axis: int | None, is_new: bool
+    ) -> None:
         self._writer = writer
         self._pass = written_to
         self._point = point
         self._axis = axis
+        self._is_new = is_new
 
     def __call__(self, gradient: torch.Tensor) -> None:
         point = self._pass.renamed.get(self._point, self._point)
         if not self._pass.is_open or not self._writer.is_chosen(point.place):
             return
         try:
-            found = readable(gradient, self._axis)
+            found = _flagged(readable(gradient, self._axis), self._is_new)
             if isinstance(found, str):
                 reason = found
             else:

@@ -6,7 +6,9 @@ import io
 import pickle
 import threading
 import tracemalloc
+import warnings
 import weakref
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -56,6 +58,14 @@ def assert_same(left, right):
 
 def assert_keys_are_unique(recording):
     assert not recording.table().duplicated(list(KEY)).any()
+
+
+@contextmanager
+def quiet():
+    """Let torch announce what it is about to drop, or still trying out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def forward_backward(model, x=X):
@@ -295,9 +305,10 @@ def test_a_layer_that_is_removed_is_recorded_as_long_as_it_was_there():
             recording.step()
         del model[1]
         forward_backward(model)
-    assert rows(recording, layer="1", signal="activation")["step"].tolist() == [0, 1, ]
-    last = rows(recording, step=2, signal="activation")["layer_type"].tolist()
-    assert last.count("Linear") == 2
+    assert rows(recording, layer_type="ReLU")["step"].tolist() == [0, 0, 1, 1]
+    last = rows(recording, step=2, signal="activation").set_index("layer")
+    assert last["layer_type"].to_dict() == {"0": "Linear", "1": "Linear", "": "Sequential"}
+    assert last["channels"].to_dict() == {"0": 8, "1": 3, "": 3}
 
 
 def test_a_layer_that_is_given_more_axes_than_the_traced_pass_had_is_read_by_its_last():
@@ -384,7 +395,9 @@ def test_inference_mode_in_one_step_does_not_spoil_the_next():
                 model(X)
             recording.step()
     assert rows(recording, layer="0", signal="activation")["samples"].tolist() == [6] * 4
-    assert rows(recording, layer="0", signal="weight", tensor="weight")["step"].tolist() == [*range(4)]
+    assert rows(recording, layer="0", signal="weight", tensor="weight")["step"].tolist() == [
+        *range(4)
+    ]
 
 
 # lazy modules
@@ -477,9 +490,8 @@ def test_a_model_is_saved_whole_while_it_is_recorded(store):
         loaded(x)
         model(x)
     assert row(recording, layer="conv1")["samples"] == 2 * 2 * 256
-    loaded.eval(), model.eval()
-    assert torch.equal(loaded(x), model(x)) or True
-    loaded(x)
+    loaded(x)  # after the recording, too
+    assert "sppkit" not in str(loaded.conv1._forward_hooks)
 
 
 class Features(torch.utils.data.Dataset):
@@ -547,7 +559,8 @@ def test_a_call_inside_torch_func_is_left_out_with_a_reason(transform):
         "jvp": lambda: torch.func.jvp(model, (X,), (X,)),
         "per-sample gradients": lambda: torch.vmap(torch.func.grad(loss), (None, 0))(parameters, X),
     }
-    expected = calls[transform]()
+    with quiet():
+        expected = calls[transform]()
     with sppkit.record(model) as recording:
         found = calls[transform]()
         forward_backward(model)
@@ -652,7 +665,7 @@ def test_passes_that_waited_too_long_for_their_backward_pass_are_named():
 
 
 def test_scripted_parts_are_left_out_with_a_reason_and_the_rest_is_read():
-    with pytest.warns() if False else _quiet():
+    with quiet():
         scripted = torch.jit.script(nn.Sequential(nn.Linear(8, 8), nn.ReLU()))
     model = nn.Sequential(nn.Linear(8, 8), scripted, nn.Linear(8, 3))
     with sppkit.record(model) as recording:
@@ -665,22 +678,8 @@ def test_scripted_parts_are_left_out_with_a_reason_and_the_rest_is_read():
     assert len(rows(recording, layer="1.0", signal="weight")) == 2
 
 
-class _quiet:
-    """Let torch announce that it will drop TorchScript."""
-
-    def __enter__(self):
-        import warnings
-
-        self.context = warnings.catch_warnings()
-        self.context.__enter__()
-        warnings.simplefilter("ignore")
-
-    def __exit__(self, *details):
-        self.context.__exit__(*details)
-
-
 def test_a_scripted_model_is_refused():
-    with _quiet():
+    with quiet():
         scripted = torch.jit.script(nn.Linear(8, 3))
     with pytest.raises(TypeError, match="runs no Python hooks: record the module"):
         sppkit.record(scripted)
@@ -689,12 +688,16 @@ def test_a_scripted_model_is_refused():
 def test_tracing_a_recorded_model_takes_nothing_of_ours_into_the_trace():
     model = net()
     with sppkit.record(model) as recording:
-        with _quiet():
-            traced = torch.jit.trace(model, X)
+        with quiet():
+            traced = torch.jit.trace(model, X, check_trace=False)
         forward_backward(model)
     assert row(recording, layer="0", signal="activation")["samples"] == 6
     assert "torch.jit.trace" in reasons(recording)[""]
-    assert str(traced.inlined_graph) == str(torch.jit.trace(model, X).inlined_graph)
+    with quiet():
+        plain = torch.jit.trace(model, X, check_trace=False)
+    assert [n.kind() for n in traced.inlined_graph.nodes()] == [
+        n.kind() for n in plain.inlined_graph.nodes()
+    ]
 
 
 def test_a_fake_forward_is_left_out_with_a_reason():
@@ -716,8 +719,7 @@ def test_the_traced_pass_returns_what_a_transformer_returns_without_it(mode):
     encoder = nn.TransformerEncoder(layer, 2).train(mode == "train")
     x, padding = torch.randn(3, 5, 8), torch.zeros(3, 5, dtype=torch.bool)
     padding[0, 3:] = padding[2, 1:] = True
-    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("warnings.warn", lambda *_, **__: None)
+    with torch.no_grad(), quiet():
         plain = encoder(x, src_key_padding_mask=padding)
         with sppkit.record(encoder):
             recorded = encoder(x, src_key_padding_mask=padding)
@@ -799,8 +801,8 @@ def test_a_thousand_recorded_steps_keep_nothing_but_their_rows():
         return tracemalloc.get_traced_memory()[0], len(gc.get_objects())
 
     with sppkit.record(model, optimizer=optimizer) as recording:
-        train(50)
         tracemalloc.start()
+        train(50)
         outputs.clear()
         bytes_before, objects_before = size()
         train(1000)
@@ -811,6 +813,15 @@ def test_a_thousand_recorded_steps_keep_nothing_but_their_rows():
         tracemalloc.stop()
     assert bytes_after - bytes_before < 50_000
     assert objects_after - objects_before < 200
+
+
+def test_a_step_outside_of_the_block_is_refused():
+    model = net()
+    with sppkit.record(model) as recording:
+        forward_backward(model)
+    with pytest.raises(sppkit.SppkitError, match="inside of the `with` block"):
+        recording.step()
+    assert not model[0]._forward_hooks
 
 
 def test_a_finished_recording_does_not_keep_the_model_alive():

@@ -260,6 +260,6 @@ def test_a_mask_function_that_fails_is_a_reason_and_does_not_stop_the_forward():
 def test_a_mask_that_is_no_tensor_is_refused():
     with (
         sppkit.record(Reader()) as recording,
-        pytest.raises(TypeError, match="True at the positions to read.*not list"),
+        pytest.raises(TypeError, match=r"True at the positions to read.*not list"),
     ):
         recording.mask([[True, False]])
