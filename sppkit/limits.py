@@ -1,6 +1,6 @@
 """Situations that break collectors, and what sppkit does in each.
 
-docs/limits.md and `sppkit doctor --limits` show this table; tests/conformance holds every line of it.
+docs/limits.md and `sppkit doctor --limits` show this table; tests/conformance holds its lines.
 """
 
 from typing import NamedTuple

@@ -127,11 +127,20 @@ def axis_of_module_output(module: nn.Module, dimensions: int) -> int | None:
     """Decide from the module alone, where no operation inside it was seen."""
     if dimensions == 2:
         return 1
-    if isinstance(module, CHANNELS_LAST_MODULES):
+    if isinstance(module, CHANNELS_LAST_MODULES) or _is_quantised_linear(module):
         return dimensions - 1
     if isinstance(module, CHANNELS_SECOND_MODULES):
         return 1 if dimensions > 2 else None
     return None
+
+
+def is_quantised(module: nn.Module) -> bool:
+    """Say whether a module is one of torch's quantised layers; does not import them."""
+    return any(kind.__module__.startswith("torch.ao.nn.quantized") for kind in type(module).__mro__)
+
+
+def _is_quantised_linear(module: nn.Module) -> bool:
+    return is_quantised(module) and hasattr(module, "out_features")
 
 
 def axis_of_parameter(module: nn.Module, dimensions: int) -> int | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from sppkit.capture.plan import Plan
 from sppkit.signals import Tap
@@ -50,7 +51,8 @@ def silent_branches(model: nn.Module, plan: Plan) -> list[SilentBranch]:
     return [
         SilentBranch(name, is_gain)
         for name, is_gain in candidates.items()
-        if float(parameters[name].detach().abs().max()) <= NEARLY_ZERO
+        if not is_lazy(parameters[name])
+        and float(parameters[name].detach().abs().max()) <= NEARLY_ZERO
     ]
 
 
@@ -67,7 +69,11 @@ def _own_scales(module: nn.Module, layer: str) -> dict[str, bool]:
     return {
         f"{layer}.{key}".lstrip("."): parameter.numel() in (1, parameter.shape[0])
         for key, parameter in module._parameters.items()
-        if parameter is not None and parameter.numel() and "bias" not in key and parameter.dim()
+        if parameter is not None
+        and not is_lazy(parameter)
+        and parameter.numel()
+        and "bias" not in key
+        and parameter.dim()
     }
 
 

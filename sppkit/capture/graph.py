@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from sppkit.capture.channel_axis import Shape, axis_after, axis_of_module_output
-from sppkit.capture.places import Place, tensors_in
+from sppkit.capture.places import Place, shape_of, tensors_in
 from sppkit.capture.watch import ModuleCall, canonical_name
 
 SHAPE_OPERATIONS = frozenset(
@@ -24,7 +24,8 @@ SHAPE_OPERATIONS = frozenset(
         *("transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT", "contiguous"),
         *("expand", "expand_as", "repeat", "getitem", "view_as", "reshape_as", "narrow", "select"),
         *("chunk", "split", "unbind", "clone", "detach", "data", "pad", "roll", "flip", "unfold"),
-        *("index_select", "gather", "as_strided", "to_dense"),
+        *("index_select", "gather", "as_strided", "to_dense", "to_padded_tensor"),
+        *("_nested_tensor_from_mask",),
     }
 )
 CASTS = frozenset({"to", "type", "type_as", "float", "half", "bfloat16", "double", "cuda", "cpu"})
@@ -159,6 +160,8 @@ class Tracer:
         """Start afresh; the arguments are the first nodes."""
         self.graph = Graph()
         self._origin = WeakTensorKeyDictionary()
+        for parameter in root.module.parameters():  # others than the model's in a functional_call
+            self._origin[parameter] = _PARAMETER
         for path, tensor in tensors_in((args, kwargs)):
             place = Place(root.layer, root.index, "input", path)
             self._bind(tensor, self._add("input", (), tensor, place, ()))
@@ -185,7 +188,7 @@ class Tracer:
             self._mark_origin(name, operands, results)
             return
         place = Place(call.layer, call.index, label)
-        shape = tuple(results[0].shape)
+        shape = shape_of(results[0])
         node = self.graph.add(
             name,
             tuple(dict.fromkeys(parent.index for parent in parents)),
@@ -230,7 +233,7 @@ class Tracer:
         self, call: ModuleCall, inputs: list[Node], tensor: torch.Tensor, place: Place
     ) -> Node:
         """Stand for what a module did unseen (a custom autograd function, a C++ operator)."""
-        shape = tuple(tensor.shape)
+        shape = shape_of(tensor)
         axis = axis_of_module_output(call.module, len(shape))
         node = self.graph.add(
             "module",
@@ -252,7 +255,7 @@ class Tracer:
         place: Place,
         stack: tuple[tuple[str, int], ...],
     ) -> Node:
-        shape = tuple(tensor.shape)
+        shape = shape_of(tensor)
         return self.graph.add(
             operation,
             parents,

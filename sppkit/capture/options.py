@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
 from torch import nn
 
+from sppkit.capture.masks import MaskFunction
 from sppkit.patterns import Matcher, Patterns, matcher, require_match
 from sppkit.signals import DEFAULT_SIGNALS, Signal
 
@@ -19,6 +21,7 @@ class Options:
         include, exclude: layers by name.
         channel_axis: axis of the channels by pattern of the layer's name, over what was traced.
         blocks, residual_branches, stem: layers by name, over what provenance finds.
+        mask: gives, for the arguments of a forward pass, the positions to read.
         extended: record the extended summary.
         phase: written to the table; None takes "train" or "eval" from the model's flag.
         granularity: "layer", or "operation" to record the functional calls between layers too.
@@ -31,6 +34,7 @@ class Options:
     blocks: Patterns | None = None
     residual_branches: Patterns | None = None
     stem: Patterns | None = None
+    mask: MaskFunction | None = None
     extended: bool = False
     phase: str | None = None
     granularity: str = "layer"
@@ -50,11 +54,17 @@ class Options:
         return any((self.blocks, self.residual_branches, self.stem))
 
     def check(self, model: nn.Module) -> None:
-        """Refuse patterns that match no layer of the model.
+        """Refuse patterns that match no layer of the model, and models that cannot be hooked.
 
         Raises:
-            ValueError: one of them matches none.
+            ValueError: one of the patterns matches none.
+            TypeError: the model is scripted.
         """
+        if isinstance(model, torch.jit.ScriptModule):
+            raise TypeError(
+                f"{type(model).__name__} is a scripted or traced module, which runs no Python "
+                "hooks: record the module that it was made from"
+            )
         names = [name for name, _ in model.named_modules()]
         for argument in ("include", "exclude", "blocks", "residual_branches", "stem"):
             require_match(argument, getattr(self, argument), names)

@@ -5,18 +5,22 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
-from sppkit.capture.channel_axis import axis_of_parameter
+from sppkit.capture.channel_axis import axis_of_parameter, is_quantised
 from sppkit.capture.places import Place, Point
 from sppkit.signals import Signal
 
 
 class ParameterReading(NamedTuple):
-    """A parameter-like tensor, the axis of its output units, and the first place that shares it."""
+    """A parameter-like tensor, the axis of its output units, and the first place that shares it.
+
+    In the tensor's stead stands the exception where it could not be computed.
+    """
 
     point: Point
-    tensor: torch.Tensor
+    tensor: torch.Tensor | Exception
     axis: int | None
     alias: Point | None = None
 
@@ -32,16 +36,38 @@ def parameter_readings(
     for name, module in model.named_modules():
         if not layer(name):
             continue
-        for key, parameter in module._parameters.items():
-            if parameter is None:
-                continue
+        for key, parameter in stored_parameters(module).items():
             place = Place(name, 0, "", key)
             shared = first.setdefault(id(parameter), place)
             yield from _of_parameter(module, place, parameter, shared, signals)
         if Signal.EFFECTIVE_WEIGHT in signals:
-            for key, tensor in effective_weights(module).items():
-                point = Point(Place(name, 0, "", key), Signal.EFFECTIVE_WEIGHT)
-                yield ParameterReading(point, tensor, axis_of_parameter(module, tensor.dim()))
+            yield from _of_effective_weights(name, module)
+
+
+def stored_parameters(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Give a module's own parameters; those of a quantised layer are packed behind methods."""
+    stored: dict[str, torch.Tensor] = {
+        key: p for key, p in module._parameters.items() if p is not None
+    }
+    if is_quantised(module):
+        methods = {key: getattr(module, key, None) for key in ("weight", "bias")}
+        packed = {key: method() for key, method in methods.items() if callable(method)}
+        stored |= {key: t for key, t in packed.items() if isinstance(t, torch.Tensor)}
+    return stored
+
+
+def _of_effective_weights(name: str, module: nn.Module) -> Iterator[ParameterReading]:
+    try:
+        weights: dict[str, torch.Tensor] | Exception = effective_weights(module)
+    except Exception as error:  # the user's own code, which must not end the user's training
+        weights = error
+    if isinstance(weights, Exception):
+        point = Point(Place(name, 0, "", "weight"), Signal.EFFECTIVE_WEIGHT)
+        yield ParameterReading(point, weights, None)
+        return
+    for key, tensor in weights.items():
+        point = Point(Place(name, 0, "", key), Signal.EFFECTIVE_WEIGHT)
+        yield ParameterReading(point, tensor, axis_of_parameter(module, tensor.dim()))
 
 
 def _of_parameter(
@@ -51,7 +77,8 @@ def _of_parameter(
     shared: Place,
     signals: frozenset[Signal],
 ) -> Iterator[ParameterReading]:
-    axis = axis_of_parameter(module, parameter.dim())
+    # A lazy parameter has no shape yet, and is not read.
+    axis = None if is_lazy(parameter) else axis_of_parameter(module, parameter.dim())
     tensors = {Signal.WEIGHT: parameter, Signal.WEIGHT_GRADIENT: parameter.grad}
     for signal, tensor in tensors.items():
         if signal in signals and tensor is not None:

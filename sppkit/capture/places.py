@@ -33,6 +33,13 @@ class Point(NamedTuple):
     signal: Signal
 
 
+def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:
+    """Give the shape of a tensor; behind the batch of a nested one there are no sizes but 0."""
+    if not tensor.is_nested:
+        return tuple(tensor.shape)
+    return (tensor.size(0), *(0,) * (tensor.dim() - 1))
+
+
 def tensors_in(value: object, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     """Walk the tensors of an output, read-only, with their paths.
 

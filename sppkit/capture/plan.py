@@ -14,10 +14,14 @@ import numpy as np
 import torch
 
 from sppkit.capture.blocks import TapInfo
+from sppkit.capture.masks import UNMASKED, Mask
 from sppkit.capture.places import Place, Point
+from sppkit.capture.readable import Readable, join_flags
 from sppkit.kernels import summarize, summarize_into
+from sppkit.signals import Signal
 from sppkit.summary import ChannelSummary, packed_size
 
+REPEATED = "last of several backward passes"
 _NOT_WRITTEN = -1.0  # in the row of counts, which are never negative
 
 
@@ -28,7 +32,9 @@ class Slot(NamedTuple):
         offset: first element in the buffer of its device.
         channels: number of channels of its tensor.
         axis: their axis; None where the whole tensor is one channel.
-        dtype, device: of the tensor.
+        dtype: in which the tensor is stored.
+        device: of what is read.
+        flags: what a reader of the numbers must know.
     """
 
     offset: int
@@ -36,6 +42,7 @@ class Slot(NamedTuple):
     axis: int | None
     dtype: torch.dtype
     device: torch.device
+    flags: str = ""
 
 
 @dataclass
@@ -45,6 +52,7 @@ class Plan:
     Attributes:
         extended: whether the extended summary is recorded.
         axes: the places to record, with their channel axes; empty until a pass was traced.
+        dimensions: of the tensors at these places, to which the axes belong.
         leaves: the outputs of modules that called no other module.
         depths: rank of each layer and named operation in order of first execution.
         taps: the places that have a name in a residual network.
@@ -57,6 +65,7 @@ class Plan:
 
     extended: bool
     axes: dict[Place, int | None] = field(default_factory=dict)
+    dimensions: dict[Place, int] = field(default_factory=dict)
     leaves: set[Place] = field(default_factory=set)
     depths: dict[tuple[str, str], int] = field(default_factory=dict)
     taps: dict[Place, TapInfo] = field(default_factory=dict)
@@ -97,11 +106,14 @@ class Pass:
             device since, are kept aside with a slot of their own.
         phase: "train", "eval" or "probe".
         batch: samples in the pass, 0 where it is none.
+        is_masked: whether positions are left out of activations and gradients; `mask` says which.
     """
 
-    def __init__(self, plan: Plan, phase: str, batch: int = 0) -> None:
+    def __init__(self, plan: Plan, phase: str, batch: int = 0, is_masked: bool = False) -> None:
         self.phase = phase
         self.batch = batch
+        self.mask: Mask | None = None
+        self.written: set[Point] = set()
         self.aside: dict[Point, tuple[Slot, torch.Tensor]] = {}
         self.aliases: dict[Point, Point] = {}
         self.awaited: set[Point] = set()
@@ -109,22 +121,43 @@ class Pass:
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
         self.is_open = True
         self._plan = plan
+        self._is_masked = is_masked
         self._slots = dict(plan.slots)
-        self._buffers = {
-            device: torch.full((size,), _NOT_WRITTEN, dtype=_buffer_dtype(device), device=device)
-            for device, size in plan.sizes.items()
-        }
+        with torch.inference_mode(False):  # the weights are written outside of the user's
+            self._buffers = {
+                device: torch.full(
+                    (size,), _NOT_WRITTEN, dtype=_buffer_dtype(device), device=device
+                )
+                for device, size in plan.sizes.items()
+            }
 
-    def write(self, point: Point, tensor: torch.Tensor, axis: int | None) -> None:
-        """Summarise a tensor into the slot of a point."""
+    @property
+    def is_complete(self) -> bool:
+        """Whether every gradient that it waits for has arrived."""
+        return self.awaited <= self.written
+
+    def masked(self, found: Readable) -> Readable:
+        """Leave out the positions that the mask of this pass leaves out."""
+        if not self._is_masked or not found.may_be_padded:
+            return found
+        if self.mask is not None:
+            return self.mask.select(found)
+        return found._replace(flags=join_flags(found.flags, UNMASKED))
+
+    def write(self, point: Point, found: Readable) -> None:
+        """Summarise what was found at a point into its slot."""
+        values, axis, dtype, flags, _ = found
+        if point in self.written and point.signal is Signal.GRADIENT:
+            flags = join_flags(flags, REPEATED)
+        self.written.add(point)
         slot = self._slots.get(point)
-        channels = 1 if axis is None else tensor.shape[axis]
-        new = Slot(0, channels, axis, tensor.dtype, tensor.device)
+        channels = 1 if axis is None else values.shape[axis]
+        new = Slot(0, channels, axis, dtype, values.device, flags)
         if slot is not None and slot[1:] == new[1:]:
             buffer = self._buffers[slot.device]
-            summarize_into(buffer, slot.offset, tensor, axis, self._plan.extended)
+            summarize_into(buffer, slot.offset, values, axis, self._plan.extended)
         else:
-            self.aside[point] = new, summarize(tensor, axis, extended=self._plan.extended)
+            self.aside[point] = new, summarize(values, axis, extended=self._plan.extended)
 
     def keep(self, places: Container[Place]) -> None:
         """Forget candidates that are not planned; a planned alias of one takes its place."""

@@ -2,6 +2,7 @@
 
 import platform
 import sys
+import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -12,14 +13,17 @@ from torch import nn
 from sppkit import __version__
 from sppkit.capture.gains import describe_silence, silent_branches
 from sppkit.capture.loop import Loop
+from sppkit.capture.masks import Mask, MaskFunction
 from sppkit.capture.options import Options, make_signals
 from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
+from sppkit.capture.readable import join_flags
 from sppkit.capture.rows import table_rows
 from sppkit.capture.scaling import unscaled
 from sppkit.capture.session import Reading, Session
 from sppkit.capture.structure import describe_initialisation
 from sppkit.capture.updates import Updates
+from sppkit.errors import RecordingError
 from sppkit.patterns import Patterns
 from sppkit.recording import Recording, not_captured_entry
 from sppkit.signals import DEFAULT_SIGNALS, Phase, Signal
@@ -45,13 +49,16 @@ class Recorder(Recording):
         super().__init__(metadata={run: _environment(model, options)})
         self.metadata[run]["loss_reduction"] = loss_reduction
         self._session = Session(model, options, plan)
-        self._model = model
+        self._model = weakref.ref(model)
         self._run, self._seed, self._every = run, seed, every
         self._steps = 0
         self._recorded_steps = 0
+        self._described: Plan | None = None
+        self._latest_recorded: int | None = None
         self._is_attached = False
+        self._is_entered = False
         self._weights: dict[Place, Reading] = {}
-        self._updates = Updates(model, options) if Signal.UPDATE in options.signals else None
+        self._updates = Updates(self._session, options) if _reads_updates(options) else None
         self._loop: Loop | None = None
         if optimizer is not None:
             hear = {"before": self._before_step, "after": self._after_step}
@@ -63,7 +70,19 @@ class Recorder(Recording):
         return self._session.plan
 
     def __enter__(self) -> Self:
-        """Attach the hooks of the first step."""
+        """Attach the hooks of the first step; entered again later, go on with the next one.
+
+        Raises:
+            RecordingError: it is being recorded into already, or the model is gone.
+        """
+        if self._is_entered:
+            raise RecordingError(
+                f"this recording of {self._run!r} is already running: a second `with` would count "
+                "everything twice. Leave the first, or make another recording with sppkit.record."
+            )
+        self._session.take(self._model())
+        self._is_entered = True
+        self._steps += self._latest_recorded == self._steps
         if self._loop:
             self._loop.attach()
         self._open_step()
@@ -85,15 +104,35 @@ class Recorder(Recording):
             self._session.detach()
             if self._loop:
                 self._loop.detach()
-            self._is_attached = False
+            self._is_attached = self._is_entered = False
         self._say_what_is_missing()
+        self._session.release()
+
+    def mask(self, keep: torch.Tensor) -> None:
+        """Say which positions of the next forward pass are real: only those are read.
+
+        Args:
+            keep: True, or a number other than 0, at the positions to read; its shape is that of the
+                leading axes of the activations, as (samples, tokens). `record` describes the rest.
+
+        Raises:
+            TypeError: it is no tensor.
+        """
+        self._session.masks.give(Mask(keep))
 
     def step(self) -> None:
         """End a step: read weights and weight gradients, fetch what the hooks wrote.
 
         To be called once per optimiser step, between `backward()` and `optimizer.step()` where the
         weight gradients are wanted raw. Recorders that were given the optimiser do it themselves.
+
+        Raises:
+            RecordingError: outside of the `with` block.
         """
+        if not self._is_entered:
+            raise RecordingError(
+                "step() ends a step inside of the `with` block of a recording only"
+            )
         self._close_step()
         self._open_next_step()
 
@@ -130,22 +169,25 @@ class Recorder(Recording):
         self._is_attached = False
         self._session.detach()
         readings = self._session.collect()
-        if self._loop and readings:
+        if not readings:
+            return
+        if self._loop:
             readings = unscaled(readings, self._loop.scale, self._loop.has_unscaled)
         if flag:
-            readings = [
-                r._replace(flags="; ".join(filter(None, (flag, r.flags)))) for r in readings
-            ]
+            readings = [r._replace(flags=join_flags(flag, r.flags)) for r in readings]
         self._weights = {r.point.place: r for r in readings if r.point.signal is Signal.WEIGHT}
-        self._add_rows(readings)
-        if readings and not self._recorded_steps:
-            self._describe_network()
-        self._recorded_steps += bool(readings)
+        rows = self._add_rows(readings)
+        if self.plan is not self._described:
+            self._describe_network(rows)
+        self._recorded_steps += 1
+        self._latest_recorded = self._steps
 
-    def _add_rows(self, readings: list[Reading]) -> None:
+    def _add_rows(self, readings: list[Reading]) -> list[dict[str, Any]]:
         constants = {"run": self._run, "seed": self._seed, "rank": -1, "step": self._steps}
         weights = {place: reading.summary for place, reading in self._weights.items()}
-        self._rows += list(table_rows(readings, self._model, self.plan, constants, weights))
+        rows = list(table_rows(readings, self._session.model, self.plan, constants, weights))
+        self._rows += rows
+        return rows
 
     def _like_its_weight(self, update: Reading) -> Reading:
         """Give an update the phase, passes and samples of the step that made it."""
@@ -160,20 +202,24 @@ class Recorder(Recording):
             self._session.missing["", f"step {self._steps}"] = reason
         self._session.discard()
 
-    def _describe_network(self) -> None:
-        """Fill in the structure once, from the plan and the weights of the first step."""
+    def _describe_network(self, rows: list[dict[str, Any]]) -> None:
+        """Add what the structure lacks, from the plan and the weights of its first step."""
+        self._described = self.plan
+        known = {(row["layer"], row["operation"]) for row in self._structure_rows}
         started: dict[str, list[str]] = {}
-        for row in self._rows:
+        for row in rows:
             if row["signal"] == Signal.WEIGHT:
                 described = f"{row['tensor']}: {describe_initialisation(row)}"
                 started.setdefault(row["layer"], []).append(described)
         for row in self.plan.structure:
-            described = ", ".join(started.get(row["layer"], ()))
-            self._structure_rows.append({**row, "run": self._run, "initialisation": described})
+            if (row["layer"], row["operation"]) not in known:
+                described = ", ".join(started.get(row["layer"], ()))
+                self._structure_rows.append({**row, "run": self._run, "initialisation": described})
         metadata = self.metadata[self._run]
         metadata["remarks"] = list(self.plan.remarks)
-        metadata |= describe_silence(silent_branches(self._model, self.plan))
         metadata["plan"] = self.plan.digest
+        if not known:  # of the network as it was at first
+            metadata |= describe_silence(silent_branches(self._session.model, self.plan))
 
     def _say_what_is_missing(self) -> None:
         metadata = self.metadata[self._run]
@@ -184,9 +230,11 @@ class Recorder(Recording):
             not_captured_entry(self._run, layer, signal, reason)
             for (layer, signal), reason in missing.items()
         ]
+        said = {layer for layer, signal in missing if not signal}
         entries += [
             not_captured_entry(self._run, layer, "", reason)
-            for layer, reason in _never_called(self._model, self.plan)
+            for layer, reason in _never_called(self._session.model, self.plan)
+            if layer not in said
         ]
         metadata["not_captured"] = entries
         metadata["recorded_steps"] = self._recorded_steps
@@ -213,6 +261,7 @@ def record(
     blocks: Patterns | None = None,
     residual_branches: Patterns | None = None,
     stem: Patterns | None = None,
+    mask: MaskFunction | None = None,
 ) -> Recorder:
     """Record the signals of a model while your own code runs it.
 
@@ -237,6 +286,12 @@ def record(
         extended: also record mean absolute values, kurtosis and quantiles (slower).
         channel_axis: axis of the channels by layer name, where the default is wrong.
         blocks, residual_branches, stem: layers by name, over what provenance finds.
+        mask: leaves padding out: a function that is given the arguments of each forward pass and
+            returns a tensor that is True at the real positions, as
+            ``lambda tokens: tokens != 0``, or None for a pass without. Inside a loop,
+            ``recording.mask(tensor)`` does it for the next pass. It applies to the activations and
+            gradients whose leading axes have its shape and whose channels lie behind them;
+            `samples` counts what was read. Rows that it does not fit are flagged "unmasked".
 
     Returns:
         A recording to use in a `with` statement.
@@ -244,7 +299,7 @@ def record(
     Raises:
         ValueError: a pattern matches no layer, a signal is unknown, or `every` is no positive
             number.
-        TypeError: `model` is no module.
+        TypeError: `model` is no module, or a scripted one, which runs no hooks.
 
     Example:
         >>> import torch, sppkit
@@ -266,6 +321,7 @@ def record(
         blocks=blocks,
         residual_branches=residual_branches,
         stem=stem,
+        mask=mask,
         extended=extended,
         granularity=granularity,
     )
@@ -281,6 +337,10 @@ def record(
         every=every,
         loss_reduction=loss_reduction,
     )
+
+
+def _reads_updates(options: Options) -> bool:
+    return Signal.UPDATE in options.signals
 
 
 def _check_loop(
@@ -316,15 +376,28 @@ def _environment(model: nn.Module, options: Options) -> dict[str, Any]:
     }
 
 
+_SCRIPTED = "a scripted module runs no Python hooks: use the module that it was made from"
+_ROOT_NEVER_CALLED = (
+    "the model itself was never called, only modules inside of it: each of their calls counts as "
+    "a forward pass of its own"
+)
+_NEVER_CALLED = (
+    "the module was never called, or by its .forward(), which runs no hooks; its parameters may "
+    "be used by another one, as nn.MultiheadAttention does with out_proj"
+)
+
+
 def _never_called(model: nn.Module, plan: Plan) -> Iterable[tuple[str, str]]:
     called = {row["layer"] for row in plan.structure if row["calls"]}
-    for name, module in model.named_modules():
-        parameters = [p for p in module._parameters.values() if p is not None]
-        if plan.is_made and parameters and name not in called and "parametrizations" not in name:
-            yield (
-                name,
-                (
-                    "the module was never called; its parameters may be used by another one, "
-                    "as nn.MultiheadAttention does with out_proj"
-                ),
-            )
+    scripted: set[str] = set()
+    for name, module in model.named_modules() if plan.is_made else ():
+        if name in called or "parametrizations" in name.split("."):
+            continue
+        if isinstance(module, torch.jit.ScriptModule):
+            scripted.add(name)
+            if name.rpartition(".")[0] not in scripted:
+                yield name, _SCRIPTED
+        elif not name:
+            yield name, _ROOT_NEVER_CALLED
+        elif any(p is not None for p in module._parameters.values()):
+            yield name, _NEVER_CALLED

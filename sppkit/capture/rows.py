@@ -37,7 +37,8 @@ def table_rows(
         constants: the columns that all rows share.
         weights: what gradients and updates of weights are compared with.
     """
-    modules = dict(model.named_modules())
+    kinds = {row["layer"]: row["layer_type"] for row in plan.structure if not row["operation"]}
+    kinds |= {name: type(module).__name__ for name, module in model.named_modules()}
     for reading in readings:
         place, signal = reading.point
         yield {
@@ -54,7 +55,7 @@ def table_rows(
             "samples": _samples(reading),
             "dtype": str(reading.slot.dtype).removeprefix("torch."),
             "flags": reading.flags,
-            **_where(place, signal, plan, modules),
+            **_where(place, signal, plan, kinds),
             **_statistics(reading),
             **_ratios(reading, weights),
         }
@@ -66,13 +67,10 @@ def _samples(reading: Reading) -> int:
     return int(count[0]) if count.size else 0
 
 
-def _where(
-    place: Place, signal: Signal, plan: Plan, modules: dict[str, nn.Module]
-) -> dict[str, Any]:
-    module = modules.get(place.layer)
+def _where(place: Place, signal: Signal, plan: Plan, kinds: dict[str, str]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "depth": plan.depths.get((place.layer, place.operation)),
-        "layer_type": place.operation.partition("#")[0] or type(module).__name__,
+        "layer_type": place.operation.partition("#")[0] or kinds.get(place.layer, ""),
         "role": str(_role(place, signal, plan)),
         "tap": "",
     }
@@ -95,6 +93,8 @@ def _ratios(reading: Reading, weights: Mapping[Place, ChannelSummary]) -> dict[s
     weight = weights.get(reading.point.place)
     if reading.point.signal not in _COMPARED or weight is None:
         return {}
+    if weight.channels != reading.summary.channels:
+        return {}  # the layer was replaced between the two
     return {s.__name__: s(reading.summary, weight) for s in PAIR_STATISTICS}
 
 

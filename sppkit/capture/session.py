@@ -9,21 +9,24 @@ from torch import nn
 
 from sppkit.capture.blocks import TapInfo, find_taps, taps_by_pattern
 from sppkit.capture.graph import Graph, Tracer
+from sppkit.capture.masks import Masks
 from sppkit.capture.merges import Findings, find_merges
 from sppkit.capture.options import Options
 from sppkit.capture.parameters import parameter_readings
 from sppkit.capture.places import Place, Point
 from sppkit.capture.plan import Pass, Plan, Slot
+from sppkit.capture.readable import join_flags, readable
 from sppkit.capture.structure import structure_rows
 from sppkit.capture.watch import Watch
 from sppkit.capture.weight_gradients import WeightGradients
 from sppkit.capture.writer import Writer
-from sppkit.kernels import unsupported_reason
+from sppkit.errors import RecordingError
 from sppkit.patterns import matcher
 from sppkit.signals import Signal, Tap
 from sppkit.summary import ChannelSummary
 
 _MAXIMUM_OPEN_PASSES = 16
+_MAXIMUM_WAITING_PASSES = 256
 
 
 class Reading(NamedTuple):
@@ -57,7 +60,8 @@ class Session:
     def __init__(self, model: nn.Module, options: Options, plan: Plan | None = None) -> None:
         self.plan = plan or Plan(options.extended)
         self.missing: dict[tuple[str, str], str] = {}
-        self._model = model
+        self.masks = Masks(options.mask)
+        self._held: nn.Module | None = model
         self._options = options
         self._watch: Watch | None = None
         self._writer: Writer | None = None
@@ -66,21 +70,45 @@ class Session:
         self._awaited: set[Point] = set()
         self._parameters = Pass(self.plan, "")
         self._gradients: WeightGradients | None = None
+        self._given_up: set[Point] = set()
+
+    def take(self, model: nn.Module | None) -> None:
+        """Hold the model while it is recorded.
+
+        Raises:
+            RecordingError: it is gone.
+        """
+        if model is None:
+            raise RecordingError(
+                "the recorded model is gone: a recording does not keep it. Make another one with "
+                "sppkit.record."
+            )
+        self._held = model
+
+    def release(self) -> None:
+        """Let go of the model and of all that leads to it."""
+        self._held = self._watch = self._writer = self._tracer = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, while it is held."""
+        assert self._held is not None
+        return self._held
 
     def attach(self) -> None:
         """Put the hooks on: all of them where a plan is still to be made, else the planned ones."""
-        if self._writer and self._writer.is_stale:
+        if (self._writer and self._writer.is_stale) or self._is_another_network():
             self.plan = Plan(self._options.extended)
-        self._tracer = None if self.plan.is_made else Tracer(self._model)
-        self._writer = Writer(self.plan, self._options, self._tracer)
+        self._tracer = None if self.plan.is_made else Tracer(self.model)
+        self._writer = Writer(self.plan, self._options, self.masks, self._tracer)
         self._writer.on_pass_end = self._on_pass_end
         self._parameters = Pass(self.plan, "")
-        self._gradients = WeightGradients(self._model, self._options, self._parameters)
+        self._gradients = WeightGradients(self.model, self._options, self._parameters)
         self._watch = Watch(
-            self._model,
+            self.model,
             [listener for listener in (self._tracer, self._writer) if listener],
             operations=not self.plan.is_made or self.plan.has_operations,
-            on_fault=self._on_fault,
+            on_missing=self._on_missing,
         )
         self._watch.attach(None if self._needs_every_module() else self._planned_layers())
 
@@ -125,7 +153,7 @@ class Session:
         """Read tensors that no hook shows."""
         written = Pass(self.plan, phase)
         for point, tensor, axis in tensors:
-            written.write(point, tensor, axis)
+            read_parameter(written, point, tensor, axis)
         self._fetch(written)
         readings = list(self._fetched.values())
         self._fetched.clear()
@@ -137,20 +165,32 @@ class Session:
     def _planned_layers(self) -> set[str]:
         """Name the planned layers, and every leaf that may be called later."""
         leaves = {
-            name for name, module in self._model.named_modules() if not list(module.children())
+            name for name, module in self.model.named_modules() if not list(module.children())
         }
         return {place.layer for place in self.plan.axes} | leaves
 
-    def _on_fault(self, layer: str, error: Exception) -> None:
-        self.missing[layer, ""] = f"recording it failed: {type(error).__name__}: {error}"
+    def _is_another_network(self) -> bool:
+        """Say whether modules were added, removed or replaced since the plan was made."""
+        planned = {
+            row["layer"]: row["layer_type"] for row in self.plan.structure if not row["operation"]
+        }
+        present = {name: type(module).__name__ for name, module in self.model.named_modules()}
+        return self.plan.is_made and planned != present
+
+    def _on_missing(self, layer: str, reason: str) -> None:
+        self.missing[layer, ""] = reason
 
     def _on_pass_end(self, completed: bool) -> None:
         if self._writer is None:
             return
         if completed and self._tracer and not self.plan.is_made:
             self._make_plan(self._tracer.graph, self._writer)
-        if len(self._writer.passes) >= _MAXIMUM_OPEN_PASSES:
-            self._fetch(self._writer.passes.pop(0))
+        passes = self._writer.passes
+        if len(passes) >= _MAXIMUM_OPEN_PASSES and (
+            passes[0].is_complete or len(passes) >= _MAXIMUM_WAITING_PASSES
+        ):
+            self._given_up |= passes[0].awaited - passes[0].written
+            self._fetch(passes.pop(0))
 
     def _make_plan(self, graph: Graph, writer: Writer) -> None:
         findings = find_merges(graph)
@@ -159,8 +199,9 @@ class Session:
         chosen = {p: axis for p, axis in writer.axes.items() if self._is_chosen(p, writer)}
         layers = dict.fromkeys((place.layer, place.operation) for place in chosen)
         self.plan.depths = {layer: rank for rank, layer in enumerate(layers)}
+        self.plan.dimensions = {place: writer.dimensions[place] for place in chosen}
         self.plan.leaves = writer.leaves & set(chosen)
-        self.plan.structure = structure_rows(self._model, graph, self.plan.taps, self.plan.depths)
+        self.plan.structure = structure_rows(self.model, graph, self.plan.taps, self.plan.depths)
         shapes = [node.shape for node in graph.nodes for p in node.emitted if p in chosen]
         self.plan.values = sum(math.prod(shape) for shape in shapes)
         self.plan.axes = chosen
@@ -188,15 +229,14 @@ class Session:
     def _read_parameters(self, written: Pass) -> dict[Point, Point]:
         aliases = {}
         signals, layer = self._options.signals, self._options.layer
-        for point, tensor, axis, alias in parameter_readings(self._model, signals, layer):
+        in_backward = self._gradients.was_read if self._gradients else lambda _: False
+        for point, tensor, axis, alias in parameter_readings(self.model, signals, layer):
             if alias:
                 aliases[point] = alias
-            elif reason := unsupported_reason(tensor):
-                self.missing[f"{point.place.layer}.{point.place.tensor}", point.signal] = reason
-            elif self._gradients and self._gradients.was_read(point):
+            elif isinstance(tensor, torch.Tensor) and in_backward(point):
                 self._read_clipped(written, point, tensor, axis)
-            else:
-                written.write(point, tensor, axis)
+            elif reason := read_parameter(written, point, tensor, axis):
+                self.missing[_name(point), point.signal] = reason
         return aliases
 
     def _read_clipped(
@@ -205,7 +245,8 @@ class Session:
         """Read a weight gradient again, where something changed it after the backward pass."""
         wanted = Signal.CLIPPED_WEIGHT_GRADIENT in self._options.signals
         if wanted and self._gradients and self._gradients.was_changed(point, gradient):
-            written.write(Point(point.place, Signal.CLIPPED_WEIGHT_GRADIENT), gradient, axis)
+            clipped = Point(point.place, Signal.CLIPPED_WEIGHT_GRADIENT)
+            read_parameter(written, clipped, gradient, axis)
 
     def _fetch(self, written: Pass) -> None:
         """Bring a pass to the host, merge it with the others of its phase, and let it go."""
@@ -219,9 +260,11 @@ class Session:
             while target in written.aliases:
                 target = written.aliases[target]
             if target in summaries:
-                self._merge(written, point, *summaries[target], f"alias of {_name(target)}")
+                slot, summary = summaries[target]
+                flags = join_flags(f"alias of {_name(target)}", slot.flags)
+                self._merge(written, point, slot, summary, flags)
         for point, (slot, summary) in summaries.items():
-            self._merge(written, point, slot, summary, "")
+            self._merge(written, point, slot, summary, slot.flags)
 
     def _merge(
         self, written: Pass, point: Point, slot: Slot, summary: ChannelSummary, flags: str
@@ -238,6 +281,7 @@ class Session:
         if earlier is not None:
             reading = reading._replace(
                 summary=earlier.summary.merge(summary),
+                flags=join_flags(earlier.flags, flags),
                 passes=earlier.passes + 1,
                 batch=earlier.batch + written.batch,
             )
@@ -247,7 +291,9 @@ class Session:
         by_point = {reading.point: reading for reading in self._fetched.values()}
         for point, target in aliases.items():
             if target in by_point:
-                yield by_point[target]._replace(point=point, flags=f"alias of {_name(target)}")
+                found = by_point[target]
+                flags = join_flags(f"alias of {_name(target)}", found.flags)
+                yield found._replace(point=point, flags=flags)
 
     def _note_what_is_missing(self, writer: Writer) -> None:
         """Say what could not be read, and where a gradient was awaited and did not come."""
@@ -257,11 +303,31 @@ class Session:
             self.missing["", Signal.GRADIENT] = "no backward pass was seen: forward only"
         else:
             late = dict.fromkeys(self._awaited - arrived, "the backward pass did not reach it")
-            writer.missing = late | writer.missing
+            reason = (
+                f"more than {_MAXIMUM_WAITING_PASSES} forward passes waited for a backward pass: "
+                "the oldest are left out"
+            )
+            writer.missing = late | dict.fromkeys(self._given_up, reason) | writer.missing
         for point, reason in writer.missing.items():
-            if point.place in self.plan.axes:
+            place = point.place
+            is_late_leaf = place in writer.leaves and self._options.layer(place.layer)
+            if place in self.plan.axes or is_late_leaf:
                 self.missing[_name(point), point.signal] = reason
         self._awaited.clear()
+        self._given_up.clear()
+
+
+def read_parameter(
+    written: Pass, point: Point, tensor: torch.Tensor | Exception, axis: int | None
+) -> str | None:
+    """Read a parameter; give the reason where it cannot be."""
+    if isinstance(tensor, Exception):
+        return f"computing it failed: {type(tensor).__name__}: {tensor}"
+    found = readable(tensor, axis, of_units=True)
+    if isinstance(found, str):
+        return found
+    written.write(point, found)
+    return None
 
 
 def _with_totals(readings: list[Reading]) -> list[Reading]:

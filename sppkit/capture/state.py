@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
@@ -22,7 +23,8 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
     modules.
     """
     modules = list(model.modules())
-    tensors = list(dict.fromkeys([*model.parameters(), *model.buffers()]))
+    found = dict.fromkeys([*model.parameters(), *model.buffers()])
+    tensors = [tensor for tensor in found if not is_lazy(tensor)]
     attributes = [dict(module.__dict__) for module in modules]
     registries = [{name: dict(module.__dict__[name]) for name in _REGISTRIES} for module in modules]
     values = [(tensor, _version(tensor), tensor.detach().clone()) for tensor in tensors]

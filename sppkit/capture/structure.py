@@ -82,7 +82,7 @@ def _is_lazy(parameter: object) -> bool:
 
 def _weight_of(module: nn.Module) -> torch.Tensor | None:
     """Give the weight of at least two axes, without running a parametrization in train mode."""
-    weight = module._parameters.get("weight")
+    weight = dict(module._parameters.items()).get("weight")  # of scripted modules it is no dict
     if weight is None and parametrize.is_parametrized(module, "weight"):
         weight = cast(nn.Parameter, effective_weights(module)["weight"])
     has_fans = weight is not None and not _is_lazy(weight) and weight.dim() >= 2

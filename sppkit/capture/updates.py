@@ -1,20 +1,20 @@
 """Read what an optimiser's step changed: the only signal that needs a copy of the parameters."""
 
 import torch
-from torch import nn
 
 from sppkit.capture.options import Options
 from sppkit.capture.parameters import parameter_readings
 from sppkit.capture.places import Point
-from sppkit.kernels import unsupported_reason
+from sppkit.capture.readable import readable
+from sppkit.capture.session import Session
 from sppkit.signals import Signal
 
 
 class Updates:
     """The parameters before a step, in buffers that are used again at the next recorded step."""
 
-    def __init__(self, model: nn.Module, options: Options) -> None:
-        self._model, self._options = model, options
+    def __init__(self, session: Session, options: Options) -> None:
+        self._session, self._options = session, options
         self._before: dict[Point, torch.Tensor] = {}
 
     @torch.no_grad()
@@ -38,9 +38,13 @@ class Updates:
         return changes
 
     def _parameters(self) -> list[tuple[Point, torch.Tensor, int | None]]:
-        weights = parameter_readings(self._model, frozenset({Signal.WEIGHT}), self._options.layer)
+        weights = parameter_readings(
+            self._session.model, frozenset({Signal.WEIGHT}), self._options.layer
+        )
         return [
             (point, tensor, axis)
             for point, tensor, axis, alias in weights
-            if alias is None and unsupported_reason(tensor) is None
+            if alias is None
+            and isinstance(tensor, torch.Tensor)
+            and not isinstance(readable(tensor, axis, of_units=True), str)
         ]

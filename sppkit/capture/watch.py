@@ -5,9 +5,10 @@ functional calls that run inside them. One *pass* is everything between the firs
 its return. Nothing here knows what listeners do with what they hear.
 """
 
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import nn
@@ -26,15 +27,23 @@ _ALIASES = {
 class ModuleCall:
     """One call of one module, while it is under way."""
 
-    __slots__ = ("children", "index", "is_leaf", "layer", "module", "operations", "stack")
+    __slots__ = (
+        *("children", "index", "is_leaf", "is_new", "layer", "module", "operations", "stack"),
+    )
 
     def __init__(
-        self, layer: str, index: int, module: nn.Module, parent: "ModuleCall | None"
+        self,
+        layer: str,
+        index: int,
+        module: nn.Module,
+        parent: "ModuleCall | None",
+        is_new: bool = False,
     ) -> None:
         self.layer = layer
         self.index = index
         self.module = module
         self.is_leaf = has_no_parts(module)
+        self.is_new = is_new  # became a part of the model after the hooks were put on
         self.children = 0  # calls of other modules made by this one
         self.operations: dict[str, int] = {}
         self.stack: tuple[tuple[str, int], ...] = (
@@ -98,7 +107,10 @@ class Watch:
         model: the model; only a weak reference is kept.
         listeners: told in order.
         operations: tell of functional calls too.
-        on_fault: is told where and why a listener failed; the user's forward goes on.
+        on_missing: is told where and why something goes unrecorded; the user's forward goes on.
+
+    Passes of several threads at once cannot be told apart by their hooks: the first thread to begin
+    one is heard, calls in others meanwhile are not.
     """
 
     def __init__(
@@ -107,60 +119,106 @@ class Watch:
         listeners: Sequence[Listener],
         *,
         operations: bool,
-        on_fault: Callable[[str, Exception], None],
+        on_missing: Callable[[str, str], None],
     ) -> None:
         self._model = weakref.ref(model)
-        self._names = {id(module): name for name, module in model.named_modules()}
+        self._modules: list[tuple[str, nn.Module]] = []
         self._listeners = tuple(listeners)
         self._mode = _OperationMode(self) if operations else None
-        self._on_fault = on_fault
+        self._on_missing = on_missing
         self._handles: list[RemovableHandle] = []
+        self._leaving: list[RemovableHandle] = []
         self._stack: list[ModuleCall] = []
         self._calls: dict[str, int] = {}
         self._mode_entered = False
+        self._thread: int | None = None
+        self._lock = threading.Lock()
+        self._skipped = _Skipped()
 
     def attach(self, layers: Iterable[str] | None = None) -> None:
         """Hook the modules named, or all but parametrizations (they fire at every access)."""
         model = self._model()
         if model is None:
             return
+        self._modules = list(model.named_modules())
         wanted = None if layers is None else {*layers, ""}
-        for name, module in model.named_modules():
-            if "parametrizations" in name.split(".") or not (wanted is None or name in wanted):
-                continue
-            enter = module.register_forward_pre_hook(_Enter(self), with_kwargs=True)
-            leave = module.register_forward_hook(_Leave(self), always_call=True)
-            self._handles += [enter, leave]
+        for name, module in self._modules:
+            if wanted is None or name in wanted:
+                self._hook(name, module, is_new=False)
 
-    def detach(self) -> None:
-        """Remove every hook; leave the function mode where an interrupt left it entered."""
+    def _hook(self, name: str, module: nn.Module, *, is_new: bool) -> None:
+        if not _can_be_hooked(name, module):
+            return
+        enter, leave = _Enter(self, name, is_new), _Leave(self, name, is_new)
+        leaving = module.register_forward_hook(leave, always_call=True)
+        self._leaving.append(leaving)
+        self._handles += [module.register_forward_pre_hook(enter, with_kwargs=True), leaving]
+
+    def _catch_up(self) -> None:
+        """Before a pass: hook what is new or renamed, and be the last to see the outputs.
+
+        Hooks of others may replace an output; what flows on is what the last one returned.
+        """
+        model = self._model()
+        if model is not None and list(model.named_modules()) != self._modules:
+            self._hook_again(model)
+        for handle in self._leaving:
+            hooks = handle.hooks_dict_ref()
+            if hooks and handle.id in hooks and next(reversed(hooks)) != handle.id:
+                hooks.move_to_end(handle.id)
+
+    def _hook_again(self, model: nn.Module) -> None:
+        """Hook every module under the name it has now."""
+        before = {id(module): name for name, module in self._modules}
+        self._remove_hooks()
+        self._modules = list(model.named_modules())
+        for name, module in self._modules:
+            self._hook(name, module, is_new=before.get(id(module)) != name)
+
+    def _remove_hooks(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._leaving.clear()
+
+    def detach(self) -> None:
+        """Remove every hook; leave the function mode where an interrupt left it entered."""
+        self._remove_hooks()
+        self._modules.clear()
         if self._stack:
             self._finish(completed=False)
 
-    def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def enter(
+        self,
+        layer: str,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        is_new: bool = False,
+    ) -> None:
         """Put a module call on the stack; the outermost one begins a pass."""
-        if _is_recomputation():
+        if _is_recomputation() or self._skips(layer, module):
             return
-        layer = self._names.get(id(module), "")
         parent = self._stack[-1] if self._stack else None
         if parent:
             parent.children += 1
-        call = ModuleCall(layer, self._calls.get(layer, 0), module, parent)
+        else:
+            self._catch_up()
+        call = ModuleCall(layer, self._calls.get(layer, 0), module, parent, is_new)
         self._calls[layer] = call.index + 1
         self._stack.append(call)
         if parent is None:
             self._tell("begin", call, args, kwargs)
             if self._mode:
-                self._mode.__enter__()  # type: ignore[no-untyped-call]
+                self._mode.__enter__()
                 self._mode_entered = True
 
-    def leave(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
+    def leave(self, layer: str, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
         """Take a module call off the stack and tell of its output."""
+        if self._skipped.leave(module):
+            return
         if _is_recomputation():
-            self._tell("recomputed", self._names.get(id(module), ""), output)
+            self._tell("recomputed", layer, output)
             return
         if not any(call.module is module for call in self._stack):
             return
@@ -168,8 +226,7 @@ class Watch:
             self._stack.pop()  # calls that an exception cut short
         call = self._stack[-1]
         if output is not None:
-            with torch._C.DisableTorchFunction():
-                self._tell("output", call, args, output)
+            self._tell("output", call, args, output)
         if len(self._stack) == 1:
             self._finish(completed=output is not None)
         else:
@@ -183,8 +240,13 @@ class Watch:
         result: object,
     ) -> None:
         """Number a functional call within the module call under way and tell of it."""
-        if not self._stack or not (
-            isinstance(result, torch.Tensor | tuple | list) or function is torch.Tensor.__setitem__
+        if (
+            not self._stack
+            or _opaque_region()
+            or not (
+                isinstance(result, torch.Tensor | tuple | list)
+                or function is torch.Tensor.__setitem__
+            )
         ):
             return
         call = self._stack[-1]
@@ -194,26 +256,82 @@ class Watch:
             "operation", call, f"{name}#{call.operations[name]}", function, args, kwargs, result
         )
 
+    def _skips(self, layer: str, module: nn.Module) -> bool:
+        """Pass over a call that cannot be recorded, with all the calls inside it; say why once."""
+        if not self._skipped.calls:
+            reason = _opaque_region() or self._other_thread()
+            if not reason:
+                return False
+            self._on_missing(layer, reason)
+        self._skipped.calls.append(module)
+        return True
+
+    def _other_thread(self) -> str | None:
+        """Take the pass for this thread, or say that another one has it."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.get_ident()
+            if self._thread == threading.get_ident():
+                return None
+        return "several threads called it at once: of such calls one is recorded"
+
     def _finish(self, completed: bool) -> None:
-        if self._mode and self._mode_entered:
-            self._mode_entered = False
-            self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        if self._mode and self._mode_entered and self._thread == threading.get_ident():
+            self._mode.__exit__(None, None, None)
+        self._mode_entered = False
         self._stack.clear()
         self._calls.clear()
         self._tell("end", completed)
+        self._thread = None
 
     def _tell(self, event: str, *details: Any) -> None:
         """Tell the listeners; a fault of ours must never become a fault of the user's forward."""
-        for listener in self._listeners:
-            try:
-                getattr(listener, event)(*details)
-            except Exception as error:
-                self._on_fault(self._stack[-1].layer if self._stack else "", error)
+        with torch._C.DisableTorchFunction():  # another recorder must not hear our operations
+            for listener in self._listeners:
+                try:
+                    getattr(listener, event)(*details)
+                except Exception as error:
+                    layer = self._stack[-1].layer if self._stack else ""
+                    reason = f"recording it failed: {type(error).__name__}: {error}"
+                    self._on_missing(layer, reason)
 
 
 def _is_recomputation() -> bool:
     """Say whether a backward pass is running: a forward inside it repeats a checkpointed one."""
     return torch._C._current_graph_task_id() != -1
+
+
+def _opaque_region() -> str | None:
+    """Say why what runs here is no plain computation whose tensors could be read."""
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "called inside torch.func (vmap, grad, ...): its tensors stand for others"
+    if torch._C._is_tracing():
+        return "called by torch.jit.trace, which would take the reading for a part of the model"
+    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
+        return "called with fake tensors, which have no values"
+    return None
+
+
+def _can_be_hooked(name: str, module: nn.Module) -> bool:
+    """Pass over parametrizations, which fire at every access, and scripted modules."""
+    return "parametrizations" not in name.split(".") and not isinstance(
+        module, torch.jit.ScriptModule
+    )
+
+
+class _Skipped(threading.local):
+    """The module calls under way in one thread that are not recorded."""
+
+    def __init__(self) -> None:
+        self.calls: list[nn.Module] = []
+
+    def leave(self, module: nn.Module) -> bool:
+        """Take a call off; calls that an exception cut short go with it."""
+        if not any(call is module for call in self.calls):
+            return False
+        while self.calls.pop() is not module:
+            pass
+        return True
 
 
 class _OperationMode(TorchFunctionMode):
@@ -232,12 +350,44 @@ class _OperationMode(TorchFunctionMode):
         self._watch.operate(func, args, kwargs or {}, result)
         return result
 
+    def __enter__(self) -> Self:
+        torch.overrides.has_torch_function = _someone_else_overrides
+        return super().__enter__()  # type: ignore[no-untyped-call, no-any-return]
+
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)  # type: ignore[no-untyped-call]
+        if not any(isinstance(mode, _OperationMode) for mode in _modes()):
+            torch.overrides.has_torch_function = _has_torch_function
+
+
+_has_torch_function = torch.overrides.has_torch_function
+
+
+def _modes() -> list[object]:
+    stack = range(torch._C._len_torch_function_stack())
+    return [torch._C._get_function_stack_at(level) for level in stack]
+
+
+def _someone_else_overrides(args: Iterable[Any]) -> bool:
+    """Answer `has_torch_function` as if we were not there.
+
+    nn.TransformerEncoder and nn.MultiheadAttention ask it whether to take their fused paths, one of
+    which leaves zeros at padded positions: a traced pass must return what any other one returns.
+    """
+    if not all(isinstance(mode, _OperationMode) for mode in _modes()):
+        return bool(_has_torch_function(args))
+    kinds = {type(argument) for argument in args} - {torch.Tensor}
+    none = torch._C._disabled_torch_function_impl
+    return any(getattr(kind, "__torch_function__", none) is not none for kind in kinds)
+
 
 class _Hook:
     """A hook that a copied or pickled model carries along as one that does nothing."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, layer: str, is_new: bool) -> None:
         self._watch = watch
+        self._layer = layer  # kept here, since a shallow copy of a module shares its hooks
+        self._is_new = is_new
 
     def __deepcopy__(self, memo: object) -> Callable[..., None]:
         return inert
@@ -248,12 +398,12 @@ class _Hook:
 
 class _Enter(_Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._watch.enter(module, args, kwargs)
+        self._watch.enter(self._layer, module, args, kwargs, self._is_new)
 
 
 class _Leave(_Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
-        self._watch.leave(module, args, output)
+        self._watch.leave(self._layer, module, args, output)
 
 
 def inert(*_: object) -> None:

@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from sppkit.capture.options import Options
 from sppkit.capture.parameters import parameter_readings
 from sppkit.capture.places import Point
 from sppkit.capture.plan import Pass
-from sppkit.kernels import unsupported_reason
+from sppkit.capture.readable import readable
 from sppkit.signals import Signal
 
 _Seen = tuple[weakref.ref[torch.Tensor], int]
@@ -35,7 +36,9 @@ class WeightGradients:
             return
         weights = parameter_readings(model, frozenset({Signal.WEIGHT}), options.layer)
         for point, parameter, axis, alias in weights:
-            if alias is None and parameter.requires_grad and parameter.is_leaf:
+            if alias or not isinstance(parameter, nn.Parameter) or is_lazy(parameter):
+                continue
+            if parameter.requires_grad:
                 hook = _Hook(self, Point(point.place, Signal.WEIGHT_GRADIENT), axis)
                 self._handles.append(parameter.register_post_accumulate_grad_hook(hook))
 
@@ -55,9 +58,10 @@ class WeightGradients:
         return reference() is not gradient or gradient._version != version
 
     def read(self, point: Point, gradient: torch.Tensor, axis: int | None) -> None:
-        """Write a gradient to its slot, unless it is of a kind that has none."""
-        if unsupported_reason(gradient) is None:
-            self._written.write(point, gradient, axis)
+        """Write a gradient to its slot; one without a reading gets its reason at the step's end."""
+        found = readable(gradient, axis, of_units=True)
+        if not isinstance(found, str):
+            self._written.write(point, found)
             self._seen[point] = weakref.ref(gradient), gradient._version
 
 

@@ -7,16 +7,18 @@ from typing import Any
 
 import torch
 
-from sppkit.capture.channel_axis import axis_for_summary, axis_of_module_output
+from sppkit.capture.channel_axis import axis_of_module_output
 from sppkit.capture.graph import CASTS, RANDOM_OPERATIONS, SHAPE_OPERATIONS, Tracer
+from sppkit.capture.masks import Masks
 from sppkit.capture.options import Options
 from sppkit.capture.places import Place, Point, tensors_in
 from sppkit.capture.plan import Pass, Plan
+from sppkit.capture.readable import Readable, join_flags, readable
 from sppkit.capture.recomputation import Destination, Recomputations
 from sppkit.capture.watch import ModuleCall
-from sppkit.kernels import unsupported_reason
 from sppkit.signals import Phase, Signal
 
+NEW = "got this name within the step"
 _NOT_RECORDED = SHAPE_OPERATIONS | CASTS | RANDOM_OPERATIONS
 
 
@@ -27,19 +29,22 @@ class Writer:
         passes: those that are not fetched yet.
         leaves: the outputs of modules that called no other module.
         axes: the places seen, with their channel axes, in order of first execution.
+        dimensions: of the tensors at these places.
         missing: what could not be recorded, and why.
         is_stale: whether a place was seen that the plan lacks.
     """
 
-    def __init__(self, plan: Plan, options: Options, tracer: Tracer | None) -> None:
+    def __init__(self, plan: Plan, options: Options, masks: Masks, tracer: Tracer | None) -> None:
         self.passes: list[Pass] = []
         self.leaves: set[Place] = set()
         self.missing: dict[Point, str] = {}
         self.is_stale = False
         self.axes: dict[Place, int | None] = {}
+        self.dimensions: dict[Place, int] = {}
         self.on_pass_end: Callable[[bool], None] = lambda completed: None
         self._plan = plan
         self._options = options
+        self._masks = masks
         self._tracer = tracer
         self._recomputations = Recomputations()
         self._latest: tuple[weakref.ref[torch.Tensor], int, Place] | None = None
@@ -54,8 +59,10 @@ class Writer:
         mode = "train" if root.module.training else "eval"
         sizes = [tensor.shape[0] for _, tensor in tensors_in((args, kwargs)) if tensor.dim()]
         batch = sizes[0] if sizes else 0
-        self.passes.append(Pass(self._plan, self._options.phase or mode, batch))
+        phase = self._options.phase or mode
+        self.passes.append(Pass(self._plan, phase, batch, self._masks.are_used))
         self._latest = None
+        self.current.mask = self._masks.take(args, kwargs)
 
     def operation(
         self,
@@ -79,6 +86,7 @@ class Writer:
             place = Place(call.layer, call.index, "", path)
             if call.children == 0:
                 self.leaves.add(place)
+            self.is_stale |= call.is_new and self._plan.is_made
             if place in self._plan.axes or not self._plan.is_made:
                 self._record(place, tensor, call)
             elif call.children == 0 and self._options.layer(call.layer):
@@ -118,30 +126,32 @@ class Writer:
         return seen and result.is_floating_point() and name not in _NOT_RECORDED
 
     def _record(self, place: Place, tensor: torch.Tensor, call: ModuleCall) -> None:
-        axis, reason = self._axis(place, tensor, call)
-        if reason := unsupported_reason(tensor) or reason:
-            self.missing[Point(place, Signal.ACTIVATION)] = reason
+        axis = self._axis(place, tensor, call)
+        found = _flagged(readable(tensor, axis), call.is_new)
+        if isinstance(found, str):
+            self.missing[Point(place, Signal.ACTIVATION)] = found
             return
         if self._is_alias(place, tensor):
             return
         if Signal.ACTIVATION in self._options.signals:
-            self.current.write(Point(place, Signal.ACTIVATION), tensor, axis)
+            self.current.write(Point(place, Signal.ACTIVATION), self.current.masked(found))
         if Signal.GRADIENT in self._options.signals:
-            self._await_gradient(place, tensor, axis)
+            self._await_gradient(place, tensor, axis, call.is_new)
 
-    def _axis(
-        self, place: Place, tensor: torch.Tensor, call: ModuleCall
-    ) -> tuple[int | None, str | None]:
+    def _axis(self, place: Place, tensor: torch.Tensor, call: ModuleCall) -> int | None:
         axis = self._options.axis_override(place.layer)
-        if axis is None and place in self._plan.axes:
+        planned = not call.is_new and self._plan.dimensions.get(place) == tensor.dim()
+        if axis is None and planned:
             axis = self._plan.axes[place]
         elif axis is None:
+            self.is_stale |= place in self._plan.axes  # its tensor has other axes than the traced
             node = self._tracer.node_of(tensor) if self._tracer else None
             axis = node.axis if node else None
             if axis is None and not place.operation:
                 axis = axis_of_module_output(call.module, tensor.dim())
         self.axes[place] = axis
-        return axis_for_summary(axis, tensor.dim())
+        self.dimensions[place] = tensor.dim()
+        return axis
 
     def _is_alias(self, place: Place, tensor: torch.Tensor) -> bool:
         """Spare a second read of a tensor that an inner module has just returned unchanged."""
@@ -154,7 +164,9 @@ class Writer:
         self._latest = weakref.ref(tensor), tensor._version, place
         return False
 
-    def _await_gradient(self, place: Place, tensor: torch.Tensor, axis: int | None) -> None:
+    def _await_gradient(
+        self, place: Place, tensor: torch.Tensor, axis: int | None, is_new: bool
+    ) -> None:
         """Read the gradient through a hook on the tensor.
 
         Module backward hooks would turn the output into a view, which an in-place operation behind
@@ -164,7 +176,7 @@ class Writer:
         if tensor.requires_grad:
             self.current.awaited.add(point)
             destination = Destination(self.current, point, axis)
-            hook = _GradientHook(self, lambda: destination)
+            hook = _GradientHook(self, lambda: destination, is_new)
             self.current.handles.append(tensor.register_hook(hook))
             return
         if not torch.is_grad_enabled():
@@ -174,12 +186,22 @@ class Writer:
             self.missing[point] = reason
 
 
+def _flagged(found: Readable | str, is_new: bool) -> Readable | str:
+    """Say of a layer that came within the step that the step may hold another one's numbers."""
+    if isinstance(found, str) or not is_new:
+        return found
+    return found._replace(flags=join_flags(found.flags, NEW))
+
+
 class _GradientHook:
     """Write the gradient of one tensor to its slot; it changes nothing and never raises."""
 
-    def __init__(self, writer: Writer, find: Callable[[], Destination | None]) -> None:
+    def __init__(
+        self, writer: Writer, find: Callable[[], Destination | None], is_new: bool = False
+    ) -> None:
         self._writer = writer
         self._find = find
+        self._is_new = is_new
 
     def __call__(self, gradient: torch.Tensor) -> None:
         destination = self._find()
@@ -190,9 +212,10 @@ class _GradientHook:
         if not self._writer.is_chosen(point.place):
             return
         try:
-            reason = unsupported_reason(gradient)
-            if reason is None:
-                written.write(point, gradient, axis)
+            found = _flagged(readable(gradient, axis), self._is_new)
+            reason = found if isinstance(found, str) else ""
+            if not isinstance(found, str):
+                written.write(point, written.masked(found))
                 self._writer.missing.pop(point, None)
         except Exception as error:  # a fault of ours must not become one of the user's backward
             reason = f"reading it failed: {error}"

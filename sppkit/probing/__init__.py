@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from sppkit.capture.gains import activated, describe_silence, silent_branches
 from sppkit.capture.options import Options, make_signals
@@ -196,9 +197,10 @@ class _Probe:
         if not isinstance(self._model, nn.Module):
             model = build_model(self._model)
             return model.to(device) if device else model
-        if device is None or torch.device(device) == device_of(self._model):
+        is_there = device is None or torch.device(device) == device_of(self._model)
+        if is_there and not _is_lazy(self._model):
             return self._model
-        return copy.deepcopy(self._model).to(device)  # the user's own stays where it is
+        return copy.deepcopy(self._model).to(device)  # the user's own stays as and where it is
 
     def _trace(self, model: nn.Module, seed: int) -> Plan:
         """Make the plan from one forward pass on two samples, and choose the batch size."""
@@ -244,7 +246,7 @@ class _Probe:
     def _stated(self) -> dict[str, Any]:
         """List the conditions for the metadata."""
         conditions = self._conditions
-        shares_weights = isinstance(self._model, nn.Module)
+        shares_weights = isinstance(self._model, nn.Module) and not _is_lazy(self._model)
         return {
             "input": self._description,
             "input_shapes": self._shapes,
@@ -257,6 +259,11 @@ class _Probe:
             "seeds": list(self._recorders),
             "weights": "the same for all seeds" if shares_weights else "new for each seed",
         }
+
+
+def _is_lazy(model: nn.Module) -> bool:
+    """Say whether a model gets weights at its first call only."""
+    return any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers()))
 
 
 def _missing(recorder: Recorder, run: str) -> list[dict[str, str]]:

@@ -296,7 +296,7 @@ def test_the_graph_keeps_no_activation_alive():
         def end(self, completed):
             pass
 
-    watch = Watch(model, [tracer, Spy()], operations=True, on_fault=lambda *_: None)
+    watch = Watch(model, [tracer, Spy()], operations=True, on_missing=lambda *_: None)
     watch.attach()
     with torch.no_grad():
         model(torch.randn(6, 4))

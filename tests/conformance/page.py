@@ -10,10 +10,11 @@ ROOT = Path(__file__).parents[2]
 HEAD = """\
 # Mechanism and limits
 
-sppkit reads each tensor inside a hook, before anything can change it, and takes gradients from hooks on tensors. The
-first pass of a model is traced and makes a plan; later passes only write its slots. What follows from that, situation
-by situation: the right number, a reason in `recording.not_captured`, or a clear error. Every line is held by the tests
-named in it. This page is made by `python -m tests.conformance.page`; `sppkit doctor --limits` prints the same lines.
+sppkit reads each tensor inside a hook, before anything can change it, and takes gradients from
+hooks on tensors. The first pass of a model is traced and makes a plan; later passes only write
+its slots. What follows from that, situation by situation: the right number, a reason in
+`recording.not_captured`, or a clear error. Every line is held by the tests named in it. This page
+is made by `python -m tests.conformance.page`; `sppkit doctor --limits` prints the same lines.
 """
 
 
