@@ -42,7 +42,7 @@ class Mask:
         values, axis, among = found.values, found.axis, len(self.shape)
         if axis is None or axis < among or values.shape[:among] != self.shape:
             return found._replace(flags=join_flags(found.flags, UNMASKED))
-        kept = values.flatten(0, among - 1).index_select(0, self._on(values.device))
+        kept = values.detach().flatten(0, among - 1).index_select(0, self._on(values.device))
         return found._replace(values=kept, axis=axis - among + 1)
 
     def _on(self, device: torch.device) -> Tensor:

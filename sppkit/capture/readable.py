@@ -22,7 +22,7 @@ float8         the codes as numbers: a scale, where there is one, is kept elsewh
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.parameter import is_lazy
 
@@ -32,6 +32,7 @@ from sppkit.kernels import unsupported_reason
 FLOAT8 = frozenset(
     {torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz}
 )
+_PLAIN = frozenset({Tensor, nn.Parameter})
 _SPARSE = frozenset(
     {torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc}
 )
@@ -54,7 +55,7 @@ class Readable(NamedTuple):
     """What the kernels are given to read for a tensor.
 
     Attributes:
-        values: dense and of a floating point type, without gradient.
+        values: dense and of a floating point type.
         axis: the channels of `values`; None where all of it is one channel.
         dtype: the type in which the tensor itself is stored.
         flags: what a reader of the numbers must know.
@@ -68,7 +69,6 @@ class Readable(NamedTuple):
     may_be_padded: bool = True
 
 
-@torch.no_grad()
 def readable(tensor: Tensor, axis: int | None, *, of_units: bool = False) -> Readable | str:
     """Bring a tensor into the form that the kernels read, or say why it has none.
 
@@ -80,6 +80,27 @@ def readable(tensor: Tensor, axis: int | None, *, of_units: bool = False) -> Rea
     Returns:
         What to read, or the reason why nothing can be read.
     """
+    if not _is_plain(tensor):
+        return _of_another_kind(tensor, axis, of_units)
+    axis, undecided = axis_for_summary(axis, tensor.dim())
+    return undecided or Readable(tensor, axis, tensor.dtype)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Say whether the kernels read a tensor as it is; quickly, since nearly all are so."""
+    is_plain = type(tensor) in _PLAIN and unsupported_reason(tensor) is None
+    return is_plain and not _stands_for_others(tensor)
+
+
+def _stands_for_others(tensor: Tensor) -> bool:
+    functorch = torch._C._functorch
+    return functorch.is_functorch_wrapped_tensor(tensor) or functorch.is_legacy_batchedtensor(
+        tensor
+    )
+
+
+@torch.no_grad()
+def _of_another_kind(tensor: Tensor, axis: int | None, of_units: bool) -> Readable | str:
     if reason := _without_values(tensor):
         return reason
     dense = _dense(tensor)
@@ -102,8 +123,7 @@ def _without_values(tensor: Tensor) -> str | None:
     """Say why a tensor has no values of its own at this moment."""
     if is_lazy(tensor):
         return "a lazy parameter has no values before the first call of its layer"
-    functorch = torch._C._functorch
-    if functorch.is_functorch_wrapped_tensor(tensor) or functorch.is_legacy_batchedtensor(tensor):
+    if _stands_for_others(tensor):
         return "inside torch.func and batched gradients tensors stand for others and are not read"
     if isinstance(tensor, FakeTensor):
         return "fake tensors have a shape and no values: the model is traced, not run"
