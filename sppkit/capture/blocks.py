@@ -10,6 +10,7 @@ from sppkit.signals import Tap
 
 Call = tuple[str, int]
 _MERGES_OF_ONE_BLOCK = 3  # a transformer decoder's: self-attention, cross-attention, feed-forward
+_MERGES_OF_NESTED_MODULES = 4  # the same with two position encodings of their own, as in DaViT
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def find_blocks(graph: Graph, merges: Sequence[Merge]) -> list[Block]:
     owned: dict[Call, list[Merge]] = {}
     for merge in merges:
         owned.setdefault(_owner(graph, merge), []).append(merge)
+    _join_nested(graph, owned)
     blocks: list[Block] = []
     for owner, group in owned.items():
         lone = len(owned) == 1 and len(group) > _MERGES_OF_ONE_BLOCK
@@ -84,6 +86,20 @@ def find_blocks(graph: Graph, merges: Sequence[Merge]) -> list[Block]:
             blocks.append(Block(output[0], output[1], owner, group))
     blocks += _siblings_without_skip(graph, [block.owner for block in blocks if block.owner])
     return sorted(blocks, key=lambda block: block.node.index)
+
+
+def _join_nested(graph: Graph, owned: dict[Call, list[Merge]]) -> None:
+    """Give an owner the merges of the owners inside it, as long as one block has so many.
+
+    In a post-norm transformer the attention owns its merge, and the layer around it the other one.
+    """
+    for outer in list(owned):
+        held = [owner for owner in owned if outer in graph.calls[owner].stack]
+        merges = [merge for owner in held for merge in owned[owner]]
+        if outer[0] and outer in held and len(merges) <= _MERGES_OF_NESTED_MODULES:
+            for owner in held:
+                del owned[owner]
+            owned[outer] = sorted(merges, key=lambda merge: merge.node.index)
 
 
 def number_stages(shapes: Sequence[tuple[int, ...]]) -> list[int]:

@@ -242,6 +242,12 @@ def _is_reshaped(graph: Graph, fork: Node, node: Node) -> bool:
 
 
 def _holds(outer: Merge, inner: Merge) -> bool:
-    """Say whether the path of one of `outer`'s branches goes through `inner`'s sum."""
+    """Say whether the path of one of `outer`'s branches goes through `inner`'s sum.
+
+    A path begins at the fork: what a decoder's cross-attention reads of an encoder is no part of
+    the decoder's branch.
+    """
+    if not inner.node.ancestors >> outer.fork.index & 1:
+        return False
     outside = outer.skip.ancestors | outer.fork.ancestors
     return any((branch.ancestors & ~outside) >> inner.node.index & 1 for branch in outer.branches)

@@ -209,7 +209,9 @@ def _note_topology(outcome: Outcome, model: nn.Module, batch: Batch, recording: 
     findings = traced_findings(model, batch)
     level = drawn_level(findings.merges)
     ends = [end for merge in findings.merges for end in merge.ends]
-    taps = recording.structure()["tap"].value_counts()
+    table = recording.table()
+    is_shown = (table["signal"] == "activation") & (table["step"] == 0)
+    taps = table.loc[is_shown, "tap"].value_counts()
     outcome.merges = len(findings.merges)
     outcome.drawn = sum(merge.level == level for merge in findings.merges)
     outcome.ends, outcome.module_ends = len(ends), sum(bool(end.node.emitted) for end in ends)

@@ -169,7 +169,7 @@ NETWORKS: dict[str, tuple[str, str, dict[str, Any], Callable[[], Batch]]] = {
     "mixtral": (
         "MixtralModel",
         "MixtralConfig",
-        {**_DECODER, "num_local_experts": 4, "num_experts_per_tok": 2},
+        {**_DECODER, "intermediate_size": 40, "num_local_experts": 4, "num_experts_per_tok": 2},
         _tokens,
     ),
     "opt": (
