@@ -220,6 +220,16 @@ class Tracer:
         )
         for tensor in results:
             self._bind(tensor, node)
+        self._fill_base(results[0], node)
+
+    def _fill_base(self, view: torch.Tensor, node: Node) -> None:
+        """Note that a new tensor was filled through a view of it, as a batch of pictures is."""
+        base = None if view.is_inference() else view._base
+        if base is None or node.operation != "copy" or self.node_of(base) is not None:
+            return
+        filled = self._add("setitem", (node.index,), base, node.place, node.stack)
+        filled.axis = node.axis if len(node.shape) == base.dim() else filled.axis
+        self._bind(base, filled)
 
     def output(self, call: ModuleCall, args: tuple[Any, ...], output: object) -> None:
         """Note which nodes a module call returned; an unseen one becomes an opaque node."""

@@ -228,6 +228,11 @@ def _remarks(findings: Findings, taps: dict[Place, TapInfo]) -> Iterator[str]:
             f"{len(findings.parallel)} sums of parallel branches of equal weight have no skip path "
             "and are not drawn as blocks; name blocks by pattern where they are some"
         )
+    if findings.spanning:
+        yield (
+            f"{len(findings.spanning)} sums join paths around several blocks and are not drawn as "
+            "blocks (a U-Net, a feature pyramid)"
+        )
     if findings.concatenations:
         yield (
             f"{len(findings.concatenations)} concatenations join branches; they are no residual "

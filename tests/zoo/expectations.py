@@ -50,7 +50,9 @@ EXPECTATIONS: dict[tuple[str, str], Expectation] = {
     ("torchvision", "densenet121"): Expectation(0, 0, 0, 58, why="the same"),
     ("timm", "res2net50_26w_4s"): Expectation(16, 16, 16, why="3 + 4 + 6 + 3 bottlenecks"),
     ("timm", "focalnet_tiny_srf"): Expectation(24, 12, 24, why="2 + 2 + 6 + 2 layers"),
-    ("timm", "coat_tiny"): Expectation(18, why="level 0 of 104 merges"),
+    ("timm", "coat_tiny"): Expectation(
+        78, 32, 78, why="8 serial layers of three branches, 6 parallel ones of nine"
+    ),
     ("torchvision", "resnet18"): Expectation(8, 8, 8, why="2 + 2 + 2 + 2 basic blocks"),
     ("torchvision", "resnet50"): Expectation(16, 16, 16, why="3 + 4 + 6 + 3 bottlenecks"),
     ("torchvision", "vit_b_16"): Expectation(24, 12, 24, why="12 layers of two branches"),

@@ -16,7 +16,7 @@ _CHOSEN = (
     *("vgg11_bn", "vit_b_16", "wide_resnet50_2"),
     *("deeplabv3_mobilenet_v3_large", "fcn_resnet50", "lraspp_mobilenet_v3_large"),
     *("fcos_resnet50_fpn", "retinanet_resnet50_fpn", "ssdlite320_mobilenet_v3_large"),
-    *("mc3_18", "mvit_v1_b", "r3d_18", "s3d", "swin3d_t", "raft_small"),
+    *("mc3_18", "r3d_18", "s3d", "swin3d_t", "raft_small"),
 )
 _SIDES = (64, 96, 128, 224, 299)
 _WEIGHTS = ("weights", "weights_backbone")
@@ -41,10 +41,12 @@ def find(name: str) -> Network:
     from torchvision.models import get_model, get_model_builder
 
     task = get_model_builder(name).__module__.split(".")[2]
-    none: dict[str, Any] = {"weights": None}
+    arguments: dict[str, Any] = {"weights": None}
     if task in ("detection", "segmentation"):
-        none["weights_backbone"] = None
-    return Network("torchvision", name, lambda: get_model(name, **none), _batches(name, task))
+        arguments["weights_backbone"] = None
+    if task == "detection" and not name.startswith("ssd"):
+        arguments |= {"min_size": 128, "max_size": 128}  # else pictures are enlarged to 800
+    return Network("torchvision", name, lambda: get_model(name, **arguments), _batches(name, task))
 
 
 def _batches(name: str, task: str) -> tuple[Batch, ...]:
