@@ -74,8 +74,11 @@ class Outcome:
     @property
     def is_good(self) -> bool:
         """Whether recording left no trace, saw enough and did not fail inside."""
-        clean = self.bit_identical and not (self.hooks_left or self.modes_left or self.faults)
-        return self.status == "skipped" or (clean and self.coverage >= LEAST_COVERAGE)
+        if self.status != "compared":
+            return self.status == "skipped"
+        left = self.hooks_left or self.modes_left
+        observed = self.coverage >= LEAST_COVERAGE
+        return self.bit_identical and observed and not left and not self.faults
 
 
 @dataclass

@@ -245,13 +245,12 @@ every_name = chosen
 
 def find(name: str) -> Network:
     """Find a network by name."""
+    model, configuration, arguments, batch = NETWORKS[name]
     with suppress(
         ModuleNotFoundError
     ):  # transformers does without torchvision, not with half of it
         import_torchvision()
     import transformers
-
-    model, configuration, arguments, batch = NETWORKS[name]
 
     def build() -> Any:
         return getattr(transformers, model)(getattr(transformers, configuration)(**arguments))
