@@ -552,7 +552,8 @@ def test_a_broken_library_is_told_in_one_line_with_the_remedy(library):
     message = error_of("timm:resnet50")
     assert message == (
         "timm:resnet50 needs timm, which fails to import: RuntimeError: operator "
-        "torchvision::nms does not exist. Try: pip install --upgrade timm torchvision"
+        "torchvision::nms does not exist. Try: install torch and torchvision of one build, as by "
+        "pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
     )
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sppkit.capture.graph import SHAPE_OPERATIONS, Graph, Node
-from sppkit.capture.merges import Findings, Merge, PathEnd, drawn_level, path_nodes
+from sppkit.capture.merges import Findings, Merge, PathEnd, drawn_level, owner
 from sppkit.capture.places import Place
 from sppkit.signals import Tap
 
 Call = tuple[str, int]
 _MERGES_OF_ONE_BLOCK = 3  # a transformer decoder's: self-attention, cross-attention, feed-forward
+_MERGES_OF_NESTED_MODULES = 4  # the same with two position encodings of their own, as in DaViT
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,31 @@ def find_blocks(graph: Graph, merges: Sequence[Merge]) -> list[Block]:
     """
     owned: dict[Call, list[Merge]] = {}
     for merge in merges:
-        owned.setdefault(_owner(graph, merge), []).append(merge)
+        owned.setdefault(owner(graph, merge), []).append(merge)
+    _join_nested(graph, owned)
     blocks: list[Block] = []
-    for owner, group in owned.items():
+    for call, group in owned.items():
         lone = len(owned) == 1 and len(group) > _MERGES_OF_ONE_BLOCK
-        if owner[0] == "" or lone:
+        if call[0] == "" or lone:
             blocks += [Block(m.node, m.node.output_place, None, [m]) for m in group]
-        elif output := _output_of(graph, owner, group[-1].node):
-            blocks.append(Block(output[0], output[1], owner, group))
+        elif output := _output_of(graph, call, group[-1].node):
+            blocks.append(Block(output[0], output[1], call, group))
     blocks += _siblings_without_skip(graph, [block.owner for block in blocks if block.owner])
     return sorted(blocks, key=lambda block: block.node.index)
+
+
+def _join_nested(graph: Graph, owned: dict[Call, list[Merge]]) -> None:
+    """Give an owner the merges of the owners inside it, as long as one block has so many.
+
+    In a post-norm transformer the attention owns its merge, and the layer around it the other one.
+    """
+    for outer in list(owned):
+        held = [inner for inner in owned if outer in graph.calls[inner].stack]
+        merges = [merge for inner in held for merge in owned[inner]]
+        if outer[0] and outer in held and len(merges) <= _MERGES_OF_NESTED_MODULES:
+            for inner in held:
+                del owned[inner]
+            owned[outer] = sorted(merges, key=lambda merge: merge.node.index)
 
 
 def number_stages(shapes: Sequence[tuple[int, ...]]) -> list[int]:
@@ -124,25 +140,6 @@ def taps_by_pattern(
     for number, ((_, place), stage) in enumerate(zip(chosen, stages, strict=True), start=1):
         taps[place] = TapInfo(Tap.BLOCK, number, stage)
     return taps
-
-
-def _owner(graph: Graph, merge: Merge) -> Call:
-    """Find the innermost module call that holds the merge and what is weighted in its branches."""
-    stack = merge.node.stack
-    for branch in merge.branches:
-        for node in path_nodes(graph, merge.fork, branch):
-            if node.uses_parameter:
-                stack = _common_prefix(stack, node.stack)
-    return stack[-1]
-
-
-def _common_prefix(one: tuple[Call, ...], other: tuple[Call, ...]) -> tuple[Call, ...]:
-    length = 0
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            break
-        length += 1
-    return one[: max(length, 1)]
 
 
 def _output_of(graph: Graph, owner: Call, source: Node | None) -> tuple[Node, Place] | None:

@@ -9,7 +9,7 @@ argument of the kernels. Where nothing decides, the answer is `None`, a reason a
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 
@@ -31,8 +31,14 @@ _CHANNELS_LAST = frozenset(
 _RESHAPES = frozenset(
     {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
 )
-_PERMUTATIONS = frozenset(
+PERMUTATIONS = frozenset(
     {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT"}
+)
+REDUCTIONS = frozenset(
+    {
+        *("sum", "mean", "prod", "amax", "amin", "var", "std", "logsumexp", "nansum", "nanmean"),
+        *("select", "unbind"),
+    }
 )
 
 CHANNELS_LAST_MODULES: tuple[type[nn.Module], ...] = (
@@ -59,7 +65,7 @@ def axis_after(
     operation: str,
     parents: Sequence[tuple[Shape, int | None]],
     shape: Shape,
-    permutation: Sequence[int] | None = None,
+    sources: Sequence[int] | None = None,
 ) -> int | None:
     """Follow the channel axis through one operation.
 
@@ -67,20 +73,21 @@ def axis_after(
         operation: the canonical name of the functional call, such as "conv2d".
         parents: shape and channel axis of each data operand, in order.
         shape: shape of the result.
-        permutation: for a permutation, the source axis of each axis of the result.
+        sources: where axes are reordered or dropped, the source of each axis of the result.
 
     Returns:
         The channel axis of the result, or None where the operation leaves it undecided.
     """
     if fixed := _fixed_axis(operation, len(shape)):
         return fixed if fixed < len(shape) else None
-    if len(shape) == 2 and operation not in _PERMUTATIONS:
+    if operation in PERMUTATIONS:
+        return _moved(parents, sources)
+    if len(shape) == 2:
         return 1
-    if operation in _PERMUTATIONS:
-        return _permuted(parents, permutation)
     if operation in _RESHAPES:
         return _reshaped(parents, shape)
-    return _inherited(parents, shape)
+    moved = _moved(parents, sources)
+    return moved if moved is not None else _inherited(parents, shape)
 
 
 def _fixed_axis(operation: str, dimensions: int) -> int | None:
@@ -94,25 +101,58 @@ def _fixed_axis(operation: str, dimensions: int) -> int | None:
     return None
 
 
-def _permuted(
-    parents: Sequence[tuple[Shape, int | None]], permutation: Sequence[int] | None
+def _moved(
+    parents: Sequence[tuple[Shape, int | None]], sources: Sequence[int] | None
 ) -> int | None:
     axis = parents[0][1] if parents else None
-    if axis is None or permutation is None or axis not in permutation:
+    if axis is None or sources is None or axis not in sources:
         return None
-    return list(permutation).index(axis)
+    return list(sources).index(axis)
 
 
 def _reshaped(parents: Sequence[tuple[Shape, int | None]], shape: Shape) -> int | None:
-    """Find the axis with as many channels and as many values in front of it as before."""
+    """Find where the channels are after a reshape, from the axes that it splits and joins.
+
+    Channels that are split (into heads, into groups) leave their fastest axis: the channels of one
+    head. Axes that are joined hold the channels of one of them; the batch axis never does.
+    """
     if not parents or parents[0][1] is None:
         return None
     old_shape, old_axis = parents[0][0], parents[0][1]
-    before = math.prod(old_shape[:old_axis])
-    for axis, size in enumerate(shape):
-        if size == old_shape[old_axis] and math.prod(shape[:axis]) == before:
-            return axis
+    for old_axes, new_axes in _regroupings(old_shape, shape):
+        if old_axis in old_axes:
+            return _regrouped(old_shape, old_axis, old_axes, shape, new_axes) or None
     return None
+
+
+def _regrouped(
+    old_shape: Shape, old_axis: int, old_axes: range, shape: Shape, new_axes: range
+) -> int | None:
+    old = [axis for axis in old_axes if old_shape[axis] > 1] or [old_axis]
+    new = [axis for axis in new_axes if shape[axis] > 1] or list(new_axes)
+    is_fastest = old_axis == old[-1]
+    return new[-1] if new and (is_fastest or len(new) == 1) else None
+
+
+def _regroupings(old_shape: Shape, shape: Shape) -> Iterator[tuple[range, range]]:
+    """Match the shortest runs of axes that hold equally many values.
+
+    >>> list(_regroupings((2, 12, 5), (2, 3, 4, 5)))
+    [(range(0, 1), range(0, 1)), (range(1, 2), range(1, 3)), (range(2, 3), range(3, 4))]
+    """
+    old = new = 0
+    while old < len(old_shape) and new < len(shape):
+        old_end, new_end = old + 1, new + 1
+        while (sizes := _sizes(old_shape[old:old_end], shape[new:new_end]))[0] != sizes[1]:
+            old_end, new_end = old_end + (sizes[0] < sizes[1]), new_end + (sizes[0] > sizes[1])
+            if old_end > len(old_shape) or new_end > len(shape):
+                return
+        yield range(old, old_end), range(new, new_end)
+        old, new = old_end, new_end
+
+
+def _sizes(one: Shape, other: Shape) -> tuple[int, int]:
+    return math.prod(one), math.prod(other)
 
 
 def _inherited(parents: Sequence[tuple[Shape, int | None]], shape: Shape) -> int | None:

@@ -8,13 +8,21 @@ new node.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import EllipsisType
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from sppkit.capture.channel_axis import Shape, axis_after, axis_of_module_output
+from sppkit.capture.channel_axis import (
+    PERMUTATIONS,
+    REDUCTIONS,
+    Shape,
+    axis_after,
+    axis_of_module_output,
+)
 from sppkit.capture.places import Place, shape_of, tensors_in
 from sppkit.capture.watch import ModuleCall, canonical_name
 
@@ -150,16 +158,24 @@ class Tracer:
         named = model.named_parameters(remove_duplicate=False)
         self._parameter_names = {id(parameter): name for name, parameter in named}
         self._origin: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self._axes_without_data: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
     def node_of(self, tensor: torch.Tensor) -> Node | None:
         """Find the node whose result a tensor is."""
         index = self._origin.get(tensor, None)
         return None if index is None or index < 0 else self.graph.nodes[index]
 
+    def axis_of(self, tensor: torch.Tensor) -> int | None:
+        """Give the channel axis of a tensor, of one computed from parameters alone too."""
+        node = self.node_of(tensor)
+        axis: int | None = node.axis if node else self._axes_without_data.get(tensor, None)
+        return axis
+
     def begin(self, root: ModuleCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Start afresh; the arguments are the first nodes."""
         self.graph = Graph()
         self._origin = WeakTensorKeyDictionary()
+        self._axes_without_data = WeakTensorKeyDictionary()
         for parameter in root.module.parameters():  # others than the model's in a functional_call
             self._origin[parameter] = _PARAMETER
         for path, tensor in tensors_in((args, kwargs)):
@@ -186,6 +202,7 @@ class Tracer:
         parents = [] if makes_new else self._data(operands)
         if not parents:
             self._mark_origin(name, operands, results)
+            self._follow_axis(function, args, kwargs, results[0])
             return
         place = Place(call.layer, call.index, label)
         shape = shape_of(results[0])
@@ -200,13 +217,23 @@ class Tracer:
                 name,
                 [(parent.shape, parent.axis) for parent in parents],
                 shape,
-                _permutation(function, args, kwargs, parents[0].shape),
+                _axis_sources(function, args, kwargs, parents[0].shape),
             ),
             factor=self._factor(name, args, parents),
             alpha=_alpha(name, args, kwargs),
         )
         for tensor in results:
             self._bind(tensor, node)
+        self._fill_base(results[0], node)
+
+    def _fill_base(self, view: torch.Tensor, node: Node) -> None:
+        """Note that a new tensor was filled through a view of it, as a batch of pictures is."""
+        base = None if view.is_inference() else view._base
+        if base is None or node.operation != "copy" or self.node_of(base) is not None:
+            return
+        filled = self._add("setitem", (node.index,), base, node.place, node.stack)
+        filled.axis = node.axis if len(node.shape) == base.dim() else filled.axis
+        self._bind(base, filled)
 
     def output(self, call: ModuleCall, args: tuple[Any, ...], output: object) -> None:
         """Note which nodes a module call returned; an unseen one becomes an opaque node."""
@@ -287,6 +314,22 @@ class Tracer:
             elif any(self._is_parameter(operand) for operand in operands):
                 self._origin[tensor] = _PARAMETER
 
+    def _follow_axis(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        result: torch.Tensor,
+    ) -> None:
+        """Follow the channels through what is computed from parameters: a table of positions."""
+        operands = list(_tensors((args, kwargs)))
+        if not operands or not self._is_parameter(result) or any(map(is_lazy, (*operands, result))):
+            return
+        layouts = [(tuple(t.shape), self._axes_without_data.get(t, None)) for t in operands]
+        sources = _axis_sources(function, args, kwargs, layouts[0][0])
+        axis = axis_after(canonical_name(function), layouts, tuple(result.shape), sources)
+        self._axes_without_data[result] = axis
+
     def _factor(self, name: str, args: Sequence[Any], data: list[Node]) -> Factor | None:
         """Say what a product with exactly one data operand multiplies it with."""
         if name not in ("mul", "div") or len(data) != 1 or len(args) < 2:
@@ -329,13 +372,42 @@ def _alpha(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> float | No
     return float(alpha) if isinstance(alpha, int | float) else None
 
 
-def _permutation(
+def _axis_sources(
     function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], shape: Shape
 ) -> list[int] | None:
-    """Ask the operation itself how it orders the axes, on a tensor whose sizes name them."""
-    if canonical_name(function) not in (
-        *("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT"),
-    ):
+    """Say which axis of the operand each axis of the result is; -1 for one that is new.
+
+    The operation itself is asked, on a tensor whose sizes name its axes. None where it makes new
+    values of them (a reshape, a product).
+    """
+    name = canonical_name(function)
+    if name == "getitem":
+        return _indexed_axes(args[1], len(shape))
+    others = {key: value for key, value in kwargs.items() if key not in ("input", "self")}
+    if name not in PERMUTATIONS | REDUCTIONS or any(_tensors((args[1:], others))):
         return None
     named = torch.empty(tuple(range(2, 2 + len(shape))), device="meta")
-    return [size - 2 for size in function(named, *args[1:], **kwargs).shape]
+    result = next(_tensors(function(named, *args[1:], **others)))
+    return [size - 2 if size > 1 else -1 for size in result.shape]
+
+
+def _indexed_axes(index: object, dimensions: int) -> list[int] | None:
+    """Follow the axes through an index of integers, slices, None and an ellipsis."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    plain = int | slice | EllipsisType | None
+    if not all(isinstance(item, plain) and not isinstance(item, bool) for item in items):
+        return None
+    taken = sum(isinstance(item, int | slice) for item in items)
+    if not any(item is Ellipsis for item in items):
+        items.append(Ellipsis)
+    sources, axis = list[int](), 0
+    for item in items:
+        if item is None:
+            sources.append(-1)
+        elif item is Ellipsis:
+            sources += range(axis, axis + dimensions - taken)
+            axis += dimensions - taken
+        else:
+            sources += [axis] * isinstance(item, slice)
+            axis += 1
+    return sources

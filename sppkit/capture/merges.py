@@ -9,6 +9,8 @@ and torchvision's `out += identity` are found alike.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from torch import nn
+
 from sppkit.capture.graph import CASTS, DROPOUTS, SHAPE_OPERATIONS, Graph, Node
 
 _SUMS = frozenset({"add", "sub", "lerp", "addcmul"})
@@ -65,11 +67,13 @@ class Findings:
         merges: in order of execution.
         parallel: sums of branches of equal weight, with no skip path among them (gates).
         concatenations: joins of tensors with a common fork (DenseNet).
+        spanning: merges whose branch runs through several blocks (U-Net, feature pyramid, HRNet).
     """
 
     merges: list[Merge]
     parallel: list[Node]
     concatenations: list[Node]
+    spanning: list[Merge] = field(default_factory=list)
 
 
 def find_merges(graph: Graph) -> Findings:
@@ -85,8 +89,60 @@ def find_merges(graph: Graph) -> Findings:
     findings.merges = list({id(merge): merge for merge in merged.values()}.values())
     for merge in findings.merges:
         _find_ends(graph, merge)
-        merge.level = sum(_holds(other, merge) for other in findings.merges if other is not merge)
+    _find_levels(graph, findings)
     return findings
+
+
+def _find_levels(graph: Graph, findings: Findings) -> None:
+    """Find the nesting of the merges, after those that span blocks have been put aside.
+
+    Modules of one class belong to one level. A merge that holds only some of them, while others
+    stand beside it, is no block but a path around several.
+    """
+    while True:
+        holders = {
+            id(m): [other for other in findings.merges if other is not m and _holds(other, m)]
+            for m in findings.merges
+        }
+        for merge in findings.merges:
+            merge.level = len(holders[id(merge)])
+        beside = {_owner_class(graph, m) for m in findings.merges if m.level == 0}
+        spanning = {
+            id(holder): holder
+            for merge in findings.merges
+            for holder in holders[id(merge)]
+            if (kind := _owner_class(graph, merge)) in beside
+            and kind not in (nn.Sequential, _owner_class(graph, holder))
+        }
+        if not spanning:
+            return
+        findings.merges = [m for m in findings.merges if id(m) not in spanning]
+        findings.spanning += spanning.values()
+
+
+def owner(graph: Graph, merge: Merge) -> tuple[str, int]:
+    """Find the innermost module call that holds the merge and what is weighted in its branches."""
+    stack = merge.node.stack
+    for branch in merge.branches:
+        for node in path_nodes(graph, merge.fork, branch):
+            if node.uses_parameter:
+                stack = _common_prefix(stack, node.stack)
+    return stack[-1]
+
+
+def _owner_class(graph: Graph, merge: Merge) -> type[nn.Module]:
+    return type(graph.calls[owner(graph, merge)].module)
+
+
+def _common_prefix(
+    one: tuple[tuple[str, int], ...], other: tuple[tuple[str, int], ...]
+) -> tuple[tuple[str, int], ...]:
+    length = 0
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            break
+        length += 1
+    return one[: max(length, 1)]
 
 
 def drawn_level(merges: list[Merge]) -> int:
@@ -242,6 +298,12 @@ def _is_reshaped(graph: Graph, fork: Node, node: Node) -> bool:
 
 
 def _holds(outer: Merge, inner: Merge) -> bool:
-    """Say whether the path of one of `outer`'s branches goes through `inner`'s sum."""
+    """Say whether the path of one of `outer`'s branches goes through `inner`'s sum.
+
+    A path begins at the fork: what a decoder's cross-attention reads of an encoder is no part of
+    the decoder's branch.
+    """
+    if not inner.node.ancestors >> outer.fork.index & 1:
+        return False
     outside = outer.skip.ancestors | outer.fork.ancestors
     return any((branch.ancestors & ~outside) >> inner.node.index & 1 for branch in outer.branches)

@@ -356,11 +356,17 @@ def _remarks(findings: Findings, taps: dict[Place, TapInfo]) -> Iterator[str]:
         yield "no residual merge was found: the plot follows the weighted layers"
     if findings.parallel:
         yield (
-            f"{len(findings.parallel)} sums of parallel branches of equal weight have no skip path "
-            "and are not drawn as blocks; name blocks by pattern where they are some"
+            f"sums of parallel branches of equal weight: {len(findings.parallel)}. None of these "
+            "branches is a skip path, so they are not drawn as blocks; where they should be, name "
+            "them with record(..., blocks=PATTERN)"
+        )
+    if findings.spanning:
+        yield (
+            f"sums that join a path around several blocks: {len(findings.spanning)} (as in a U-Net "
+            "or a feature pyramid). The plot shows the blocks inside"
         )
     if findings.concatenations:
         yield (
-            f"{len(findings.concatenations)} concatenations join branches; they are no residual "
-            "merges and have no residual branch variance"
+            f"concatenations that join branches: {len(findings.concatenations)}. They are no "
+            "residual merges and have no residual branch variance"
         )

@@ -145,8 +145,7 @@ class Writer:
             axis = self._plan.axes[place]
         elif axis is None:
             self.is_stale |= place in self._plan.axes  # its tensor has other axes than the traced
-            node = self._tracer.node_of(tensor) if self._tracer else None
-            axis = node.axis if node else None
+            axis = self._tracer.axis_of(tensor) if self._tracer else None
             if axis is None and not place.operation:
                 axis = axis_of_module_output(call.module, tensor.dim())
         self.axes[place] = axis

@@ -89,14 +89,37 @@ def _circumstances(metadata: dict[str, object]) -> Iterator[Fact]:
 
 
 def _observed(structure: pd.DataFrame, table: pd.DataFrame) -> Iterator[Fact]:
-    places = structure["tap"]
-    blocks = structure[places == Tap.BLOCK]
-    yield "blocks", str(len(blocks))
-    yield "residual branches", str(int((places == Tap.RESIDUAL_BRANCH).sum()))
+    activations = table[table["signal"] == Signal.ACTIVATION]
+    places = activations.drop_duplicates(["layer", "call", "operation", "tensor"])
+    blocks = places[places["tap"] == Tap.BLOCK]
+    yield "stem", _named(places[places["tap"] == Tap.STEM]) or "none found"
+    yield "blocks", _numbered(blocks)
+    yield "residual branches", _numbered(places[places["tap"] == Tap.RESIDUAL_BRANCH])
+    yield "skip paths", _skip_kinds(structure) or "none found"
     yield "stages", str(blocks["stage"].nunique())
     leaves = structure[(structure["role"] == Role.LEAF) & (structure["calls"] > 0)]["layer"]
-    seen = set(table.loc[table["signal"] == Signal.ACTIVATION, "layer"].astype(str))
-    yield "observed leaves", f"{int(leaves.isin(seen).sum())} of {len(leaves)} that were called"
+    seen = set(activations["layer"].astype(str))
+    yield "layers observed", f"{int(leaves.isin(seen).sum())} of {len(leaves)} that were called"
+
+
+def _numbered(places: pd.DataFrame) -> str:
+    """Count places and name the first and the last, by which a reader knows them."""
+    return f"{len(places)}, {_named(places)}" if len(places) else "0"
+
+
+def _named(places: pd.DataFrame) -> str:
+    ends = places.sort_values(["block", "depth"]).iloc[[0, -1]] if len(places) else places
+    names = [
+        ":".join(part for part in (str(row.layer), str(row.operation)) if part)
+        for row in ends.itertuples()
+    ]
+    return " to ".join(dict.fromkeys(name or "the output" for name in names))
+
+
+def _skip_kinds(structure: pd.DataFrame) -> str:
+    """Count the kinds of skip path, one for each merge that is drawn."""
+    ends = structure[structure["tap"] == Tap.RESIDUAL_BRANCH].drop_duplicates("merge")
+    return ", ".join(f"{count} {kind}" for kind, count in ends["skip_kind"].value_counts().items())
 
 
 def _signals(table: pd.DataFrame) -> Iterator[Fact]:

@@ -15,6 +15,11 @@ _INSTALL = {
     "timm": "pip install --upgrade timm torchvision",
     "torchvision": "pip install --upgrade torch torchvision",  # their versions belong together
 }
+# operators that do not load: one of the two wheels is for CUDA, the other for the CPU
+_MATCHING = (
+    "install torch and torchvision of one build, as by "
+    "pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+)
 _WEIGHT_ARGUMENTS = ("pretrained", "pretrained_backbone", "weights", "weights_backbone")
 _TORCHVISION_SIDES = {"inception_v3": 299}  # smaller maps do not fit its auxiliary classifier
 _TORCHVISION_OTHER_TASKS = {"detection", "optical_flow", "segmentation", "video"}
@@ -76,9 +81,8 @@ def _import(module: str, origin: str) -> Any:
     except Exception as error:  # a wheel that does not fit raises RuntimeError, OSError, ...
         absent = isinstance(error, ModuleNotFoundError) and error.name == library
         cause = "is not installed" if absent else f"fails to import: {describe_exception(error)}"
-        raise TargetError(
-            f"{origin} needs {library}, which {cause}. Try: {_INSTALL[library]}"
-        ) from error
+        remedy = _MATCHING if "torchvision::" in str(error) else _INSTALL[library]
+        raise TargetError(f"{origin} needs {library}, which {cause}. Try: {remedy}") from error
 
 
 def _check_name(library: str, name: str, names: Sequence[str]) -> None:

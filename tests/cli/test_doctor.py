@@ -17,10 +17,12 @@ def test_what_can_be_observed_of_a_model_is_told(spp, write):
         "run Net",
         "parameters 513",
         "input gaussian noise, 16x8",
-        "blocks 3",
-        "residual branches 3",
+        "stem blocks.0",
+        "blocks 3, blocks.1 to blocks.3",
+        "residual branches 3, blocks.1.branch.2 to blocks.3.branch.2",
+        "skip paths 3 identity",
         "stages 1",
-        "observed leaves 10 of 10 that were called",
+        "layers observed 10 of 10 that were called",
     ):
         assert fact in words
     assert "1 not captured (forgotten)" in result.stderr
