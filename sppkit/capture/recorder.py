@@ -1,5 +1,6 @@
 """`sppkit.record`: a context manager that records a model while the user's own code runs it."""
 
+import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
@@ -10,11 +11,13 @@ import torch
 from torch import nn
 
 from sppkit import __version__
+from sppkit.capture.distributed import ALL_RANKS, Ranks, path_on_this_rank
 from sppkit.capture.gains import describe_silence, silent_branches
 from sppkit.capture.options import Options, make_signals
 from sppkit.capture.plan import Plan
 from sppkit.capture.rows import table_rows
-from sppkit.capture.session import Session
+from sppkit.capture.session import Reading, Session
+from sppkit.capture.sharding import Spread, spread_of, unwrapped, user_class
 from sppkit.capture.structure import describe_initialisation
 from sppkit.patterns import Patterns
 from sppkit.recording import Recording, not_captured_entry
@@ -35,9 +38,13 @@ class Recorder(Recording):
         plan: Plan | None = None,
         optimizer: torch.optim.Optimizer | None = None,
         every: int = 1,
+        spread: Spread | None = None,
     ) -> None:
         super().__init__(metadata={run: _environment(model, options)})
-        self._session = Session(model, options, plan)
+        self._spread = spread or Spread()
+        self.metadata[run]["world_size"] = max(1, len(self._spread.members))
+        self._ranks: Ranks | None = None
+        self._session = Session(model, options, plan, self._spread.unread_parameters)
         self._model = model
         self._run, self._seed, self._every = run, seed, every
         self._steps = 0
@@ -58,6 +65,8 @@ class Recorder(Recording):
                 self._optimizer.register_step_pre_hook(lambda *_: self._close_step()),
                 self._optimizer.register_step_post_hook(lambda *_: self._open_next_step()),
             ]
+        if len(self._spread.members) > 1:
+            self._ranks = Ranks(self._spread, self._model, self._run)
         self._open_step()
         return self
 
@@ -71,8 +80,8 @@ class Recorder(Recording):
         try:
             if kind is not None:
                 self._forget_interrupted_step(kind)
-            elif self._session.has_seen_a_pass:
-                self._close_step()
+            elif self._ranks or self._session.has_seen_a_pass:
+                self._close_last_step()
         finally:
             self._session.detach()
             for handle in self._handles:
@@ -89,6 +98,19 @@ class Recorder(Recording):
         self._close_step()
         self._open_next_step()
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one parquet file, atomically.
+
+        In a recording of several ranks, rank 0 writes `path`. Another rank writes only what stayed
+        with it alone, if there is any, to a file of its own: "run.rank1.parquet".
+
+        Raises:
+            RecordingError: the file cannot be written.
+        """
+        rank = self._ranks.rank if self._ranks else 0
+        if rank == 0 or not self.table().empty:
+            super().save(path_on_this_rank(path, rank))
+
     def _open_step(self) -> None:
         if self._steps % self._every == 0:
             self._session.attach()
@@ -103,9 +125,24 @@ class Recorder(Recording):
             return
         self._is_attached = False
         self._session.detach()
-        readings = self._session.collect()
-        constants = {"run": self._run, "seed": self._seed, "rank": -1, "step": self._steps}
-        self._rows += list(table_rows(readings, self._model, self.plan, constants))
+        self._keep(self._session.collect())
+
+    def _close_last_step(self) -> None:
+        """End the recording; where there are other ranks, tell them, whatever was seen here."""
+        readings = []
+        if self._is_attached:
+            self._session.detach()
+            readings = self._session.collect()
+        self._keep(readings, is_last=True)
+
+    def _keep(self, readings: list[Reading], *, is_last: bool = False) -> None:
+        """Make rows of the readings of a step, shared with the other ranks."""
+        shares: Iterable[tuple[int, list[Reading]]] = [(ALL_RANKS, readings)]
+        if self._ranks:
+            shares = self._ranks.share(readings, self._steps, is_last=is_last)
+        for rank, share in shares:
+            constants = {"run": self._run, "seed": self._seed, "rank": rank, "step": self._steps}
+            self._rows += list(table_rows(share, self._model, self.plan, constants))
         if readings and not self._recorded_steps:
             self._describe_network()
         self._recorded_steps += bool(readings)
@@ -115,6 +152,8 @@ class Recorder(Recording):
             reason = f"step {self._steps} was interrupted by {kind.__name__} and is left out"
             self._session.missing["", f"step {self._steps}"] = reason
         self._session.discard()
+        if self._ranks:
+            self._ranks.leave()
 
     def _describe_network(self) -> None:
         """Fill in the structure once, from the plan and the weights of the first step."""
@@ -146,6 +185,9 @@ class Recorder(Recording):
         ]
         metadata["not_captured"] = entries
         metadata["recorded_steps"] = self._recorded_steps
+        if self._ranks:
+            metadata["remarks"] = [*metadata["remarks"], *self._ranks.remarks]
+            metadata["distributed"] = self._ranks.describe()
         reasons = {entry["layer"]: entry["reason"] for entry in entries}
         for row in self._structure_rows:
             row["not_captured"] = reasons.get(row["layer"])
@@ -185,13 +227,16 @@ def record(
         channel_axis: axis of the channels by layer name, where the default is wrong.
         blocks, residual_branches, stem: layers by name, over what provenance finds.
 
+    In several processes (`torch.distributed`) call it on every rank, with the wrapped model: what
+    all ranks read is merged on rank 0 as if it were one batch; see docs/distributed.md.
+
     Returns:
         A recording to use in a `with` statement.
 
     Raises:
         ValueError: a pattern matches no layer, a signal is unknown, or `every` is no positive
             number.
-        TypeError: `model` is no module.
+        TypeError: `model` is no module, or is `nn.DataParallel`.
 
     Example:
         >>> import torch, sppkit
@@ -215,14 +260,16 @@ def record(
         stem=stem,
         extended=extended,
     )
+    spread, model = spread_of(model), unwrapped(model)
     options.check(model)
     return Recorder(
         model,
         options,
-        run=run or type(model).__name__,
+        run=run or user_class(model).__name__,
         seed=seed,
         optimizer=optimizer,
         every=every,
+        spread=spread,
     )
 
 
@@ -231,7 +278,7 @@ def _environment(model: nn.Module, options: Options) -> dict[str, Any]:
     tensor = next((t for t in (*model.parameters(), *model.buffers())), None)
     return {
         "schema": SCHEMA_VERSION,
-        "model": type(model).__name__,
+        "model": user_class(model).__name__,
         "versions": {
             "sppkit": __version__,
             "torch": torch.__version__,
@@ -242,7 +289,6 @@ def _environment(model: nn.Module, options: Options) -> dict[str, Any]:
         "mode": "train" if model.training else "eval",
         "signals": sorted(str(signal) for signal in options.signals),
         "extended": options.extended,
-        "world_size": 1,
         "remarks": [],
         "not_captured": [],
     }

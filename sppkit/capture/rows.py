@@ -8,6 +8,7 @@ from torch import nn
 from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.session import Reading
+from sppkit.capture.sharding import user_class
 from sppkit.signals import Role, Signal
 from sppkit.statistics import EXTENDED_STATISTICS, STATISTICS, WEIGHT_STATISTICS, evaluate
 
@@ -39,9 +40,8 @@ def table_rows(
 
 
 def _samples(reading: Reading) -> int:
-    """Count the values read per channel."""
-    count = reading.summary.count
-    return int(count[0]) if count.size else 0
+    """Count the values read per channel; of a shard, per channel that this process holds."""
+    return int(reading.summary.count.max(initial=0))
 
 
 def _where(
@@ -50,7 +50,7 @@ def _where(
     module = modules.get(place.layer)
     row: dict[str, Any] = {
         "depth": plan.depths.get((place.layer, place.operation)),
-        "layer_type": place.operation.partition("#")[0] or type(module).__name__,
+        "layer_type": place.operation.partition("#")[0] or user_class(module).__name__,
         "role": str(_role(place, signal, plan)),
         "tap": "",
     }

@@ -4,15 +4,17 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from sppkit.capture.blocks import TapInfo, find_taps, taps_by_pattern
 from sppkit.capture.graph import Graph, Tracer
 from sppkit.capture.merges import Findings, find_merges
 from sppkit.capture.options import Options
-from sppkit.capture.parameters import parameter_readings
+from sppkit.capture.parameters import has_effective_weight, is_sharded, parameter_readings
 from sppkit.capture.places import Place, Point
 from sppkit.capture.plan import Pass, Plan, Slot
+from sppkit.capture.sharding import Shard, is_distributed_tensor, local_values, shard_of
 from sppkit.capture.structure import structure_rows
 from sppkit.capture.watch import Watch
 from sppkit.capture.writer import Writer
@@ -25,13 +27,18 @@ _MAXIMUM_OPEN_PASSES = 16
 
 
 class Reading(NamedTuple):
-    """One point of one step, merged over the passes of its phase."""
+    """One point of one step, merged over the passes of its phase.
+
+    A shard is what this process holds of a tensor that is spread over several; its summary is of
+    the whole tensor and empty where others hold it.
+    """
 
     phase: str
     point: Point
     slot: Slot
     summary: ChannelSummary
     flags: str
+    is_shard: bool = False
 
 
 class Session:
@@ -41,9 +48,16 @@ class Session:
         model: the model.
         options: what to record.
         plan: of an earlier session on a model of the same architecture; spares the trace.
+        unread_parameters: why parameters and their gradients cannot be read, where they cannot.
     """
 
-    def __init__(self, model: nn.Module, options: Options, plan: Plan | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        options: Options,
+        plan: Plan | None = None,
+        unread_parameters: str = "",
+    ) -> None:
         self.plan = plan or Plan(options.extended)
         self.missing: dict[tuple[str, str], str] = {}
         self._model = model
@@ -53,6 +67,8 @@ class Session:
         self._tracer: Tracer | None = None
         self._fetched: dict[tuple[str, Point], Reading] = {}
         self._awaited: set[Point] = set()
+        self._shards: dict[Point, Shard] = {}
+        self._unread_parameters = unread_parameters
 
     def attach(self) -> None:
         """Put the hooks on: all of them where a plan is still to be made, else the planned ones."""
@@ -96,6 +112,7 @@ class Session:
             self._fetch(written)
         self._writer.passes.clear()
         self._note_what_is_missing(self._writer)
+        self._place_shards()
         readings = [*self._fetched.values(), *self._of_shared_parameters(aliases)]
         self._fetched.clear()
         return readings
@@ -153,16 +170,52 @@ class Session:
         return wanted and self._options.layer(place.layer)
 
     def _read_parameters(self, written: Pass) -> dict[Point, Point]:
+        if self._unread_parameters:
+            self.missing["", "weight"] = self._unread_parameters
+            return {}
         aliases = {}
         signals, layer = self._options.signals, self._options.layer
         for point, tensor, axis, alias in parameter_readings(self._model, signals, layer):
             if alias:
                 aliases[point] = alias
-            elif reason := unsupported_reason(tensor):
+            elif reason := self._read_parameter(written, point, tensor, axis):
                 self.missing[f"{point.place.layer}.{point.place.tensor}", point.signal] = reason
-            else:
-                written.write(point, tensor, axis)
+        if Signal.EFFECTIVE_WEIGHT in signals:
+            self._note_uncomputed_weights()
         return aliases
+
+    def _note_uncomputed_weights(self) -> None:
+        for name, module in self._model.named_modules():
+            if self._options.layer(name) and has_effective_weight(module) and is_sharded(module):
+                reason = "computing it from sharded parameters would take all ranks"
+                self.missing[name, Signal.EFFECTIVE_WEIGHT] = reason
+
+    def _read_parameter(
+        self, written: Pass, point: Point, tensor: torch.Tensor, axis: int | None
+    ) -> str | None:
+        """Write a parameter, or the shard of it that is here; return why not."""
+        if is_distributed_tensor(tensor):
+            shard = shard_of(tensor, axis)
+            if isinstance(shard, str):
+                return shard
+            if shard:
+                self._shards[point] = shard
+            tensor = shard.local if shard else local_values(tensor)
+        reason = unsupported_reason(tensor)
+        if reason is None:
+            written.write(point, tensor, axis)
+        return reason
+
+    def _place_shards(self) -> None:
+        """Let the summaries of shards speak of the whole tensors."""
+        for key, reading in self._fetched.items():
+            if shard := self._shards.get(reading.point):
+                self._fetched[key] = reading._replace(
+                    slot=reading.slot._replace(channels=shard.channels),
+                    summary=shard.place(reading.summary),
+                    is_shard=True,
+                )
+        self._shards.clear()
 
     def _fetch(self, written: Pass) -> None:
         """Bring a pass to the host, merge it with the others of its phase, and let it go."""

@@ -1,0 +1,393 @@
+"""Recording in many processes: the readings of all ranks become those of one large batch.
+
+At the end of a recorded step the ranks compare, in one small exchange of a fixed size, what they
+have read. What all of them read alike is merged on the first rank, with one collective on one
+packed buffer. What they did not read alike (a branch that one rank skipped, another stage of a
+pipeline, a rank that has left) stays on the rank that read it, tagged with its number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.distributed as dist
+from torch import nn
+
+from sppkit.capture.session import Reading
+from sppkit.capture.sharding import Spread, fingerprint, spread_of, unwrapped
+from sppkit.capture.side_group import ApartError, MeetingPoint, SideGroup, is_supported
+from sppkit.signals import Signal
+from sppkit.summary import Array, ChannelSummary, merge_all, packed_size
+
+ALL_RANKS = -1
+"""The rank of rows that are merged, or read of what all ranks hold alike."""
+
+_DIGEST_NUMBERS = 4
+_OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
+_GRADIENT_OF = "the mean of the ranks' losses, weighted by their samples"
+_recordings: Counter[tuple[str, tuple[int, ...]]] = Counter()
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one rank says at the end of a step, in full.
+
+    Attributes:
+        step: optimiser steps taken.
+        replica: describes the weights of a model that no wrapper keeps synchronised.
+        entries: describes each reading, in order; equal entries of all ranks are merged.
+    """
+
+    step: int
+    replica: Any
+    entries: list[list[Any]]
+
+    def encode(self) -> bytes:
+        """Write it as bytes, equal for equal messages."""
+        return json.dumps([self.step, self.replica, self.entries]).encode()
+
+    @classmethod
+    def decode(cls, text: bytes) -> Message:
+        """Read what `encode` wrote."""
+        return cls(*json.loads(text))
+
+
+@dataclass(frozen=True)
+class Header:
+    """What one rank says at the end of a step, in few numbers.
+
+    Attributes:
+        length: of the encoded message.
+        is_last: whether the rank ends its recording here.
+        digest: of the message.
+    """
+
+    length: int
+    is_last: bool
+    digest: tuple[int, ...]
+
+    @classmethod
+    def of(cls, text: bytes, is_last: bool) -> Header:
+        """Make the header of an encoded message."""
+        digest = np.frombuffer(hashlib.sha256(text).digest(), dtype=np.int64)
+        return cls(len(text), is_last, tuple(digest.tolist()))
+
+    def numbers(self) -> np.ndarray:
+        """Write it as integers."""
+        return np.array([self.length, self.is_last, *self.digest], dtype=np.int64)
+
+    @classmethod
+    def from_numbers(cls, numbers: np.ndarray) -> Header:
+        """Read what `numbers` wrote."""
+        length, is_last, *digest = numbers.tolist()
+        return cls(length, bool(is_last), tuple(digest))
+
+
+class Ranks:
+    """This rank among those that record the same model.
+
+    Args:
+        spread: how the model is spread over them; two members at least.
+        model: the user's own module.
+        run: name of the run.
+
+    Attributes:
+        rank: the number of this process.
+        remarks: what was not merged, and what merged rows mean, in sentences.
+    """
+
+    def __init__(self, spread: Spread, model: nn.Module, run: str) -> None:
+        self.rank = dist.get_rank()
+        self.remarks: list[str] = list(_remarks_on(model))
+        self._spread = spread
+        self._model = model
+        self._index = spread.members.index(self.rank)
+        self._group: SideGroup | None = None
+        self._point = _meeting_point(spread.members, run)
+        self._steps = Counter[str]()
+
+    def share(
+        self, readings: Sequence[Reading], step: int, *, is_last: bool = False
+    ) -> Iterator[tuple[int, list[Reading]]]:
+        """End a step together with the other ranks.
+
+        Args:
+            readings: of this rank; there may be none.
+            step: its number.
+            is_last: whether this rank ends its recording here.
+
+        Yields:
+            Readings with the rank that their rows carry: merged ones on the first rank, and those
+            of this rank alone.
+        """
+        common: list[int] = []
+        merged: list[Reading] = []
+        try:
+            if group := self._connected():
+                common, is_over = self._agree(group, readings, step, is_last)
+                merged = self._merged(group, [readings[i] for i in common])
+                if is_over:
+                    self._part("" if is_last else f"a rank ended its recording at step {step}")
+        except ApartError as error:
+            self._part("" if is_last and not readings else f"from step {step} on, {error}")
+        alone = [reading for i, reading in enumerate(readings) if i not in set(common)]
+        self._count(bool(common), alone, step)
+        yield ALL_RANKS, merged
+        yield self.rank, alone
+
+    def leave(self) -> None:
+        """Leave because of an exception: the others are told and do not wait."""
+        if self._point:
+            try:
+                self._point.stay_away()
+            except RuntimeError:  # the store has gone with the process that held it
+                self.remarks.append("the other ranks could not be told that this one left")
+        self._point = self._group = None  # closing the connections wakes up those who wait
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the ranks for the metadata of the run."""
+        return {
+            "rank": self.rank,
+            "ranks": list(self._spread.members),
+            "merged_steps": self._steps["merged"],
+            "steps_with_rows_of_single_ranks": self._steps["alone"],
+            "gradients_of": _GRADIENT_OF,
+        }
+
+    def _connected(self) -> SideGroup | None:
+        """Meet the others when the first step ends; None once they are apart."""
+        if self._point:
+            point, self._point = self._point, None
+            self._group = point.meet(self._index)
+        return self._group
+
+    def _part(self, reason: str) -> None:
+        self._group = None
+        if reason:
+            self.remarks.append(f"rows stay with single ranks: {reason}")
+
+    def _count(self, is_merged: bool, alone: Sequence[Reading], step: int) -> None:
+        self._steps["merged"] += is_merged
+        self._steps["alone"] += bool(alone)
+        if alone and self._group and self._steps["alone"] == 1:
+            self.remarks.append(
+                f"step {step}: {len(alone)} readings were not alike on all ranks and carry the "
+                f"number of theirs{': ' + self._spread.apart if self._spread.apart else ''}"
+            )
+
+    # The exchange.
+
+    def _agree(
+        self, group: SideGroup, readings: Sequence[Reading], step: int, is_last: bool
+    ) -> tuple[list[int], bool]:
+        """Find the readings that all ranks have alike, in the same order on all of them.
+
+        Returns:
+            Their indices, and whether a rank ends its recording here.
+        """
+        message = self._message(readings, step)
+        text = message.encode()
+        header = Header.of(text, is_last)
+        headers = [Header.from_numbers(n) for n in group.all_gather(header.numbers())]
+        if len({other.digest for other in headers}) == 1:
+            common = list(range(len(readings)))
+        else:
+            common = common_entries(_exchange_messages(group, text, headers), self._index)
+        may_merge = [i for i in common if not self._is_apart(readings[i])]
+        return may_merge, any(other.is_last for other in headers)
+
+    def _message(self, readings: Sequence[Reading], step: int) -> Message:
+        replica = None if self._spread.is_synchronised else fingerprint(self._model)
+        return Message(step, replica, [_entry(reading) for reading in readings])
+
+    def _is_apart(self, reading: Reading) -> bool:
+        return bool(self._spread.apart) and reading.point.signal in _OF_OUTPUTS
+
+    def _merged(self, group: SideGroup, readings: Sequence[Reading]) -> list[Reading]:
+        """Merge the readings that all ranks have alike; give them to the first rank.
+
+        What every rank holds whole is equal on all of them and needs no transport.
+        """
+        parts = [reading for reading in readings if _is_part(reading)]
+        if not parts:
+            return list(readings) if group.index == 0 else []
+        buffers = group.gather(np.concatenate([reading.summary.pack() for reading in parts]))
+        if not buffers:
+            return []
+        of_ranks = [_unpacked(buffer, parts) for buffer in buffers]
+        summaries = iter(merged_summaries(parts, of_ranks))
+        return [r._replace(summary=next(summaries)) if _is_part(r) else r for r in readings]
+
+
+def ranks_of(model: nn.Module, run: str) -> Ranks | None:
+    """Make the ranks that record a model; None where this process is the only one."""
+    spread = spread_of(model)
+    return Ranks(spread, unwrapped(model), run) if len(spread.members) > 1 else None
+
+
+def path_on_this_rank(path: str | os.PathLike[str], rank: int) -> Path:
+    """Name the file of a rank: the first one writes the path itself.
+
+    >>> path_on_this_rank("run.parquet", 0).name, path_on_this_rank("run.parquet", 3).name
+    ('run.parquet', 'run.rank3.parquet')
+    """
+    target = Path(path)
+    return target.with_name(f"{target.stem}.rank{rank}{target.suffix}") if rank else target
+
+
+def common_entries(messages: Sequence[Message], index: int) -> list[int]:
+    """Find the entries that all messages hold, in the order of the first message.
+
+    Returns:
+        Their positions in the message of rank `index`.
+    """
+    if len({json.dumps([message.step, message.replica]) for message in messages}) > 1:
+        return []
+    positions = [{json.dumps(e): i for i, e in enumerate(m.entries)} for m in messages]
+    shared = [entry for entry in positions[0] if all(entry in other for other in positions)]
+    return [positions[index][entry] for entry in shared]
+
+
+def merged_summaries(
+    readings: Sequence[Reading], of_ranks: Sequence[Sequence[ChannelSummary]]
+) -> list[ChannelSummary]:
+    """Merge summaries over ranks, position by position.
+
+    A rank's loss L_r is a mean over its own N_r samples; of the loss of the whole batch,
+
+        L = sum_r (N_r / N) L_r,
+
+    the gradients are those of L_r times N_r / N.
+    """
+    shares = _shares_of_the_loss(readings, of_ranks)
+    merged = []
+    for position, reading in enumerate(readings):
+        parts = [summaries[position] for summaries in of_ranks]
+        if reading.point.signal is Signal.GRADIENT:
+            of_phase = shares[reading.phase]
+            parts = [scaled(p, share) for p, share in zip(parts, of_phase, strict=True)]
+        merged.append(merge_all(parts))
+    return merged
+
+
+def _shares_of_the_loss(
+    readings: Sequence[Reading], of_ranks: Sequence[Sequence[ChannelSummary]]
+) -> dict[str, list[float]]:
+    """Give N_r / N of each rank by phase, counted at the gradient nearest to the loss.
+
+    That is the one of the network's own output: of classes, a loss is a mean over samples, of
+    tokens or pixels, over these. Without it, the one that came first in the backward pass.
+    """
+    shares = {}
+    for phase in {reading.phase for reading in readings}:
+        gradients = [
+            i
+            for i, reading in enumerate(readings)
+            if reading.phase == phase and reading.point.signal is Signal.GRADIENT
+        ]
+        if gradients:
+            nearest = min(gradients, key=lambda i: readings[i].point.place.layer != "")
+            counts = [float(s[nearest].count.max(initial=0)) for s in of_ranks]
+            shares[phase] = [count / (sum(counts) or 1.0) or 1.0 for count in counts]
+    return shares
+
+
+def scaled(summary: ChannelSummary, factor: float) -> ChannelSummary:
+    """Give the summary of values times a positive factor, at most 1.
+
+    The histogram counts powers of two, so that it can be moved by whole ones only; otherwise it is
+    undefined.
+    """
+    mantissa, exponent = np.frexp(factor)
+    moments: dict[str, Any] = {
+        name: None if (values := getattr(summary, name)) is None else values * factor**power
+        for name, power in {
+            **dict.fromkeys(("mean", "minimum", "maximum", "absolute_sum"), 1),
+            **{"m2": 2, "m3": 3, "m4": 4},
+        }.items()
+    }
+    histogram = summary.histogram
+    if histogram is not None:
+        octaves = int(1 - exponent)
+        moved = _moved_down(histogram, octaves) if mantissa == 0.5 else histogram * np.nan
+        moments["histogram"] = moved
+    return replace(summary, **moments)
+
+
+def _moved_down(histogram: Array, octaves: int) -> Array:
+    """Move the counts to smaller exponents; what leaves float32's range is kept at its end."""
+    by_sign = histogram.reshape(2, -1)
+    moved = np.zeros_like(by_sign)
+    kept = by_sign.shape[1] - octaves
+    moved[:, :kept] = by_sign[:, octaves:]
+    moved[:, 0] += by_sign[:, :octaves].sum(axis=1)
+    return moved.reshape(-1)
+
+
+def _exchange_messages(group: SideGroup, text: bytes, headers: Sequence[Header]) -> list[Message]:
+    """Give every rank all messages in full, where the headers tell that they differ."""
+    padded = np.zeros(max(header.length for header in headers), dtype=np.uint8)
+    padded[: len(text)] = np.frombuffer(text, dtype=np.uint8)
+    received = group.all_gather(padded)
+    return [
+        Message.decode(part[: header.length].tobytes())
+        for part, header in zip(received, headers, strict=True)
+    ]
+
+
+def _entry(reading: Reading) -> list[Any]:
+    """Describe a reading; equal descriptions on all ranks mean that their summaries merge."""
+    place, signal = reading.point
+    slot = reading.slot
+    same = "" if _is_part(reading) else hashlib.sha256(reading.summary.pack().tobytes()).hexdigest()
+    return [
+        *(reading.phase, *place, str(signal), reading.flags),
+        *(slot.channels, slot.axis, str(slot.dtype), reading.summary.extended, same),
+    ]
+
+
+def _is_part(reading: Reading) -> bool:
+    """Say whether other ranks hold other values of the same tensor."""
+    return reading.is_shard or reading.point.signal in _OF_OUTPUTS
+
+
+def _unpacked(buffer: Array, readings: Sequence[Reading]) -> list[ChannelSummary]:
+    sizes = [packed_size(r.summary.channels, r.summary.extended) for r in readings]
+    ends = itertools.accumulate(sizes)
+    return [
+        ChannelSummary.unpack(buffer[end - size : end], reading.summary.channels)
+        for reading, size, end in zip(readings, sizes, ends, strict=True)
+    ]
+
+
+def _meeting_point(members: tuple[int, ...], run: str) -> MeetingPoint | None:
+    """Name the recording alike on all ranks: by its run, its ranks, and how many there were."""
+    if not is_supported():
+        return None
+    _recordings[run, members] += 1
+    name = f"{run}/{'-'.join(map(str, members))}/{_recordings[run, members]}"
+    store = dist.distributed_c10d._get_default_store()
+    return MeetingPoint(store, name, len(members))
+
+
+def _remarks_on(model: nn.Module) -> Iterator[str]:
+    kind = nn.modules.batchnorm._BatchNorm
+    own = [
+        m for m in model.modules() if isinstance(m, kind) and not isinstance(m, nn.SyncBatchNorm)
+    ]
+    if own:
+        yield (
+            f"{len(own)} batch normalisations use the statistics of each rank's own batch: what "
+            "is merged behind them differs from one large batch, except with nn.SyncBatchNorm"
+        )
+    if not is_supported():
+        yield "rows stay with single ranks: this torch has no gloo backend to merge them"
