@@ -13,7 +13,7 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,9 @@ from sppkit.summary import Array, ChannelSummary, merge_all, packed_size
 ALL_RANKS = -1
 """The rank of rows that are merged, or read of what all ranks hold alike."""
 
-_DIGEST_NUMBERS = 4
+_NAMED = 6
 _OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
 _GRADIENT_OF = "the mean of the ranks' losses, weighted by their samples"
-_recordings: Counter[tuple[str, tuple[int, ...]]] = Counter()
 
 
 @dataclass(frozen=True)
@@ -42,18 +41,20 @@ class Message:
     """What one rank says at the end of a step, in full.
 
     Attributes:
+        run: name of the run.
         step: optimiser steps taken.
         replica: describes the weights of a model that no wrapper keeps synchronised.
         entries: describes each reading, in order; equal entries of all ranks are merged.
     """
 
+    run: str
     step: int
     replica: Any
     entries: list[list[Any]]
 
     def encode(self) -> bytes:
         """Write it as bytes, equal for equal messages."""
-        return json.dumps([self.step, self.replica, self.entries]).encode()
+        return json.dumps([self.run, self.step, self.replica, self.entries]).encode()
 
     @classmethod
     def decode(cls, text: bytes) -> Message:
@@ -92,13 +93,28 @@ class Header:
         return cls(length, bool(is_last), tuple(digest))
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """What the ranks found when they compared their messages.
+
+    Attributes:
+        common: positions of this rank's readings that all ranks have alike.
+        reason: why there are others.
+        is_over: whether a rank ends its recording here.
+    """
+
+    common: Sequence[int] = ()
+    reason: str = ""
+    is_over: bool = False
+
+
 class Ranks:
     """This rank among those that record the same model.
 
     Args:
         spread: how the model is spread over them; two members at least.
         model: the user's own module.
-        run: name of the run.
+        run: name of the run; recordings of different names are not merged.
 
     Attributes:
         rank: the number of this process.
@@ -110,14 +126,17 @@ class Ranks:
         self.remarks: list[str] = list(_remarks_on(model))
         self._spread = spread
         self._model = model
+        self._run = run
         self._index = spread.members.index(self.rank)
         self._group: SideGroup | None = None
-        self._point = _meeting_point(spread.members, run)
+        self._point = _meeting_point(spread.members)
         self._steps = Counter[str]()
+        self._said: set[str] = set()
+        self._is_over = False  # the group is kept: closing it would cut off who still receives
 
     def share(
         self, readings: Sequence[Reading], step: int, *, is_last: bool = False
-    ) -> Iterator[tuple[int, list[Reading]]]:
+    ) -> list[tuple[int, list[Reading]]]:
         """End a step together with the other ranks.
 
         Args:
@@ -125,24 +144,27 @@ class Ranks:
             step: its number.
             is_last: whether this rank ends its recording here.
 
-        Yields:
-            Readings with the rank that their rows carry: merged ones on the first rank, and those
-            of this rank alone.
+        Returns:
+            Readings with the rank that their rows carry: merged ones, on the first rank only, and
+            those of this rank alone.
         """
-        common: list[int] = []
-        merged: list[Reading] = []
+        agreement, merged = Agreement(), list[Reading]()
         try:
-            if group := self._connected():
-                common, is_over = self._agree(group, readings, step, is_last)
-                merged = self._merged(group, [readings[i] for i in common])
-                if is_over:
-                    self._part("" if is_last else f"a rank ended its recording at step {step}")
+            if (group := self._connected()) and not self._is_over:
+                agreement = self._agree(group, readings, step, is_last)
+                merged = self._merged(group, [readings[i] for i in agreement.common])
+                self._is_over = agreement.is_over
         except ApartError as error:
-            self._part("" if is_last and not readings else f"from step {step} on, {error}")
-        alone = [reading for i, reading in enumerate(readings) if i not in set(common)]
-        self._count(bool(common), alone, step)
-        yield ALL_RANKS, merged
-        yield self.rank, alone
+            agreement, merged = Agreement(reason=str(error)), []
+            self._group = None
+        alone = [r for i, r in enumerate(readings) if i not in set(agreement.common)]
+        if alone:
+            self._remark(agreement.reason, step)
+        if agreement.is_over and not is_last:
+            self._remark("a rank has ended its recording", step + 1)
+        self._steps["merged"] += bool(agreement.common)
+        self._steps["alone"] += bool(alone)
+        return [(ALL_RANKS, merged), (self.rank, alone)]
 
     def leave(self) -> None:
         """Leave because of an exception: the others are told and do not wait."""
@@ -170,44 +192,33 @@ class Ranks:
             self._group = point.meet(self._index)
         return self._group
 
-    def _part(self, reason: str) -> None:
-        self._group = None
-        if reason:
-            self.remarks.append(f"rows stay with single ranks: {reason}")
-
-    def _count(self, is_merged: bool, alone: Sequence[Reading], step: int) -> None:
-        self._steps["merged"] += is_merged
-        self._steps["alone"] += bool(alone)
-        if alone and self._group and self._steps["alone"] == 1:
-            self.remarks.append(
-                f"step {step}: {len(alone)} readings were not alike on all ranks and carry the "
-                f"number of theirs{': ' + self._spread.apart if self._spread.apart else ''}"
-            )
+    def _remark(self, reason: str, step: int) -> None:
+        """Say once from which step on, and why, rows stay with single ranks."""
+        if reason and reason not in self._said:
+            self._said.add(reason)
+            self.remarks.append(f"rows of single ranks from step {step} on: {reason}")
 
     # The exchange.
 
     def _agree(
         self, group: SideGroup, readings: Sequence[Reading], step: int, is_last: bool
-    ) -> tuple[list[int], bool]:
-        """Find the readings that all ranks have alike, in the same order on all of them.
-
-        Returns:
-            Their indices, and whether a rank ends its recording here.
-        """
-        message = self._message(readings, step)
-        text = message.encode()
+    ) -> Agreement:
+        """Find the readings that all ranks have alike, in the same order on all of them."""
+        text = self._message(readings, step).encode()
         header = Header.of(text, is_last)
         headers = [Header.from_numbers(n) for n in group.all_gather(header.numbers())]
-        if len({other.digest for other in headers}) == 1:
-            common = list(range(len(readings)))
-        else:
-            common = common_entries(_exchange_messages(group, text, headers), self._index)
+        common, reason = list(range(len(readings))), self._spread.apart
+        if len({other.digest for other in headers}) > 1:
+            messages = _exchange_messages(group, text, headers)
+            common = common_entries(messages, self._index)
+            reason = reason or difference(messages)
         may_merge = [i for i in common if not self._is_apart(readings[i])]
-        return may_merge, any(other.is_last for other in headers)
+        return Agreement(may_merge, reason, any(other.is_last for other in headers))
 
     def _message(self, readings: Sequence[Reading], step: int) -> Message:
-        replica = None if self._spread.is_synchronised else fingerprint(self._model)
-        return Message(step, replica, [_entry(reading) for reading in readings])
+        is_known = self._spread.is_synchronised or not readings
+        replica = None if is_known else fingerprint(self._model)
+        return Message(self._run, step, replica, [_entry(reading) for reading in readings])
 
     def _is_apart(self, reading: Reading) -> bool:
         return bool(self._spread.apart) and reading.point.signal in _OF_OUTPUTS
@@ -250,11 +261,33 @@ def common_entries(messages: Sequence[Message], index: int) -> list[int]:
     Returns:
         Their positions in the message of rank `index`.
     """
-    if len({json.dumps([message.step, message.replica]) for message in messages}) > 1:
+    if _are_unequal((m.run, m.step, m.replica) for m in messages):
         return []
     positions = [{json.dumps(e): i for i, e in enumerate(m.entries)} for m in messages]
     shared = [entry for entry in positions[0] if all(entry in other for other in positions)]
     return [positions[index][entry] for entry in shared]
+
+
+def difference(messages: Sequence[Message]) -> str:
+    """Say in what the messages of the ranks differ."""
+    if not all(message.entries for message in messages):
+        return "a rank recorded nothing in the step"
+    if _are_unequal(message.run for message in messages):
+        return "the ranks record under different names of the run"
+    if _are_unequal(message.step for message in messages):
+        return "the ranks were not at the same step"
+    if _are_unequal(message.replica for message in messages):
+        return "the ranks hold different weights, which is not data parallelism"
+    counts = Counter(json.dumps(entry) for message in messages for entry in message.entries)
+    odd = [json.loads(entry) for entry, count in counts.items() if count < len(messages)]
+    names = dict.fromkeys(f"{signal} of {layer!r}" for _, layer, _, _, _, signal, *_ in odd)
+    return f"not alike on all ranks: {', '.join(list(names)[:_NAMED])}" + (
+        f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    )
+
+
+def _are_unequal(values: Iterable[Any]) -> bool:
+    return len({json.dumps(value) for value in values}) > 1
 
 
 def merged_summaries(
@@ -369,14 +402,10 @@ def _unpacked(buffer: Array, readings: Sequence[Reading]) -> list[ChannelSummary
     ]
 
 
-def _meeting_point(members: tuple[int, ...], run: str) -> MeetingPoint | None:
-    """Name the recording alike on all ranks: by its run, its ranks, and how many there were."""
+def _meeting_point(members: tuple[int, ...]) -> MeetingPoint | None:
     if not is_supported():
         return None
-    _recordings[run, members] += 1
-    name = f"{run}/{'-'.join(map(str, members))}/{_recordings[run, members]}"
-    store = dist.distributed_c10d._get_default_store()
-    return MeetingPoint(store, name, len(members))
+    return MeetingPoint(dist.distributed_c10d._get_default_store(), members)
 
 
 def _remarks_on(model: nn.Module) -> Iterator[str]:

@@ -8,7 +8,8 @@ others wake up at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ PATIENCE = timedelta(seconds=30)
 """How long a rank waits for the others; long enough for one that is late with its data."""
 
 _MET, _APART = b"met", b"apart"
+_taken: set[tuple[tuple[int, ...], int]] = set()
 
 
 class ApartError(Exception):
@@ -34,15 +36,20 @@ class ApartError(Exception):
 class MeetingPoint:
     """The place in the store where the ranks agree, once and for all, whether they meet.
 
+    Recordings take numbered places in turn, the first that has no verdict yet. So a rank that once
+    recorded alone, and was given up, finds the others again at the next one.
+
     Args:
         store: what the user's processes share.
-        name: of the recording; equal on all ranks.
-        size: number of ranks.
+        members: global ranks of those who are to meet.
     """
 
-    def __init__(self, store: Store, name: str, size: int) -> None:
-        self._store = _part_of(store, f"sppkit/{name}")
-        self._size = size
+    def __init__(self, store: Store, members: Sequence[int]) -> None:
+        everywhere = _part_of(store, f"sppkit/{'-'.join(map(str, members))}")
+        number = next(n for n in itertools.count() if _is_free(everywhere, members, n))
+        _taken.add((tuple(members), number))
+        self._store = _part_of(everywhere, str(number))
+        self._size = len(members)
 
     def meet(self, index: int) -> SideGroup:
         """Wait for the other ranks and connect with them.
@@ -86,13 +93,11 @@ class SideGroup:
     Attributes:
         index: of this rank; 0 is the one that collects.
         size: number of ranks.
-        collectives: number of collectives so far.
     """
 
     def __init__(self, store: Store, index: int, size: int) -> None:
         self.index = index
         self.size = size
-        self.collectives = 0
         self._group: Any = dist.ProcessGroupGloo(_part_of(store, "group"), index, size, PATIENCE)
 
     def all_gather(self, values: np.ndarray) -> list[np.ndarray]:
@@ -121,7 +126,6 @@ class SideGroup:
         return [part.numpy() for part in received]
 
     def _run(self, collective: Callable[[], Any]) -> None:
-        self.collectives += 1
         try:
             collective().wait()
         except RuntimeError as error:
@@ -131,6 +135,11 @@ class SideGroup:
 def is_supported() -> bool:
     """Say whether this torch can make a side group."""
     return dist.is_available() and hasattr(dist, "ProcessGroupGloo")
+
+
+def _is_free(store: Store, members: Sequence[int], number: int) -> bool:
+    is_taken_here = (tuple(members), number) in _taken
+    return not is_taken_here and not store.check([f"{number}/verdict"])
 
 
 def _part_of(store: Store, prefix: str) -> Store:
