@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import nn
 
 from sppkit.capture.session import Reading
-from sppkit.capture.sharding import Spread, fingerprint, spread_of, unwrapped
+from sppkit.capture.sharding import Spread, fingerprint
 from sppkit.capture.side_group import ApartError, MeetingPoint, SideGroup, is_supported
 from sppkit.signals import Signal
 from sppkit.summary import Array, ChannelSummary, merge_all, packed_size
@@ -157,7 +157,8 @@ class Ranks:
         except ApartError as error:
             agreement, merged = Agreement(reason=str(error)), []
             self._group = None
-        alone = [r for i, r in enumerate(readings) if i not in set(agreement.common)]
+        shared = set(agreement.common)
+        alone = [_of_one_rank(r) for i, r in enumerate(readings) if i not in shared]
         if alone:
             self._remark(agreement.reason, step)
         if agreement.is_over and not is_last:
@@ -237,12 +238,6 @@ class Ranks:
         of_ranks = [_unpacked(buffer, parts) for buffer in buffers]
         summaries = iter(merged_summaries(parts, of_ranks))
         return [r._replace(summary=next(summaries)) if _is_part(r) else r for r in readings]
-
-
-def ranks_of(model: nn.Module, run: str) -> Ranks | None:
-    """Make the ranks that record a model; None where this process is the only one."""
-    spread = spread_of(model)
-    return Ranks(spread, unwrapped(model), run) if len(spread.members) > 1 else None
 
 
 def path_on_this_rank(path: str | os.PathLike[str], rank: int) -> Path:
@@ -391,6 +386,11 @@ def _entry(reading: Reading) -> list[Any]:
 def _is_part(reading: Reading) -> bool:
     """Say whether other ranks hold other values of the same tensor."""
     return reading.is_shard or reading.point.signal in _OF_OUTPUTS
+
+
+def _of_one_rank(reading: Reading) -> Reading:
+    """Mark a reading that is of a part of a tensor, where the other parts are missing."""
+    return reading._replace(flags="shard") if reading.is_shard else reading
 
 
 def _unpacked(buffer: Array, readings: Sequence[Reading]) -> list[ChannelSummary]:

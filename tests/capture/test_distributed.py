@@ -1,15 +1,20 @@
 """Two processes record what one process would have recorded of the whole batch."""
 
 import os
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as distributed_functions
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -146,6 +151,24 @@ def perceptron():
     return nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4))
 
 
+class JointBatchNorm(nn.Module):
+    """What nn.SyncBatchNorm, which knows no CPU, does on even shards."""
+
+    def forward(self, x):
+        return (x - self._mean(x)) / (self._mean(x * x) - self._mean(x) ** 2 + 1e-5) ** 0.5
+
+    def _mean(self, x):
+        mean = x.mean((0, 2, 3), keepdim=True)
+        if not dist.is_initialized():
+            return mean
+        return distributed_functions.all_reduce(mean) / dist.get_world_size()
+
+
+def jointly_normalised():
+    conv = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+    return nn.Sequential(conv, JointBatchNorm(), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+
+
 def normalised():
     return nn.Sequential(BasicBlock(3, 4), nn.Flatten(), nn.Linear(144, 2))
 
@@ -166,6 +189,7 @@ def record_all(rank):
         "even": ddp(Mlp, VECTORS, even, extended=True),
         "float32": ddp(Mlp, VECTORS, even, torch.float32, steps=1),
         "uneven": ddp(Convolutions, IMAGES, uneven, steps=1, extended=True),
+        "joint batch norm": ddp(jointly_normalised, IMAGES, even, extended=True),
         "batch norm": ddp(normalised, IMAGES, even),
         "mlp shards": of(fully_sharded(build(Mlp)), VECTORS, even, extended=True),
         "convolution shards": of(fully_sharded(build(Convolutions)), IMAGES, even, extended=True),
@@ -179,7 +203,7 @@ def record_all(rank):
         "idle": steps_of(rank, [0, 1] if rank == 0 else [None, 1]),
         "raised first": steps_of(rank, [0, 1] if rank == 0 else ["raise"]),
         "raised later": steps_of(rank, [0, 1, 2] if rank == 0 else [0, "raise"]),
-        "hung": steps_of(rank, [0, 1] if rank == 0 else [0, "hang", 1], patience=0.3),
+        "hung": steps_of(rank, [0, 1] if rank == 0 else [0, "hang", 1], patience=2.0),
         "one rank alone": steps_of(rank, [0] if rank == 0 else None, patience=0.3),
         "collectives": collectives(even),
     }
@@ -211,6 +235,7 @@ class _OutOfLuckError(Exception):
 
 def steps_of(rank, steps, patience=20.0):
     """Record one step per number; do what else is asked for; forget what the user would catch."""
+    dist.barrier()  # so that the ranks differ by what they do and not by when they begin
     if steps is None:
         return None
     side_group.PATIENCE = timedelta(seconds=patience)
@@ -224,7 +249,7 @@ def steps_of(rank, steps, patience=20.0):
             if step == "raise":
                 raise _OutOfLuckError
             if step == "hang":
-                time.sleep(5 * patience)
+                time.sleep(2 * patience)
             elif step is not None:
                 model(batch(VECTORS, step)[part_of(rank, EVEN)])
             if step != "hang":
@@ -266,7 +291,8 @@ def largest_error(found, wanted):
     units = {
         **dict.fromkeys(("variance", "average_channel_variance"), square),
         **dict.fromkeys(("second_moment", "average_channel_squared_mean"), square),
-        **dict.fromkeys(("mean", "minimum", "maximum", "mean_absolute"), square**0.5),
+        **dict.fromkeys(("mean", "mean_absolute"), square**0.5),
+        **dict.fromkeys(("minimum", "maximum"), np.maximum(-wanted.minimum, wanted.maximum)),
         **dict.fromkeys(("mean_unit_wise_norm", "maximum_unit_wise_norm"), None),
         **dict.fromkeys(("quantile_05", "quantile_50", "quantile_95"), square**0.5),
     }
@@ -286,6 +312,7 @@ def largest_error(found, wanted):
         ("even", Mlp, VECTORS),
         ("mlp shards", Mlp, VECTORS),
         ("convolution shards", Convolutions, IMAGES),
+        ("joint batch norm", jointly_normalised, IMAGES),
     ],
 )
 def test_two_ranks_record_what_one_process_records_of_the_whole_batch(outcomes, name, kind, shape):
@@ -528,3 +555,56 @@ def test_a_scaled_summary_is_that_of_the_scaled_values(factor):
         assert np.isnan(found.histogram).all()
     else:
         np.testing.assert_array_equal(found.histogram, wanted.histogram)
+
+
+def test_the_example_records_under_torchrun(tmp_path):
+    root = Path(__file__).parents[2]
+    example = root / "examples" / "distributed.py"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    run = subprocess.run(
+        [*launch, str(example), str(tmp_path / "run.parquet")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert run.returncode == 0, run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["run.parquet"]
+    recording = sppkit.read(tmp_path / "run.parquet")
+    table = recording.table()
+    assert set(table["rank"]) == {-1}
+    assert set(table.loc[table["layer"] == "classifier", "step"]) == {0, 1, 2}
+    outputs = table[(table["layer"] == "classifier") & (table["signal"] == "activation")]
+    assert set(outputs["samples"]) == {2 * 8}
+    assert run.stdout.startswith("Recording(run='Net'")
+
+
+def record_shards_on_one_rank(rank):
+    """The other rank stays away; afterwards both make a group, as users do."""
+    side_group.PATIENCE = timedelta(seconds=0.3)
+    model = fully_sharded(build(Mlp))
+    outcome = None
+    if rank == 0:
+        with sppkit.record(model, signals=["weight"]) as recording:
+            _forward_everywhere(model)
+        outcome = Outcome.of(recording)
+    else:
+        _forward_everywhere(model)
+    total = torch.ones(1)
+    dist.all_reduce(total, group=dist.new_group([0, 1]))
+    return outcome, total.item()
+
+
+def _forward_everywhere(model):
+    with torch.no_grad():
+        model(batch(VECTORS, 0))
+
+
+def test_a_lone_recording_leaves_the_groups_of_the_user_alone(tmp_path):
+    (outcome, first), (_, second) = run_ranks(record_shards_on_one_rank, tmp_path)
+    assert first == second == 2
+    stem = outcome.table[(outcome.table["layer"] == "blocks.0.branch.0")]
+    assert set(stem["rank"]) == {0}
+    assert set(stem["flags"]) == {"shard"}
+    assert list(stem.set_index("tensor").loc[["weight", "bias"], "channels"]) == [9, 1]
