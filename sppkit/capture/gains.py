@@ -4,6 +4,7 @@ Such a network begins as its skip paths alone. Its signal propagation plot at in
 and says nothing about the branches, so it has to be said, and can be shown with the gains at one.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from sppkit.capture.plan import Plan
+from sppkit.capture.sharding import local_values
 from sppkit.signals import Tap
 
 NEARLY_ZERO = 1e-3
@@ -51,9 +53,14 @@ def silent_branches(model: nn.Module, plan: Plan) -> list[SilentBranch]:
     return [
         SilentBranch(name, is_gain)
         for name, is_gain in candidates.items()
-        if not is_lazy(parameters[name])
-        and float(parameters[name].detach().abs().max()) <= NEARLY_ZERO
+        if not is_lazy(parameters[name]) and _largest_magnitude(parameters[name]) <= NEARLY_ZERO
     ]
+
+
+def _largest_magnitude(parameter: nn.Parameter) -> float:
+    """Read a parameter; of a sharded one the values of this process, without asking others."""
+    values = local_values(parameter.detach())
+    return float(values.abs().max()) if values.numel() else math.inf
 
 
 def describe_silence(branches: list[SilentBranch]) -> dict[str, list[str]]:

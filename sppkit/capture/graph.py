@@ -161,8 +161,13 @@ class Tracer:
         self._axes_without_data: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
     def node_of(self, tensor: torch.Tensor) -> Node | None:
-        """Find the node whose result a tensor is."""
+        """Find the node whose result a tensor is.
+
+        A module sharded by `fully_shard` is given views of its inputs, made where nothing is seen.
+        """
         index = self._origin.get(tensor, None)
+        if index is None and (base := tensor._base) is not None and _same_layout(base, tensor):
+            index = self._origin.get(base, None)
         return None if index is None or index < 0 else self.graph.nodes[index]
 
     def axis_of(self, tensor: torch.Tensor) -> int | None:
@@ -354,6 +359,10 @@ class Tracer:
             return Factor("gain", parameter=name) if is_gain else Factor("other")
         on_host = other.numel() == 1 and other.device.type == "cpu"
         return Factor("constant", float(other) if on_host else None)
+
+
+def _same_layout(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and one.stride() == other.stride()
 
 
 def _tensors(value: object) -> Iterator[torch.Tensor]:

@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 
 from sppkit.capture.channel_axis import axis_of_parameter, is_quantised
 from sppkit.capture.places import Place, Point
+from sppkit.capture.sharding import is_distributed_tensor
 from sppkit.signals import Signal
 
 
@@ -86,13 +87,28 @@ def _of_parameter(
             yield ParameterReading(Point(place, signal), tensor, axis, alias)
 
 
+def has_effective_weight(module: nn.Module) -> bool:
+    """Say whether a layer uses other weights than the stored ones."""
+    return parametrize.is_parametrized(module) or callable(
+        getattr(module, "effective_weight", None)
+    )
+
+
+def is_sharded(module: nn.Module) -> bool:
+    """Say whether this process holds only a part of a layer's parameters."""
+    return any(is_distributed_tensor(parameter) for parameter in module.parameters())
+
+
 @torch.no_grad()
 def effective_weights(module: nn.Module) -> dict[str, torch.Tensor]:
     """Compute the weights as the layer uses them, where they differ from what is stored.
 
     Parametrizations are evaluated in eval mode: in train mode reading the weight of a spectral norm
-    takes a step of its power iteration. The mode of the layer itself is as it was.
+    takes a step of its power iteration. The mode of the layer itself is as it was. Of sharded
+    parameters nothing is computed: it would take all ranks, at the same time.
     """
+    if is_sharded(module):
+        return {}
     if parametrize.is_parametrized(module):
         parts = [*cast(nn.Module, module.parametrizations).modules()]
         modes = [part.training for part in parts]

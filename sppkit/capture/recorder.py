@@ -1,5 +1,6 @@
 """`sppkit.record`: a context manager that records a model while the user's own code runs it."""
 
+import os
 import platform
 import sys
 import weakref
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from sppkit import __version__
+from sppkit.capture.distributed import ALL_RANKS, Ranks, path_on_this_rank
 from sppkit.capture.gains import describe_silence, silent_branches
 from sppkit.capture.loop import Loop
 from sppkit.capture.masks import Mask, MaskFunction
@@ -21,6 +23,7 @@ from sppkit.capture.readable import join_flags
 from sppkit.capture.rows import table_rows
 from sppkit.capture.scaling import unscaled
 from sppkit.capture.session import Reading, Session
+from sppkit.capture.sharding import Spread, spread_of, unwrapped, user_class
 from sppkit.capture.structure import describe_initialisation
 from sppkit.capture.updates import Updates
 from sppkit.errors import RecordingError
@@ -45,10 +48,14 @@ class Recorder(Recording):
         scaler: torch.amp.GradScaler | None = None,
         every: int = 1,
         loss_reduction: str | None = None,
+        spread: Spread | None = None,
     ) -> None:
         super().__init__(metadata={run: _environment(model, options)})
+        self._spread = spread or Spread()
+        self.metadata[run]["world_size"] = max(1, len(self._spread.members))
         self.metadata[run]["loss_reduction"] = loss_reduction
-        self._session = Session(model, options, plan)
+        self._ranks: Ranks | None = None
+        self._session = Session(model, options, plan, self._spread.unread_parameters)
         self._model = weakref.ref(model)
         self._run, self._seed, self._every = run, seed, every
         self._steps = 0
@@ -85,6 +92,8 @@ class Recorder(Recording):
         self._steps += self._latest_recorded == self._steps
         if self._loop:
             self._loop.attach()
+        if len(self._spread.members) > 1:
+            self._ranks = Ranks(self._spread, self._session.model, self._run)
         self._open_step()
         return self
 
@@ -98,8 +107,8 @@ class Recorder(Recording):
         try:
             if kind is not None:
                 self._forget_interrupted_step(kind)
-            elif self._session.has_seen_a_pass:
-                self._close_step()
+            elif self._ranks or self._session.has_seen_a_pass:
+                self._close_last_step()
         finally:
             self._session.detach()
             if self._loop:
@@ -136,6 +145,19 @@ class Recorder(Recording):
         self._close_step()
         self._open_next_step()
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one parquet file, atomically.
+
+        In a recording of several ranks, rank 0 writes `path`. Another rank writes only what stayed
+        with it alone, if there is any, to a file of its own: "run.rank1.parquet".
+
+        Raises:
+            RecordingError: the file cannot be written.
+        """
+        rank = self._ranks.rank if self._ranks else 0
+        if rank == 0 or not self.table().empty:
+            super().save(path_on_this_rank(path, rank))
+
     def _open_step(self) -> None:
         if self._steps % self._every == 0:
             self._session.attach()
@@ -151,7 +173,7 @@ class Recorder(Recording):
         self._close_step()
 
     def _after_step(self) -> None:
-        if self._updates and self._weights:
+        if self._updates and self._weights and (self._ranks is None or self._ranks.is_first):
             differences = self._session.read(self._updates.differences(), Phase.TRAIN)
             self._add_rows([self._like_its_weight(reading) for reading in differences])
         self._weights.clear()
@@ -168,23 +190,43 @@ class Recorder(Recording):
             return
         self._is_attached = False
         self._session.detach()
+        self._keep(self._collected(flag))
+
+    def _close_last_step(self) -> None:
+        """End the recording; where there are other ranks, tell them, whatever was seen here."""
+        readings: list[Reading] = []
+        if self._is_attached:
+            self._session.detach()
+            readings = self._collected()
+        self._keep(readings, is_last=True)
+
+    def _collected(self, flag: str = "") -> list[Reading]:
+        """Fetch what was read in the step, brought back to the loss that the user wrote."""
         readings = self._session.collect()
-        if not readings:
-            return
-        if self._loop:
+        if self._loop and readings:
             readings = unscaled(readings, self._loop.scale, self._loop.has_unscaled)
         if flag:
             readings = [r._replace(flags=join_flags(flag, r.flags)) for r in readings]
         self._weights = {r.point.place: r for r in readings if r.point.signal is Signal.WEIGHT}
-        rows = self._add_rows(readings)
+        return readings
+
+    def _keep(self, readings: list[Reading], *, is_last: bool = False) -> None:
+        """Make rows of the readings of a step, shared with the other ranks."""
+        shares: Iterable[tuple[int, list[Reading]]] = [(ALL_RANKS, readings)]
+        if self._ranks:
+            shares = self._ranks.share(readings, self._steps, is_last=is_last)
+        rows = [row for rank, share in shares for row in self._add_rows(share, rank)]
+        if not readings:
+            return
         if self.plan is not self._described:
             self._describe_network(rows)
         self._recorded_steps += 1
         self._latest_recorded = self._steps
 
-    def _add_rows(self, readings: list[Reading]) -> list[dict[str, Any]]:
-        constants = {"run": self._run, "seed": self._seed, "rank": -1, "step": self._steps}
-        weights = {place: reading.summary for place, reading in self._weights.items()}
+    def _add_rows(self, readings: list[Reading], rank: int = ALL_RANKS) -> list[dict[str, Any]]:
+        constants = {"run": self._run, "seed": self._seed, "rank": rank, "step": self._steps}
+        read = {r.point.place: r.summary for r in readings if r.point.signal is Signal.WEIGHT}
+        weights = read or {place: reading.summary for place, reading in self._weights.items()}
         rows = list(table_rows(readings, self._session.model, self.plan, constants, weights))
         self._rows += rows
         return rows
@@ -201,6 +243,8 @@ class Recorder(Recording):
             reason = f"step {self._steps} was interrupted by {kind.__name__} and is left out"
             self._session.missing["", f"step {self._steps}"] = reason
         self._session.discard()
+        if self._ranks:
+            self._ranks.leave()
 
     def _describe_network(self, rows: list[dict[str, Any]]) -> None:
         """Add what the structure lacks, from the plan and the weights of its first step."""
@@ -238,6 +282,9 @@ class Recorder(Recording):
         ]
         metadata["not_captured"] = entries
         metadata["recorded_steps"] = self._recorded_steps
+        if self._ranks:
+            metadata["remarks"] = [*metadata["remarks"], *self._ranks.remarks]
+            metadata["distributed"] = self._ranks.describe()
         reasons = {entry["layer"]: entry["reason"] for entry in entries}
         for row in self._structure_rows:
             row["not_captured"] = reasons.get(row["layer"])
@@ -293,13 +340,17 @@ def record(
             gradients whose leading axes have its shape and whose channels lie behind them;
             `samples` counts what was read. Rows that it does not fit are flagged "unmasked".
 
+    In several processes (`torch.distributed`) call it on every rank, with the wrapped model: what
+    all ranks read is merged on rank 0 as if it were one batch; see docs/distributed.md.
+
     Returns:
         A recording to use in a `with` statement.
 
     Raises:
         ValueError: a pattern matches no layer, a signal is unknown, or `every` is no positive
             number.
-        TypeError: `model` is no module, or a scripted one, which runs no hooks.
+        TypeError: `model` is no module, is a scripted one, which runs no hooks, or is
+            `nn.DataParallel`.
 
     Example:
         >>> import torch, sppkit
@@ -325,17 +376,19 @@ def record(
         extended=extended,
         granularity=granularity,
     )
+    spread, model = spread_of(model), unwrapped(model)
     options.check(model)
     _check_loop(optimizer, scaler, options)
     return Recorder(
         model,
         options,
-        run=run or type(model).__name__,
+        run=run or user_class(model).__name__,
         seed=seed,
         optimizer=optimizer,
         scaler=scaler,
         every=every,
         loss_reduction=loss_reduction,
+        spread=spread,
     )
 
 
@@ -359,7 +412,7 @@ def _environment(model: nn.Module, options: Options) -> dict[str, Any]:
     tensor = next((t for t in (*model.parameters(), *model.buffers())), None)
     return {
         "schema": SCHEMA_VERSION,
-        "model": type(model).__name__,
+        "model": user_class(model).__name__,
         "versions": {
             "sppkit": __version__,
             "torch": torch.__version__,
@@ -370,7 +423,6 @@ def _environment(model: nn.Module, options: Options) -> dict[str, Any]:
         "mode": "train" if model.training else "eval",
         "signals": sorted(str(signal) for signal in options.signals),
         "extended": options.extended,
-        "world_size": 1,
         "remarks": [],
         "not_captured": [],
     }

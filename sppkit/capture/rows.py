@@ -8,6 +8,7 @@ from torch import nn
 from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.session import Reading
+from sppkit.capture.sharding import user_class
 from sppkit.signals import Role, Signal
 from sppkit.statistics import (
     EXTENDED_STATISTICS,
@@ -38,7 +39,7 @@ def table_rows(
         weights: what gradients and updates of weights are compared with.
     """
     kinds = {row["layer"]: row["layer_type"] for row in plan.structure if not row["operation"]}
-    kinds |= {name: type(module).__name__ for name, module in model.named_modules()}
+    kinds |= {name: user_class(module).__name__ for name, module in model.named_modules()}
     for reading in readings:
         place, signal = reading.point
         yield {
@@ -62,9 +63,8 @@ def table_rows(
 
 
 def _samples(reading: Reading) -> int:
-    """Count the values read per channel."""
-    count = reading.summary.count
-    return int(count[0]) if count.size else 0
+    """Count the values read per channel; of a shard, per channel that this process holds."""
+    return int(reading.summary.count.max(initial=0))
 
 
 def _where(place: Place, signal: Signal, plan: Plan, kinds: dict[str, str]) -> dict[str, Any]:

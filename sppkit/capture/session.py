@@ -12,10 +12,11 @@ from sppkit.capture.graph import Graph, Tracer
 from sppkit.capture.masks import Masks
 from sppkit.capture.merges import Findings, find_merges
 from sppkit.capture.options import Options
-from sppkit.capture.parameters import parameter_readings
+from sppkit.capture.parameters import has_effective_weight, is_sharded, parameter_readings
 from sppkit.capture.places import Place, Point
 from sppkit.capture.plan import Pass, Plan, Slot
 from sppkit.capture.readable import join_flags, readable
+from sppkit.capture.sharding import Shard, is_distributed_tensor, local_values, shard_of
 from sppkit.capture.structure import structure_rows
 from sppkit.capture.watch import Watch
 from sppkit.capture.weight_gradients import WeightGradients
@@ -32,10 +33,14 @@ _MAXIMUM_WAITING_PASSES = 256
 class Reading(NamedTuple):
     """One point of one step, merged over the passes of its phase.
 
+    A shard is what this process holds of a tensor that is spread over several; its summary is of
+    the whole tensor and empty where others hold it.
+
     Attributes:
         phase, point, slot, summary, flags: what was read, and where.
         passes, batch: number of passes that were merged, and of the samples in them.
         in_backward: whether a weight gradient was read while the backward pass ran.
+        is_shard: whether it is of a part of the tensor.
     """
 
     phase: str
@@ -46,6 +51,7 @@ class Reading(NamedTuple):
     passes: int = 0
     batch: int = 0
     in_backward: bool = False
+    is_shard: bool = False
 
 
 class Session:
@@ -55,9 +61,16 @@ class Session:
         model: the model.
         options: what to record.
         plan: of an earlier session on a model of the same architecture; spares the trace.
+        unread_parameters: why parameters and their gradients cannot be read, where they cannot.
     """
 
-    def __init__(self, model: nn.Module, options: Options, plan: Plan | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        options: Options,
+        plan: Plan | None = None,
+        unread_parameters: str = "",
+    ) -> None:
         self.plan = plan or Plan(options.extended)
         self.missing: dict[tuple[str, str], str] = {}
         self.masks = Masks(options.mask)
@@ -71,6 +84,8 @@ class Session:
         self._parameters = Pass(self.plan, "")
         self._gradients: WeightGradients | None = None
         self._given_up: set[Point] = set()
+        self._shards: dict[Point, Shard] = {}
+        self._unread_parameters = unread_parameters
 
     def take(self, model: nn.Module | None) -> None:
         """Hold the model while it is recorded.
@@ -103,7 +118,8 @@ class Session:
         self._writer = Writer(self.plan, self._options, self.masks, self._tracer)
         self._writer.on_pass_end = self._on_pass_end
         self._parameters = Pass(self.plan, "")
-        self._gradients = WeightGradients(self.model, self._options, self._parameters)
+        if not self._unread_parameters:
+            self._gradients = WeightGradients(self.model, self._options, self._parameters)
         self._watch = Watch(
             self.model,
             [listener for listener in (self._tracer, self._writer) if listener],
@@ -143,6 +159,7 @@ class Session:
             self._fetch(written)
         self._writer.passes.clear()
         self._note_what_is_missing(self._writer)
+        self._place_shards()
         readings = [*self._fetched.values(), *self._of_shared_parameters(aliases)]
         self._fetched.clear()
         return _with_totals(readings)
@@ -227,6 +244,9 @@ class Session:
         return wanted and self._options.layer(place.layer)
 
     def _read_parameters(self, written: Pass) -> dict[Point, Point]:
+        if self._unread_parameters:
+            self.missing["", "weight"] = self._unread_parameters
+            return {}
         aliases = {}
         signals, layer = self._options.signals, self._options.layer
         in_backward = self._gradients.was_read if self._gradients else lambda _: False
@@ -235,9 +255,41 @@ class Session:
                 aliases[point] = alias
             elif isinstance(tensor, torch.Tensor) and in_backward(point):
                 self._read_clipped(written, point, tensor, axis)
-            elif reason := read_parameter(written, point, tensor, axis):
+            elif reason := self._read_parameter(written, point, tensor, axis):
                 self.missing[_name(point), point.signal] = reason
+        if Signal.EFFECTIVE_WEIGHT in signals:
+            self._note_uncomputed_weights()
         return aliases
+
+    def _note_uncomputed_weights(self) -> None:
+        for name, module in self.model.named_modules():
+            if self._options.layer(name) and has_effective_weight(module) and is_sharded(module):
+                reason = "computing it from sharded parameters would take all ranks"
+                self.missing[name, Signal.EFFECTIVE_WEIGHT] = reason
+
+    def _read_parameter(
+        self, written: Pass, point: Point, tensor: torch.Tensor | Exception, axis: int | None
+    ) -> str | None:
+        """Write a parameter, or the shard of it that is here; return why not."""
+        if not isinstance(tensor, Exception) and is_distributed_tensor(tensor):
+            shard = shard_of(tensor, axis)
+            if isinstance(shard, str):
+                return shard
+            if shard:
+                self._shards[point] = shard
+            tensor = shard.local if shard else local_values(tensor)
+        return read_parameter(written, point, tensor, axis)
+
+    def _place_shards(self) -> None:
+        """Let the summaries of shards speak of the whole tensors."""
+        for key, reading in self._fetched.items():
+            if shard := self._shards.get(reading.point):
+                self._fetched[key] = reading._replace(
+                    slot=reading.slot._replace(channels=shard.channels),
+                    summary=shard.place(reading.summary),
+                    is_shard=True,
+                )
+        self._shards.clear()
 
     def _read_clipped(
         self, written: Pass, point: Point, gradient: torch.Tensor, axis: int | None

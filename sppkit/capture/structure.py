@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from sppkit.capture.blocks import TapInfo
 from sppkit.capture.graph import NONLINEARITIES, NORMALISATIONS, SHAPE_OPERATIONS, Graph, Node
 from sppkit.capture.parameters import effective_weights
 from sppkit.capture.places import Place
+from sppkit.capture.sharding import user_class
 from sppkit.signals import Role, Tap
 
 Row = dict[str, Any]
@@ -44,13 +46,13 @@ def _first_nodes(graph: Graph) -> dict[tuple[str, str], Node]:
 
 def _module_row(layer: str, module: nn.Module, graph: Graph) -> Row:
     call = graph.calls.get((layer, 0))
-    file, line = _location(type(module))  # type: ignore[arg-type]  # (hash of Module, not of type)
+    file, line = _location(user_class(module))
     is_leaf = call.children == 0 if call else not list(module.children())
     parameters = {key: p for key, p in module._parameters.items() if p is not None}
     return {
         "layer": layer,
         "operation": "",
-        "layer_type": type(module).__name__,
+        "layer_type": user_class(module).__name__,
         "file": file,
         "line": line,
         "parent": layer.rpartition(".")[0] if layer else None,
@@ -84,7 +86,7 @@ def _weight_of(module: nn.Module) -> torch.Tensor | None:
     """Give the weight of at least two axes, without running a parametrization in train mode."""
     weight = dict(module._parameters.items()).get("weight")  # of scripted modules it is no dict
     if weight is None and parametrize.is_parametrized(module, "weight"):
-        weight = cast(nn.Parameter, effective_weights(module)["weight"])
+        weight = cast(nn.Parameter, effective_weights(module).get("weight"))
     has_fans = weight is not None and not _is_lazy(weight) and weight.dim() >= 2
     return weight if has_fans else None
 
@@ -97,7 +99,7 @@ def _fans(module: nn.Module) -> Row:
     weight = _weight_of(module)
     if weight is None:
         return {}
-    positions = weight[0, 0].numel() if weight.dim() > 2 else 1
+    positions = math.prod(weight.shape[2:])
     first, second = weight.shape[0], weight.shape[1]
     groups = getattr(module, "groups", 1)
     if isinstance(module, nn.modules.conv._ConvTransposeNd):

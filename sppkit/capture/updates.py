@@ -7,6 +7,7 @@ from sppkit.capture.parameters import parameter_readings
 from sppkit.capture.places import Point
 from sppkit.capture.readable import readable
 from sppkit.capture.session import Session
+from sppkit.capture.sharding import is_distributed_tensor
 from sppkit.signals import Signal
 
 
@@ -46,5 +47,6 @@ class Updates:
             for point, tensor, axis, alias in weights
             if alias is None
             and isinstance(tensor, torch.Tensor)
+            and not is_distributed_tensor(tensor)
             and not isinstance(readable(tensor, axis, of_units=True), str)
         ]

@@ -43,6 +43,8 @@ def unsupported_reason(tensor: Tensor) -> str | None:
     >>> unsupported_reason(torch.arange(3))
     'integer tensors carry no signal: torch.int64 holds indices or codes'
     """
+    if hasattr(type(tensor), "placements"):  # DTensor, whose module is slow to import
+        return "distributed tensors are spread over processes: read to_local() on each of them"
     if tensor.is_nested:
         return "nested tensors have no single shape: read their components, or values()"
     if tensor.is_quantized:
