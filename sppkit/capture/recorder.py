@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from sppkit import __version__
+from sppkit.capture.compiled import is_compiled, original, refuse_without_forward, unwrapped
+from sppkit.capture.compiled_session import CompiledSession
 from sppkit.capture.gains import describe_silence, silent_branches
 from sppkit.capture.options import Options, make_signals
 from sppkit.capture.plan import Plan
@@ -36,9 +38,12 @@ class Recorder(Recording):
         optimizer: torch.optim.Optimizer | None = None,
         every: int = 1,
     ) -> None:
-        super().__init__(metadata={run: _environment(model, options)})
-        self._session = Session(model, options, plan)
-        self._model = model
+        super().__init__(metadata={run: _environment(original(model), options)})
+        compiled = plan is None and is_compiled(model)
+        self._session = (
+            CompiledSession(model, options) if compiled else Session(model, options, plan)
+        )
+        self._model = original(model)
         self._run, self._seed, self._every = run, seed, every
         self._steps = 0
         self._recorded_steps = 0
@@ -74,7 +79,7 @@ class Recorder(Recording):
             elif self._session.has_seen_a_pass:
                 self._close_step()
         finally:
-            self._session.detach()
+            self._session.close()
             for handle in self._handles:
                 handle.remove()
             self._is_attached = False
@@ -103,6 +108,10 @@ class Recorder(Recording):
             return
         self._is_attached = False
         self._session.detach()
+        with unwrapped(self._model):
+            self._read_step()
+
+    def _read_step(self) -> None:
         readings = self._session.collect()
         constants = {"run": self._run, "seed": self._seed, "rank": -1, "step": self._steps}
         self._rows += list(table_rows(readings, self._model, self.plan, constants))
@@ -132,6 +141,8 @@ class Recorder(Recording):
         metadata["plan"] = self.plan.digest
 
     def _say_what_is_missing(self) -> None:
+        with unwrapped(self._model):
+            never_called = list(_never_called(self._model, self.plan))
         metadata = self.metadata[self._run]
         missing = dict(self._session.missing)
         if not self._recorded_steps:
@@ -142,7 +153,7 @@ class Recorder(Recording):
         ]
         entries += [
             not_captured_entry(self._run, layer, "", reason)
-            for layer, reason in _never_called(self._model, self.plan)
+            for layer, reason in never_called
         ]
         metadata["not_captured"] = entries
         metadata["recorded_steps"] = self._recorded_steps
@@ -215,11 +226,13 @@ def record(
         stem=stem,
         extended=extended,
     )
-    options.check(model)
+    refuse_without_forward(model)
+    with unwrapped(model):
+        options.check(original(model))
     return Recorder(
         model,
         options,
-        run=run or type(model).__name__,
+        run=run or type(original(model)).__name__,
         seed=seed,
         optimizer=optimizer,
         every=every,

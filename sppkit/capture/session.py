@@ -21,7 +21,7 @@ from sppkit.patterns import matcher
 from sppkit.signals import Signal, Tap
 from sppkit.summary import ChannelSummary
 
-_MAXIMUM_OPEN_PASSES = 16
+MAXIMUM_OPEN_PASSES = 16
 
 
 class Reading(NamedTuple):
@@ -76,6 +76,10 @@ class Session:
         for written in self._writer.passes if self._writer else ():
             written.close()
 
+    def close(self) -> None:
+        """End the recording: what hooks are left come off."""
+        self.detach()
+
     def discard(self) -> None:
         """Forget what was written and not collected."""
         if self._writer:
@@ -118,7 +122,7 @@ class Session:
             return
         if completed and self._tracer and not self.plan.is_made:
             self._make_plan(self._tracer.graph, self._writer)
-        if len(self._writer.passes) >= _MAXIMUM_OPEN_PASSES:
+        if len(self._writer.passes) >= MAXIMUM_OPEN_PASSES:
             self._fetch(self._writer.passes.pop(0))
 
     def _make_plan(self, graph: Graph, writer: Writer) -> None:
