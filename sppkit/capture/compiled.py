@@ -33,6 +33,20 @@ def is_compiled(model: nn.Module) -> bool:
     return any(is_wrapper(m) or m._compiled_call_impl is not None for m in model.modules())
 
 
+def compiled_entries(model: nn.Module) -> Iterator[str]:
+    """Name the layers whose outputs a hook of ours sees after compiled code has returned them.
+
+    That is what `torch.compile(layer)` wraps; `layer.compile()` includes the hooks of the layer.
+    The outermost module is always read from outside. The model is wrapped as its user calls it.
+    """
+    root = original(model)
+    if root is not model or root._compiled_call_impl is not None:
+        yield ""
+    for name, module in root.named_modules():
+        if is_wrapper(module) and name:
+            yield ".".join(part for part in name.split(".") if part != "_orig_mod")
+
+
 def uses_cuda_graphs(model: nn.Module) -> bool:
     """Say whether a compiled part was asked to run as CUDA graphs, as "reduce-overhead" does."""
     return any(config.get("triton.cudagraphs") for config in _compiler_configs(model))
@@ -136,6 +150,6 @@ def warn(message: str) -> None:
     """Warn at the line of the user's that led here, behind the frames of sppkit and torch."""
     ours = tuple(str(Path(module.__file__).parent) for module in (sys.modules["sppkit"], torch))  # type: ignore[arg-type]
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_back.f_code.co_filename.startswith((*ours, "<")):
+    while frame.f_back and frame.f_code.co_filename.startswith((*ours, "<")):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, UserWarning, stacklevel=level)

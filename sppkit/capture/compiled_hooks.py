@@ -30,11 +30,12 @@ class Switch:
 class Counter:
     """The calls of one module so far in a pass. It is reset where no compiled code runs.
 
-    Compiled code expects the count that it was compiled with, which is the same in every pass.
+    Compiled code expects the count that it was compiled with, which is the same in every pass. It
+    is the length of a list, because `register_hook` makes torch._dynamo forget changed attributes.
     """
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.seen: list[None] = []
 
 
 class SlotTensors:
@@ -165,8 +166,8 @@ class OutputHook:
             return
         call = 0
         if self._counter is not None:
-            call = self._counter.calls
-            self._counter.calls = call + 1
+            call = len(self._counter.seen)
+            self._counter.seen.append(None)
         if call < len(self._calls):
             for read in self._calls[call]:
                 read(output)

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.hooks import RemovableHandle
 
 from sppkit.capture.compiled import (
+    compiled_entries,
     forget_compiled_code,
     original,
     run_eagerly,
@@ -26,6 +27,7 @@ from sppkit.capture.compiled import (
     was_called,
 )
 from sppkit.capture.compiled_hooks import Counter, OutputHook, SlotTensors, Switch
+from sppkit.capture.graph import Graph
 from sppkit.capture.options import Options
 from sppkit.capture.places import Place, Point
 from sppkit.capture.plan import Pass, Plan, Slot
@@ -54,6 +56,9 @@ CUDA_GRAPHS = (
 FUNCTIONAL = (
     "a functional call in a compiled model has no hook; put it into a module of its own, or record "
     "the model before it is compiled"
+)
+SPLIT_GRADIENT = (
+    "compiled code returns this tensor and also reads it: outside, the gradient lacks that part"
 )
 NOT_WRITTEN = (
     "the compiled pass did not write it: it was not called, or its shape or dtype is not the one "
@@ -124,6 +129,7 @@ class CompiledSession(Session):
     def __init__(self, model: nn.Module, options: Options) -> None:
         super().__init__(original(model), options)
         self._called = model
+        self._entries = frozenset(compiled_entries(model))  # the gate would look like one
         self._passes = Writer(self.plan, options, None)
         self._writer = self._passes
         self._switch = Switch()
@@ -194,7 +200,7 @@ class CompiledSession(Session):
             self._on_fault("", error)
             return False
         for counter, _ in self._counters.values():
-            counter.calls = 0
+            counter.seen.clear()
         mode = "train" if self._model.training else "eval"
         self._open = CompiledPass(self.plan, self._options.phase or mode, self._aliases)
         if self._open.has_gradients_enabled:
@@ -207,9 +213,9 @@ class CompiledSession(Session):
             return
         self._open.is_complete = True
         for layer, (counter, planned) in self._counters.items():
-            if counter.calls > planned:
-                reason = f"{counter.calls} calls in a pass, {planned} in the one that was traced"
-                self.missing[layer, ""] = f"calls beyond those are not recorded: {reason}"
+            if len(counter.seen) > planned:
+                calls = f"{len(counter.seen)} calls in a pass, {planned} in the traced one"
+                self.missing[layer, ""] = f"{calls}: those beyond are not recorded"
         try:
             if self._root_hook:
                 self._root_hook(self._model, (), output)
@@ -243,6 +249,7 @@ class CompiledSession(Session):
             for signal in wanted
             if not point.place.operation
         }
+        self._aliases = {a: target for a, target in written.aliases.items() if a.signal in wanted}
         self._reasons = {
             Point(place, signal): FUNCTIONAL
             for place in self.plan.axes
@@ -250,11 +257,33 @@ class CompiledSession(Session):
             if place.operation
         }
         self._reasons |= {p: r for p, r in writer.missing.items() if p.signal in wanted}  # type: ignore[union-attr]
-        self._aliases = {a: target for a, target in written.aliases.items() if a.signal in wanted}
+        self._settle_outputs_of_compiled_code(slots, graph)
         self._awaited_by_each = {p for p in written.awaited if p in slots}
         self._expected = {p for p in slots if p.signal is Signal.ACTIVATION and p.place.layer}
         self._slots = SlotTensors(slots, self._options.extended)
         self._hook(self._slots, {place for place, _ in slots}, list(graph.calls))
+
+    def _settle_outputs_of_compiled_code(self, slots: dict[Point, Slot], graph: Graph) -> None:
+        """Find what is read where compiled code has returned, outside of it.
+
+        A tensor has another identity there: what it was inside is an alias of it, and the gradient
+        that arrives lacks the part that its readers inside send back.
+        """
+        entries = self._entries
+        children = graph.children()
+        for node in graph.nodes:
+            inside = [Point(p, s) for p in node.emitted for s in Signal if p.layer not in entries]
+            for place in (p for p in node.emitted if p.layer in entries):
+                for point in (Point(place, signal) for signal in Signal):
+                    if point not in slots:
+                        continue
+                    same = [p for p in inside if p.signal is point.signal and p in slots]
+                    if same:
+                        del slots[point]
+                        self._aliases[point] = same[0]
+                    elif children[node.index] and point.signal is Signal.GRADIENT:
+                        del slots[point]
+                        self._reasons[point] = SPLIT_GRADIENT
 
     def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Session:
         """Run the original module once on a copy of the arguments; nothing else remembers it."""

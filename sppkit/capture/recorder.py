@@ -146,7 +146,7 @@ class Recorder(Recording):
         metadata = self.metadata[self._run]
         missing = dict(self._session.missing)
         if not self._recorded_steps:
-            missing["", ""] = "no forward pass of the model was seen"
+            missing.setdefault(("", ""), "no forward pass of the model was seen")
         entries = [
             not_captured_entry(self._run, layer, signal, reason)
             for (layer, signal), reason in missing.items()

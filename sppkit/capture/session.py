@@ -23,6 +23,11 @@ from sppkit.summary import ChannelSummary
 
 MAXIMUM_OPEN_PASSES = 16
 
+COMPILED_ELSEWHERE = (
+    "modules were called from compiled code that the recorder does not know of, and are left out: "
+    "record what torch.compile returned, or compile before the recording starts"
+)
+
 
 class Reading(NamedTuple):
     """One point of one step, merged over the passes of its phase."""
@@ -73,6 +78,8 @@ class Session:
         """Take every hook off, those on tensors too."""
         if self._watch:
             self._watch.detach()
+            if self._watch.was_compiled:
+                self.missing["", ""] = COMPILED_ELSEWHERE
         for written in self._writer.passes if self._writer else ():
             written.close()
 

@@ -96,6 +96,9 @@ class Watch:
         listeners: told in order.
         operations: tell of functional calls too.
         on_fault: is told where and why a listener failed; the user's forward goes on.
+
+    Attributes:
+        was_compiled: whether a call ran in compiled code, which tells the listeners nothing.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class Watch:
         self._stack: list[ModuleCall] = []
         self._calls: dict[str, int] = {}
         self._mode_entered = False
+        self.was_compiled = False
 
     def attach(self, layers: Iterable[str] | None = None) -> None:
         """Hook the modules named, or all but parametrizations (they fire at every access)."""
@@ -223,6 +227,8 @@ class _OperationMode(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
+        if torch.compiler.is_compiling():
+            return result
         self._watch.operate(func, args, kwargs or {}, result)
         return result
 
@@ -242,12 +248,16 @@ class _Hook:
 
 class _Enter(_Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._watch.enter(module, args, kwargs)
+        if torch.compiler.is_compiling():
+            self._watch.was_compiled = True
+        else:
+            self._watch.enter(module, args, kwargs)
 
 
 class _Leave(_Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
-        self._watch.leave(module, args, output)
+        if not torch.compiler.is_compiling():
+            self._watch.leave(module, args, output)
 
 
 def inert(*_: object) -> None:
