@@ -1,27 +1,22 @@
-"""Hooks that `torch.compile` can look through: they write slots and touch nothing else.
+"""Hooks that `torch.compile` can look through: they hand tensors over and touch nothing else.
 
-Everything that the eager recording decides while it runs (which call this is, what is an alias, on
-which axis the channels are) is decided here beforehand and is a constant of the compiled graph.
+Everything that the eager recording decides while it runs (which call this is, what is an alias) is
+decided beforehand and is a constant of the compiled graph.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sppkit.capture.places import Place, Point, tensors_in
-from sppkit.capture.plan import Slot, buffer_dtype
-from sppkit.capture.watch import inert
-from sppkit.kernels import slot_size, write_slot
-from sppkit.kernels.slot_operator import is_recomputation
-from sppkit.signals import Signal
-from sppkit.summary import ChannelSummary
+from sppkit.capture.observe import observe
+from sppkit.capture.places import tensors_in
+from sppkit.capture.watch import inert, is_recomputation
 
 
 class Switch:
-    """Whether the hooks write; compiled code exists once for each of the two states."""
+    """Whether the hooks do anything; compiled code exists once for each of the two states."""
 
     def __init__(self) -> None:
         self.is_on = False
@@ -38,108 +33,32 @@ class Counter:
         self.seen: list[None] = []
 
 
-class SlotTensors:
-    """A tensor for each point, which stays the same one from step to step.
+class TensorRead:
+    """One tensor of a module's output, and the receivers of it and of its gradient.
 
     Args:
-        slots: what to make room for.
-        extended: whether the extended summary is recorded.
+        path: of the tensor in the output, as `tensors_in` names it.
+        activation, gradient: numbers of receivers; None for what is not recorded.
     """
 
-    def __init__(self, slots: Mapping[Point, Slot], extended: bool) -> None:
-        self.extended = extended
-        self._slots = dict(slots)
-        with torch.inference_mode(False):  # or else only inference mode could write them
-            self._tensors = {p: self._empty(slot) for p, slot in self._slots.items()}
-
-    def _empty(self, slot: Slot) -> Tensor:
-        size = slot_size(slot.channels, self.extended)
-        return torch.zeros(size, dtype=buffer_dtype(slot.device), device=slot.device)
-
-    def read_of(self, place: Place) -> "TensorRead":
-        """Make the read that writes what there is room for: a place's activation, gradient, or both.
-
-        Raises:
-            StopIteration: there is room for neither.
-        """
-        points = [Point(place, signal) for signal in (Signal.ACTIVATION, Signal.GRADIENT)]
-        slot = next(self._slots[point] for point in points if point in self._slots)
-        activation, gradient = (self._tensors.get(point) for point in points)
-        return TensorRead(place.tensor, slot, self.extended, activation, gradient)
-
-    @torch.no_grad()
-    def clear(self) -> None:
-        """Mark every slot as not written."""
-        for points in self._by_device().values():
-            torch._foreach_zero_([self._tensors[point] for point in points])
-
-    @torch.no_grad()
-    def copied(self) -> dict[torch.device, Tensor]:
-        """Copy what is written, one tensor per device, on the device."""
-        return {
-            device: torch.cat([self._tensors[point] for point in points])
-            for device, points in self._by_device().items()
-        }
-
-    def unpack(
-        self, copied: Mapping[torch.device, Tensor]
-    ) -> dict[Point, tuple[int, Slot, ChannelSummary]]:
-        """Bring a copy to the host: number of writes, slot and summary of each point written."""
-        found = {}
-        for device, points in self._by_device().items():
-            host = copied[device].cpu().double().numpy()
-            ends = np.cumsum([len(self._tensors[point]) for point in points])
-            for point, part in zip(points, np.split(host, ends[:-1]), strict=True):
-                slot = self._slots[point]
-                if part[0]:
-                    summary = ChannelSummary.unpack(part[1:], slot.channels)
-                    found[point] = int(part[0]), slot, summary
-        return found
-
-    def _by_device(self) -> dict[torch.device, list[Point]]:
-        devices: dict[torch.device, list[Point]] = {}
-        for point, slot in self._slots.items():
-            devices.setdefault(slot.device, []).append(point)
-        return devices
-
-
-class TensorRead:
-    """One tensor of a module's output, and the slots that it and its gradient are written to."""
-
-    def __init__(
-        self, path: str, slot: Slot, extended: bool, activation: Tensor | None, gradient: Tensor | None
-    ) -> None:
+    def __init__(self, path: str, activation: Tensor | None, gradient: Tensor | None) -> None:
         self._path = path
-        self._axis, self._channels, self._dtype = slot.axis, slot.channels, slot.dtype
-        self._extended = extended
         self._activation = activation
         self._gradient = gradient
 
     def __call__(self, output: object) -> None:
-        """Write the tensor, and have its gradient written when it comes."""
+        """Hand the tensor over, and have its gradient handed over when it comes."""
         tensor = output if not self._path else dict(tensors_in(output)).get(self._path)
-        if not isinstance(tensor, Tensor) or not self._fits(tensor):
-            return  # found missing when the slots are read
+        if not isinstance(tensor, Tensor):
+            return  # found missing when the step ends
         if self._activation is not None:
-            write_slot(self._activation, tensor, self._axis, self._extended, False)
+            observe(self._activation, tensor)
         if self._gradient is not None and tensor.requires_grad:
-            tensor.register_hook(
-                partial(_write_gradient, self._gradient, self._axis, self._extended)
-            )
-
-    def _fits(self, tensor: Tensor) -> bool:
-        if self._axis is None:
-            return tensor.dtype == self._dtype
-        has_axis = self._axis < tensor.dim()
-        return (
-            has_axis
-            and tensor.shape[self._axis] == self._channels
-            and tensor.dtype == self._dtype
-        )
+            tensor.register_hook(partial(_observe_gradient, self._gradient))
 
 
-def _write_gradient(slot: Tensor, axis: int | None, extended: bool, gradient: Tensor) -> None:
-    write_slot(slot, gradient, axis, extended, True)
+def _observe_gradient(number: Tensor, gradient: Tensor) -> None:
+    observe(number, gradient)
 
 
 class OutputHook:

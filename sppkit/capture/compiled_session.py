@@ -1,18 +1,19 @@
 """A session of recording for models that are compiled, as a whole or in parts.
 
-Compiled code runs no Python of ours, so that everything is decided before it is compiled: the first
-call is made once eagerly, on the original module, to trace it and plan the slots; then hooks go on
-that only write these. A gate around the outermost call, where no compiled code runs yet, does what
-compiled code cannot: it tells one pass from the next and puts aside what the last one wrote.
+Compiled code runs no Python of ours but what an operator reaches, so that everything is decided
+before it is compiled: the first call is made once eagerly, on the original module, to trace it and
+plan what to record; then hooks go on that only hand tensors over. A gate around the outermost call,
+where no compiled code runs yet, tells one pass from the next.
 """
 
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 from torch.utils.hooks import RemovableHandle
 
@@ -26,17 +27,18 @@ from sppkit.capture.compiled import (
     warn,
     was_called,
 )
-from sppkit.capture.compiled_hooks import Counter, OutputHook, SlotTensors, Switch
+from sppkit.capture.compiled_hooks import Counter, OutputHook, Switch, TensorRead
 from sppkit.capture.graph import Graph
+from sppkit.capture.observe import Receiver
 from sppkit.capture.options import Options
 from sppkit.capture.places import Place, Point
-from sppkit.capture.plan import Pass, Plan, Slot
+from sppkit.capture.plan import Pass, Plan
 from sppkit.capture.session import MAXIMUM_OPEN_PASSES, Reading, Session
 from sppkit.capture.state import isolated_randomness, left_as_found
+from sppkit.capture.watch import is_recomputation
 from sppkit.capture.writer import Writer
-from sppkit.kernels.slot_operator import is_recomputation
+from sppkit.kernels import unsupported_reason
 from sppkit.signals import Signal
-from sppkit.summary import ChannelSummary
 
 _OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
 
@@ -50,8 +52,9 @@ HOOKS_DID_NOT_RUN = (
     "step has them. Record before the first call of the compiled model"
 )
 CUDA_GRAPHS = (
-    "the model was compiled for CUDA graphs (mode='reduce-overhead' or 'max-autotune'): hooks that "
-    "write slots may make torch run without them. Compile for the recording in the default mode"
+    "the model was compiled for CUDA graphs (mode='reduce-overhead' or 'max-autotune'), which replay "
+    "kernels without the calls that hand tensors over: torch compiles without them where it notices, "
+    "and else readings stop. Compile for the recording in the default mode"
 )
 FUNCTIONAL = (
     "a functional call in a compiled model has no hook; put it into a module of its own, or record "
@@ -60,9 +63,18 @@ FUNCTIONAL = (
 SPLIT_GRADIENT = (
     "compiled code returns this tensor and also reads it: outside, the gradient lacks that part"
 )
-NOT_WRITTEN = (
-    "the compiled pass did not write it: it was not called, or its shape or dtype is not the one "
-    "of the traced first pass"
+NOT_SEEN = "a compiled pass did not hand it over: the layer was not called as in the traced pass"
+ANOTHER_CALL = (
+    "the layer was called once in the traced pass and more often in another: whose activation it "
+    "is, is lost in compiled code"
+)
+ANOTHER_BACKWARD = (
+    "more than one gradient came for each forward pass of the step (retain_graph, or a forward pass "
+    "of an earlier step): whose it is, is lost in compiled code"
+)
+ANOTHER_MODE = (
+    "passes in train and in eval mode preceded the backward pass: whose gradient it is, is lost in "
+    "compiled code"
 )
 
 
@@ -103,19 +115,23 @@ class Gate:
 
 
 class CompiledPass(Pass):
-    """One pass through compiled code; what is written to it directly, as parameters, goes aside."""
+    """One pass through compiled code.
 
-    def __init__(self, plan: Plan, phase: str, aliases: dict[Point, Point]) -> None:
-        super().__init__(Plan(plan.extended), phase)
-        self.aliases = dict(aliases)
-        self.has_gradients_enabled = torch.is_grad_enabled()
+    Attributes:
+        written: what was handed over.
+        is_complete: whether the forward pass returned.
+    """
+
+    def __init__(self, plan: Plan, phase: str) -> None:
+        with torch.inference_mode(False):  # or else only that mode could write its buffers
+            super().__init__(plan, phase)
+        self.written: set[Point] = set()
         self.is_complete = False
-        self.copied: dict[torch.device, torch.Tensor] = {}
-        self.found: dict[Point, tuple[Slot, ChannelSummary]] = {}
 
-    def summaries(self) -> dict[Point, tuple[Slot, ChannelSummary]]:
-        """Give what the session found in the copy of the slots, and what was kept aside."""
-        return {**self.found, **super().summaries()}
+    def write(self, point: Point, tensor: Tensor, axis: int | None) -> None:
+        """Summarise a tensor into the slot of a point."""
+        super().write(point, tensor, axis)
+        self.written.add(point)
 
 
 class CompiledSession(Session):
@@ -136,16 +152,15 @@ class CompiledSession(Session):
         self._gate: Gate | None = None
         self._counters: dict[str, tuple[Counter, int]] = {}
         self._handles: list[RemovableHandle] = []
-        self._slots: SlotTensors | None = None
+        self._receivers: dict[Point, Receiver] = {}
+        self._root_hook: OutputHook | None = None
         self._aliases: dict[Point, Point] = {}
-        self._expected: set[Point] = set()
         self._awaited_by_each: set[Point] = set()
         self._reasons: dict[Point, str] = {}
-        self._open: CompiledPass | None = None
-        self._without_gradients: list[str] = []
         self._refused: dict[Point, str] = {}
         self._unwritten: set[Point] = set()
-        self._root_hook: OutputHook | None = None
+        self._differentiated: list[CompiledPass] = []
+        self._gradients_came = False
 
     def attach(self) -> None:
         """Let the hooks write; the first time, see to it that they will be compiled in."""
@@ -175,14 +190,13 @@ class CompiledSession(Session):
     def discard(self) -> None:
         """Forget what was written and not collected."""
         super().discard()
-        self._open = None
+        self._differentiated.clear()
 
     def collect(self) -> list[Reading]:
-        """End a step; points that were written over are left out, with a reason."""
-        self._put_aside()
+        """End a step; points that more came for than can be told apart are left out."""
         self._passes.missing = dict(self._reasons)
         readings = [r for r in super().collect() if r.point not in self._refused]
-        for of_this_step in (self._refused, self._unwritten, self._without_gradients):
+        for of_this_step in (self._refused, self._unwritten, self._differentiated):
             of_this_step.clear()
         return readings
 
@@ -193,25 +207,31 @@ class CompiledSession(Session):
         if not self._switch.is_on:
             return False
         try:
-            if self._slots is None:
+            if not self.plan.is_made:
                 self._prepare(args, kwargs)
-            self._put_aside()
+            self._open_pass()
         except Exception as error:
             self._on_fault("", error)
             return False
+        return True
+
+    def _open_pass(self) -> None:
+        if len(self._passes.passes) >= MAXIMUM_OPEN_PASSES:
+            self._fetch(self._passes.passes.pop(0))
         for counter, _ in self._counters.values():
             counter.seen.clear()
         mode = "train" if self._model.training else "eval"
-        self._open = CompiledPass(self.plan, self._options.phase or mode, self._aliases)
-        if self._open.has_gradients_enabled:
-            self._open.awaited = set(self._awaited_by_each)
-        self._passes.passes.append(self._open)
-        return True
+        opened = CompiledPass(self.plan, self._options.phase or mode)
+        opened.aliases = dict(self._aliases)
+        self._passes.passes.append(opened)
+        if self._gradients_came:
+            self._differentiated.clear()
+            self._gradients_came = False
+        if torch.is_grad_enabled():
+            opened.awaited = set(self._awaited_by_each)
+            self._differentiated.append(opened)
 
     def _after_call(self, output: object) -> None:
-        if self._open is None:
-            return
-        self._open.is_complete = True
         for layer, (counter, planned) in self._counters.items():
             if len(counter.seen) > planned:
                 calls = f"{len(counter.seen)} calls in a pass, {planned} in the traced one"
@@ -221,30 +241,58 @@ class CompiledSession(Session):
                 self._root_hook(self._model, (), output)
         except Exception as error:
             self._on_fault("", error)
+        opened = self._passes.passes[-1]
+        if isinstance(opened, CompiledPass):
+            opened.is_complete = True
 
-    def _put_aside(self) -> None:
-        """Copy what the last pass wrote; what is written from now on belongs to the next one."""
-        if self._slots is None:
+    # -- what compiled code hands over
+
+    def _receive(self, point: Point, axis: int | None, tensor: Tensor) -> None:
+        """Write what was handed over to the pass that it belongs to."""
+        is_gradient = point.signal is Signal.GRADIENT
+        if not self._switch.is_on or (is_recomputation() and not is_gradient):
             return
-        if self._open is not None:
-            self._open.copied = self._slots.copied()
-            self._open = None
-        self._slots.clear()
-        if len(self._passes.passes) >= MAXIMUM_OPEN_PASSES:
-            self._fetch(self._passes.passes.pop(0))
+        owner = self._owner_of_gradient(point) if is_gradient else self._owner_of_activation(point)
+        try:
+            reason = unsupported_reason(tensor)
+            if owner is not None and reason is None:
+                owner.write(point, tensor, axis)
+        except Exception as error:  # a fault of ours must not become one of the user's pass
+            reason = f"reading it failed: {type(error).__name__}: {error}"
+        if reason:
+            self._refused[point] = reason
+
+    def _owner_of_activation(self, point: Point) -> CompiledPass | None:
+        owner = self._passes.passes[-1] if self._passes.passes else None
+        if not isinstance(owner, CompiledPass):
+            return None
+        if point in owner.written:
+            self._refused[point] = ANOTHER_CALL
+            return None
+        return owner
+
+    def _owner_of_gradient(self, point: Point) -> CompiledPass | None:
+        """Give the latest pass that awaits it; which of several of a mode it is, does not matter."""
+        self._gradients_came = True
+        modes = {each.phase for each in self._differentiated}
+        free = [p for p in self._differentiated if p.is_open and point not in p.written]
+        if len(modes) > 1:
+            self._refused[point] = ANOTHER_MODE
+        elif not free:
+            self._refused[point] = ANOTHER_BACKWARD
+        else:
+            return free[-1]
+        return None
 
     # -- the plan, made before anything is compiled
 
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Trace one eager pass; lay out a slot for each point, and hook what writes them."""
-        traced = self._trace(args, kwargs)
-        writer, graph = traced._writer, traced._tracer.graph  # type: ignore[union-attr]
-        self.plan = traced.plan
-        self.missing |= traced.missing
-        written = writer.passes[-1]  # type: ignore[union-attr]
+        """Trace one eager pass to plan what to record, and hook it."""
+        writer, graph, plan = self._trace(args, kwargs)
         wanted = self._options.signals & _OF_OUTPUTS
-        slots = {
-            Point(point.place, signal): slot
+        written = writer.passes[-1]
+        axes = {
+            Point(point.place, signal): slot.axis
             for point, (slot, _) in written.aside.items()
             for signal in wanted
             if not point.place.operation
@@ -252,40 +300,22 @@ class CompiledSession(Session):
         self._aliases = {a: target for a, target in written.aliases.items() if a.signal in wanted}
         self._reasons = {
             Point(place, signal): FUNCTIONAL
-            for place in self.plan.axes
+            for place in plan.axes
             for signal in wanted
             if place.operation
         }
-        self._reasons |= {p: r for p, r in writer.missing.items() if p.signal in wanted}  # type: ignore[union-attr]
-        self._settle_outputs_of_compiled_code(slots, graph)
-        self._awaited_by_each = {p for p in written.awaited if p in slots}
-        self._expected = {p for p in slots if p.signal is Signal.ACTIVATION and p.place.layer}
-        self._slots = SlotTensors(slots, self._options.extended)
-        self._hook(self._slots, {place for place, _ in slots}, list(graph.calls))
+        self._reasons |= {p: r for p, r in writer.missing.items() if p.signal in wanted}
+        self._settle_outputs_of_compiled_code(axes, graph)
+        self._awaited_by_each = written.awaited & axes.keys()
+        self._receivers = {
+            point: Receiver(partial(self._receive, point, axis)) for point, axis in axes.items()
+        }
+        self._hook(list(graph.calls))
+        self.plan = plan
 
-    def _settle_outputs_of_compiled_code(self, slots: dict[Point, Slot], graph: Graph) -> None:
-        """Find what is read where compiled code has returned, outside of it.
-
-        A tensor has another identity there: what it was inside is an alias of it, and the gradient
-        that arrives lacks the part that its readers inside send back.
-        """
-        entries = self._entries
-        children = graph.children()
-        for node in graph.nodes:
-            inside = [Point(p, s) for p in node.emitted for s in Signal if p.layer not in entries]
-            for place in (p for p in node.emitted if p.layer in entries):
-                for point in (Point(place, signal) for signal in Signal):
-                    if point not in slots:
-                        continue
-                    same = [p for p in inside if p.signal is point.signal and p in slots]
-                    if same:
-                        del slots[point]
-                        self._aliases[point] = same[0]
-                    elif children[node.index] and point.signal is Signal.GRADIENT:
-                        del slots[point]
-                        self._reasons[point] = SPLIT_GRADIENT
-
-    def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Session:
+    def _trace(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Writer, Graph, Plan]:
         """Run the original module once on a copy of the arguments; nothing else remembers it."""
         session = Session(self._model, replace(self._options, signals=_OF_OUTPUTS))
         with ExitStack() as stack:
@@ -294,23 +324,46 @@ class CompiledSession(Session):
             stack.enter_context(run_eagerly(self._called))
             stack.enter_context(left_as_found(self._model))
             stack.enter_context(isolated_randomness(0))
-            given, named = tree_map_only(torch.Tensor, _copy, (args, kwargs))
+            given, named = tree_map_only(Tensor, _copy, (args, kwargs))
             stack.callback(session.detach)
             session.attach()
             self._model._call_impl(*given, **named)
-        return session
+        self.missing |= session.missing
+        return session.traced()
 
-    def _hook(self, slots: SlotTensors, places: set[Place], calls: list[tuple[str, int]]) -> None:
-        """Hook the modules of the places; the outermost is read by the gate."""
+    def _settle_outputs_of_compiled_code(
+        self, axes: dict[Point, int | None], graph: Graph
+    ) -> None:
+        """Find what is read where compiled code has returned, outside of it.
+
+        A tensor has another identity there: what it was inside is an alias of it, and the gradient
+        that arrives lacks the part that its readers inside send back.
+        """
+        children = graph.children()
+        for node in graph.nodes:
+            outside = [place for place in node.emitted if place.layer in self._entries]
+            inside = [place for place in node.emitted if place.layer not in self._entries]
+            for point in (Point(place, signal) for place in outside for signal in _OF_OUTPUTS):
+                same = [p for p in (Point(i, point.signal) for i in inside) if p in axes]
+                if point in axes and same:
+                    del axes[point]
+                    self._aliases[point] = same[0]
+                elif point in axes and point.signal is Signal.GRADIENT and children[node.index]:
+                    del axes[point]
+                    self._reasons[point] = SPLIT_GRADIENT
+
+    def _hook(self, calls: list[tuple[str, int]]) -> None:
+        """Hook the modules of the planned places; the outermost is read by the gate."""
         with unwrapped(self._called):
             modules = dict(self._model.named_modules())
+        places = list(dict.fromkeys(point.place for point in self._receivers))
         for layer in dict.fromkeys(place.layer for place in places):
             planned = sum(called == layer for called, _ in calls)
             counter = Counter() if planned > 1 else None
             if counter:
                 self._counters[layer] = counter, planned
             reads = [
-                [slots.read_of(place) for place in places if place[:2] == (layer, call)]
+                [self._read(place) for place in places if place[:2] == (layer, call)]
                 for call in range(planned)
             ]
             hook = OutputHook(self._switch, reads, counter)
@@ -319,53 +372,32 @@ class CompiledSession(Session):
             else:
                 self._root_hook = hook
 
-    # -- what was written, when it has come to the host
+    def _read(self, place: Place) -> TensorRead:
+        points = (Point(place, signal) for signal in (Signal.ACTIVATION, Signal.GRADIENT))
+        receivers = (self._receivers.get(point) for point in points)
+        activation, gradient = (r.number if r else None for r in receivers)
+        return TensorRead(place.tensor, activation, gradient)
+
+    # -- when a step ends
 
     def _fetch(self, written: Pass) -> None:
-        if isinstance(written, CompiledPass) and self._slots is not None:
-            found = self._slots.unpack(written.copied)
-            written.found = {point: (slot, summary) for point, (_, slot, summary) in found.items()}
-            self._refuse_what_was_written_over({p: writes for p, (writes, _, _) in found.items()})
-            self._refuse_gradients_of_another_mode(written)
-            if written.is_complete:
-                self._look_for_what_was_not_written(written)
+        if isinstance(written, CompiledPass) and written.is_complete:
+            self._look_for_what_was_not_handed_over(written)
         super()._fetch(written)
 
-    def _refuse_what_was_written_over(self, writes: dict[Point, int]) -> None:
-        for point, count in writes.items():
-            if count > 1 and point.signal is Signal.GRADIENT:
-                self._refused[point] = (
-                    f"{count} backward passes wrote over one another: in a compiled model each "
-                    "backward pass must come before the next forward pass"
-                )
-            elif count > 1:
-                self._refused[point] = (
-                    f"{count} calls in one pass wrote over one another; in the traced pass the "
-                    "layer was called once"
-                )
-
-    def _refuse_gradients_of_another_mode(self, written: CompiledPass) -> None:
-        """Refuse gradients that came after a pass in train mode and one in eval mode."""
-        if written.has_gradients_enabled:
-            self._without_gradients.append(written.phase)
-        gradients = [point for point in written.found if point.signal is Signal.GRADIENT]
-        if not gradients:
-            return
-        if set(self._without_gradients) != {written.phase}:
-            reason = "passes in train and eval mode preceded the backward pass: whose it is, is lost"
-            self._refused |= dict.fromkeys(gradients, reason)
-        self._without_gradients.clear()
-
-    def _look_for_what_was_not_written(self, written: CompiledPass) -> None:
-        unwritten = self._expected - written.found.keys()
-        if unwritten and unwritten == self._expected:
+    def _look_for_what_was_not_handed_over(self, written: CompiledPass) -> None:
+        expected = {
+            p for p in self._receivers if p.signal is Signal.ACTIVATION and p.place.layer
+        }
+        unwritten = expected - written.written
+        if unwritten and unwritten == expected:
             self._say_once(HOOKS_DID_NOT_RUN)
             forget_compiled_code()
         self._unwritten |= unwritten
 
     def _note_what_is_missing(self, writer: Writer) -> None:
         arrived = {reading.point for reading in self._fetched.values()}
-        writer.missing |= dict.fromkeys(self._unwritten - arrived, NOT_WRITTEN)
+        writer.missing |= dict.fromkeys(self._unwritten - arrived, NOT_SEEN)
         writer.missing |= self._refused
         super()._note_what_is_missing(writer)
 
@@ -377,5 +409,5 @@ class CompiledSession(Session):
             self.missing["", ""] = f"{said}; {message}" if said else message
 
 
-def _copy(tensor: torch.Tensor) -> torch.Tensor:
+def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().clone().requires_grad_(tensor.requires_grad)

@@ -109,7 +109,7 @@ class Pass:
         self._plan = plan
         self._slots = dict(plan.slots)
         self._buffers = {
-            device: torch.full((size,), _NOT_WRITTEN, dtype=buffer_dtype(device), device=device)
+            device: torch.full((size,), _NOT_WRITTEN, dtype=_buffer_dtype(device), device=device)
             for device, size in plan.sizes.items()
         }
 
@@ -161,7 +161,7 @@ class Pass:
         return found
 
 
-def buffer_dtype(device: torch.device) -> torch.dtype:
+def _buffer_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 

@@ -93,6 +93,16 @@ class Session:
             self._writer.passes.clear()
         self._fetched.clear()
 
+    def traced(self) -> tuple[Writer, Graph, Plan]:
+        """Give what the traced pass has left: what was written, the graph, and the plan.
+
+        Raises:
+            ValueError: no pass was traced.
+        """
+        if self._writer is None or self._tracer is None or not self.plan.is_made:
+            raise ValueError(f"no pass of {type(self._model).__name__} was traced")
+        return self._writer, self._tracer.graph, self.plan
+
     @property
     def has_seen_a_pass(self) -> bool:
         """Whether there is anything to collect."""

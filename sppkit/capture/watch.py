@@ -143,7 +143,7 @@ class Watch:
 
     def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Put a module call on the stack; the outermost one begins a pass."""
-        if _is_recomputation():
+        if is_recomputation():
             return
         layer = self._names.get(id(module), "")
         parent = self._stack[-1] if self._stack else None
@@ -160,7 +160,7 @@ class Watch:
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
         """Take a module call off the stack and tell of its output."""
-        if _is_recomputation() or not any(call.module is module for call in self._stack):
+        if is_recomputation() or not any(call.module is module for call in self._stack):
             return
         while self._stack[-1].module is not module:
             self._stack.pop()  # calls that an exception cut short
@@ -209,7 +209,7 @@ class Watch:
                 self._on_fault(self._stack[-1].layer if self._stack else "", error)
 
 
-def _is_recomputation() -> bool:
+def is_recomputation() -> bool:
     """Say whether a backward pass is running: a forward inside it repeats a checkpointed one."""
     return torch._C._current_graph_task_id() != -1
 

@@ -2,14 +2,13 @@
 
 `summarize` returns a packed summary, `summarize_into` writes it into a slot of a buffer, and
 `unsupported_reason` says beforehand which tensors neither of them reads. Under `torch.compile`
-only `summarize_into` belongs in a hook, or `write_slot`, which also counts its writes.
+only `summarize_into` belongs in a hook.
 """
 
 from __future__ import annotations
 
 from sppkit.kernels.layout import unsupported_reason
 from sppkit.kernels.operator import summarize_into
-from sppkit.kernels.slot_operator import slot_size, write_slot
 from sppkit.kernels.torch_operations import summarize
 
-__all__ = ["slot_size", "summarize", "summarize_into", "unsupported_reason", "write_slot"]
+__all__ = ["summarize", "summarize_into", "unsupported_reason"]

@@ -31,6 +31,7 @@ pytestmark = [
     # torch warns of itself: of its own deprecated names, and of what its compiler makes of views.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
 ]
 KEY = ["step", "phase", "layer", "call", "operation", "tensor", "signal"]
 NAMES = [statistic.__name__ for statistic in STATISTICS]
@@ -195,7 +196,7 @@ def test_blocks_that_are_compiled_one_by_one_still_share_their_code(compiler):
     for block in model[1:]:
         block.compile(backend=compiler, fullgraph=True)
     recording = recorded(model, vectors)
-    assert compiler.frame_count == 1
+    assert compiler.frame_count <= 2  # the first block's input may require no gradient yet
     assert (recording.table()["layer"] == "12.branch.2").sum() == 3 * 6
 
 
@@ -234,7 +235,7 @@ def test_many_passes_without_a_step_are_folded_together():
     assert set(outputs["samples"]) == {200}
 
 
-def test_a_backward_pass_through_two_forwards_is_refused_and_not_overwritten():
+def test_a_backward_pass_through_two_forwards_merges_as_in_eager():
     eager, model = twins(mlp)
     x, y = vectors(), vectors()
     recordings = []
@@ -242,10 +243,54 @@ def test_a_backward_pass_through_two_forwards_is_refused_and_not_overwritten():
         with sppkit.record(network) as recording:
             (network(x).sum() + network(y).pow(2).sum()).backward()
         recordings.append(recording)
-    assert "2 backward passes wrote over one another" in reasons(recordings[1])
-    left, right = (r.table().query("signal != 'gradient'").set_index(KEY) for r in recordings)
-    assert left[NAMES].sort_index().equals(right[NAMES].sort_index())
-    assert "gradient" not in set(recordings[1].table()["signal"])
+    assert largest_difference(*recordings) < 1e-5
+    assert set(recordings[1].table().query("signal == 'gradient'")["samples"]) == {12}
+
+
+def test_a_second_gradient_of_one_pass_is_refused_and_not_merged():
+    compiled = torch.compile(SharedLayer(), backend="aot_eager")
+    with sppkit.record(compiled) as recording:
+        loss = compiled(vectors()).sum()
+        loss.backward(retain_graph=True)
+        loss.backward()
+    assert "gradient" not in set(recording.table()["signal"])
+    assert "more than one gradient came for each forward pass" in reasons(recording)
+
+
+def test_a_gradient_that_comes_after_its_step_is_not_taken_for_that_of_the_next():
+    compiled = torch.compile(mlp(), backend="aot_eager")
+    with sppkit.record(compiled) as recording:
+        first = compiled(vectors()).sum()
+        recording.step()
+        (first + compiled(vectors()).sum()).backward()
+    assert "gradient" not in set(recording.table()["signal"])
+    assert "a forward pass of an earlier step" in reasons(recording)
+
+
+def test_a_layer_that_is_called_more_often_than_in_the_traced_pass_is_refused():
+    class Repeated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.times = nn.Linear(8, 8), 1
+
+        def forward(self, x):
+            for _ in range(self.times):
+                x = self.layer(x) * 1
+            return x
+
+    model = Repeated()
+    compiled = torch.compile(model, backend="aot_eager")
+    with sppkit.record(compiled) as recording:
+        compiled(vectors()).sum().backward()
+        recording.step()
+        model.times = 2
+        compiled(vectors()).sum().backward()
+    table = recording.table().query("layer == 'layer' and tensor == ''")
+    assert sorted(zip(table["step"], table["signal"], strict=True)) == [
+        (0, "activation"),
+        (0, "gradient"),
+    ]
+    assert "called once in the traced pass" in reasons(recording)
 
 
 def test_a_gradient_that_train_and_eval_could_both_claim_is_refused():
@@ -468,7 +513,7 @@ def test_a_checkpoint_around_compiled_blocks_is_counted_once(compiler):
     assert largest_difference(recorded(eager, vectors), recording) < 1e-5
 
 
-def test_a_layer_that_later_changes_its_channels_is_named_and_spoils_no_neighbour():
+def test_a_layer_that_later_changes_its_channels_is_read_as_it_is():
     class Growing(nn.Module):
         def __init__(self):
             super().__init__()
@@ -483,9 +528,8 @@ def test_a_layer_that_later_changes_its_channels_is_named_and_spoils_no_neighbou
         recording.step()
         compiled(torch.ones(6, 9, requires_grad=True)).sum().backward()
     table = recording.table().query("signal == 'activation'")
-    assert table.query("step == 1")["layer"].tolist().count("first") == 0
-    assert table.query("layer == 'last'")["mean"].tolist() == [1, 1]
-    assert "first: the compiled pass did not write it" in reasons(recording)
+    assert table.query("layer == 'first'")["channels"].tolist() == [8, 9]
+    assert table.query("layer in ['first', 'last']")["mean"].tolist() == [1] * 4
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
