@@ -7,10 +7,11 @@ hooked. A scripted, traced or exported model has none.
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 import torch
 from torch import nn
@@ -106,7 +107,7 @@ def _codes(model: nn.Module) -> set[CodeType]:
     """Collect the code objects by which compiled code of a model is found."""
     from torch._dynamo.external_utils import wrap_inline
 
-    functions = {getattr(type(module), "forward", None) for module in model.modules()}
+    functions: set[Callable[..., Any]] = {type(module).forward for module in model.modules()}
     if any(module._compiled_call_impl is not None for module in model.modules()):
         functions.add(nn.Module._call_impl)
     if any(is_wrapper(module) for module in model.modules()):
@@ -137,8 +138,7 @@ def refuse_without_forward(model: nn.Module) -> None:
 
 def _kind_without_forward(model: nn.Module) -> str | None:
     if isinstance(model, torch.jit.ScriptModule):
-        traced = isinstance(model, torch.jit.TopLevelTracedModule)
-        return "a torch.jit.trace module" if traced else "a torch.jit.script module"
+        return "made by torch.jit.trace or torch.jit.script"
     if isinstance(model, torch.fx.GraphModule) and any(
         isinstance(node.target, torch._ops.OpOverload) for node in model.graph.nodes
     ):

@@ -52,9 +52,9 @@ HOOKS_DID_NOT_RUN = (
     "step has them. Record before the first call of the compiled model"
 )
 CUDA_GRAPHS = (
-    "the model was compiled for CUDA graphs (mode='reduce-overhead' or 'max-autotune'), which replay "
-    "kernels without the calls that hand tensors over: torch compiles without them where it notices, "
-    "and else readings stop. Compile for the recording in the default mode"
+    "the model was compiled for CUDA graphs (mode='reduce-overhead' or 'max-autotune'), which "
+    "repeat kernels and no calls of Python: recording was not verified with them. Compile in the "
+    "default mode for the recording; what a step does not hand over is listed here"
 )
 FUNCTIONAL = (
     "a functional call in a compiled model has no hook; put it into a module of its own, or record "
@@ -69,8 +69,8 @@ ANOTHER_CALL = (
     "is, is lost in compiled code"
 )
 ANOTHER_BACKWARD = (
-    "more than one gradient came for each forward pass of the step (retain_graph, or a forward pass "
-    "of an earlier step): whose it is, is lost in compiled code"
+    "more than one gradient came for each forward pass of the step (retain_graph, or a forward "
+    "pass of an earlier step): whose it is, is lost in compiled code"
 )
 ANOTHER_MODE = (
     "passes in train and in eval mode preceded the backward pass: whose gradient it is, is lost in "
@@ -195,10 +195,16 @@ class CompiledSession(Session):
     def collect(self) -> list[Reading]:
         """End a step; points that more came for than can be told apart are left out."""
         self._passes.missing = dict(self._reasons)
-        readings = [r for r in super().collect() if r.point not in self._refused]
+        readings = [r for r in super().collect() if self._source(r.point) not in self._refused]
         for of_this_step in (self._refused, self._unwritten, self._differentiated):
             of_this_step.clear()
         return readings
+
+    def _source(self, point: Point) -> Point:
+        """Give the point that a point is an alias of, or itself."""
+        while point in self._aliases:
+            point = self._aliases[point]
+        return point
 
     # -- around a call, where no compiled code runs
 
@@ -272,7 +278,7 @@ class CompiledSession(Session):
         return owner
 
     def _owner_of_gradient(self, point: Point) -> CompiledPass | None:
-        """Give the latest pass that awaits it; which of several of a mode it is, does not matter."""
+        """Give the latest pass that awaits it; of one mode they are merged, so that any will do."""
         self._gradients_came = True
         modes = {each.phase for each in self._differentiated}
         free = [p for p in self._differentiated if p.is_open and point not in p.written]
@@ -313,9 +319,7 @@ class CompiledSession(Session):
         self._hook(list(graph.calls))
         self.plan = plan
 
-    def _trace(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Writer, Graph, Plan]:
+    def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Writer, Graph, Plan]:
         """Run the original module once on a copy of the arguments; nothing else remembers it."""
         session = Session(self._model, replace(self._options, signals=_OF_OUTPUTS))
         with ExitStack() as stack:
@@ -331,9 +335,7 @@ class CompiledSession(Session):
         self.missing |= session.missing
         return session.traced()
 
-    def _settle_outputs_of_compiled_code(
-        self, axes: dict[Point, int | None], graph: Graph
-    ) -> None:
+    def _settle_outputs_of_compiled_code(self, axes: dict[Point, int | None], graph: Graph) -> None:
         """Find what is read where compiled code has returned, outside of it.
 
         A tensor has another identity there: what it was inside is an alias of it, and the gradient
@@ -386,9 +388,7 @@ class CompiledSession(Session):
         super()._fetch(written)
 
     def _look_for_what_was_not_handed_over(self, written: CompiledPass) -> None:
-        expected = {
-            p for p in self._receivers if p.signal is Signal.ACTIVATION and p.place.layer
-        }
+        expected = {p for p in self._receivers if p.signal is Signal.ACTIVATION and p.place.layer}
         unwritten = expected - written.written
         if unwritten and unwritten == expected:
             self._say_once(HOOKS_DID_NOT_RUN)
@@ -398,7 +398,10 @@ class CompiledSession(Session):
     def _note_what_is_missing(self, writer: Writer) -> None:
         arrived = {reading.point for reading in self._fetched.values()}
         writer.missing |= dict.fromkeys(self._unwritten - arrived, NOT_SEEN)
+        writer.missing = {p: reason for p, reason in writer.missing.items() if p not in arrived}
         writer.missing |= self._refused
+        if self._gradients_came:
+            self._awaited -= self._refused.keys()
         super()._note_what_is_missing(writer)
 
     def _say_once(self, message: str) -> None:

@@ -57,7 +57,8 @@ def _fake(number: Tensor, tensor: Tensor) -> None:
     """Stand in for the call while a graph is traced."""
 
 
-torch.library.define(OPERATOR, SCHEMA)
+_NOT_IN_CUDA_GRAPHS = getattr(torch.Tag, "cudagraph_unsafe", None)
+torch.library.define(OPERATOR, SCHEMA, tags=[_NOT_IN_CUDA_GRAPHS] if _NOT_IN_CUDA_GRAPHS else [])
 torch.library.impl(OPERATOR, "CompositeExplicitAutograd", _hand_over)
 torch.library.register_fake(OPERATOR, _fake)
 _register_effectful_op(torch.ops.sppkit.observe.default, _EffectType.ORDERED)

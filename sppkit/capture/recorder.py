@@ -152,8 +152,7 @@ class Recorder(Recording):
             for (layer, signal), reason in missing.items()
         ]
         entries += [
-            not_captured_entry(self._run, layer, "", reason)
-            for layer, reason in never_called
+            not_captured_entry(self._run, layer, "", reason) for layer, reason in never_called
         ]
         metadata["not_captured"] = entries
         metadata["recorded_steps"] = self._recorded_steps
@@ -185,7 +184,8 @@ def record(
     the step ends. Forward passes between two steps are merged exactly, weighted by size.
 
     Args:
-        model: any module that is run eagerly.
+        model: any module with a Python forward; of a compiled model, what the user calls, before
+            its first call (else everything compiled is compiled again, with a warning).
         optimizer: ends a step right before each of its own steps; without it call `.step()`.
         every: record one step in so many.
         run: name of the run; by default the model's class.
@@ -202,7 +202,7 @@ def record(
     Raises:
         ValueError: a pattern matches no layer, a signal is unknown, or `every` is no positive
             number.
-        TypeError: `model` is no module.
+        TypeError: `model` is no module, or one that was scripted, traced or exported.
 
     Example:
         >>> import torch, sppkit

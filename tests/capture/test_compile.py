@@ -16,6 +16,7 @@ from sppkit.capture import compiled_session
 from sppkit.statistics import STATISTICS
 from tests.capture.test_left_as_found import all_hooks, randomness, state_of
 from tests.cases import (
+    BasicBlock,
     Checkpointed,
     DataclassOutput,
     DictOutput,
@@ -54,12 +55,33 @@ def mlp():
     return nn.Sequential(nn.Linear(8, 16), nn.ReLU(inplace=True), nn.Linear(16, 16), nn.Tanh())
 
 
+class SmallResNet(nn.Module):
+    """As PostActivationResNet, with less to compile."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 3, 1, 1)
+        self.layer1 = nn.Sequential(BasicBlock(4, 4))
+        self.layer2 = nn.Sequential(BasicBlock(4, 8, 2), BasicBlock(8, 8))
+
+    def forward(self, x):
+        return self.layer2(self.layer1(self.conv1(x)))
+
+
+def encoder():
+    return nn.TransformerEncoderLayer(8, 2, 16, dropout=0, batch_first=True)
+
+
 def images():
     return torch.randn(4, 3, 16, 16)
 
 
 def vectors():
     return torch.randn(6, 8)
+
+
+def sequences():
+    return torch.randn(3, 5, 8)
 
 
 def tokens():
@@ -127,18 +149,25 @@ def test_compiled_tables_are_those_of_eager_in_one_graph_without_a_break(build, 
 
 
 @pytest.mark.slow
-@NETWORKS
+@pytest.mark.parametrize(
+    ("build", "inputs"),
+    [(SmallResNet, images), (mlp, vectors), (encoder, sequences)],
+    ids=["convolutional", "mlp", "transformer"],
+)
 def test_inductor_tables_are_those_of_eager(build, inputs):
+    """Weight gradients are left out: nothing of them is compiled but the user's arithmetic.
+
+    The gradient of the bias of the keys in an attention is zero but for rounding.
+    """
     eager, model = twins(build)
-    model = model.eval() if build is Tokens else model  # inductor draws other dropout masks
-    eager.train(model.training)
-    compiled = torch.compile(model, fullgraph=True)
-    assert largest_difference(recorded(eager, inputs), recorded(compiled, inputs)) < 1e-5
+    chosen = {"signals": ["activation", "gradient"]}
+    compiled = recorded(torch.compile(model, fullgraph=True), inputs, **chosen)
+    assert largest_difference(recorded(eager, inputs, **chosen), compiled) < 1e-5
     assert not counters["graph_break"]
 
 
 def test_explain_finds_one_graph_and_no_break_in_a_hooked_model():
-    model = PostActivationResNet()
+    model = SmallResNet()
     compiled = torch.compile(model, backend="eager")
     with sppkit.record(compiled):
         compiled(images()).sum().backward()
@@ -148,7 +177,7 @@ def test_explain_finds_one_graph_and_no_break_in_a_hooked_model():
 
 
 def test_structure_and_taps_are_those_of_eager(compiler):
-    eager, model = twins(PostActivationResNet)
+    eager, model = twins(SmallResNet)
     left = recorded(eager, images, 1).structure()
     right = recorded(torch.compile(model, backend=compiler), images, 1).structure()
     assert left.equals(right)
@@ -174,7 +203,7 @@ def wrapped_children(model, compiler):
 
 @pytest.mark.parametrize("way", [in_place, by_region, wrapped_children])
 def test_every_way_to_compile_gives_the_table_of_eager(way, compiler):
-    eager, model = twins(PostActivationResNet)
+    eager, model = twins(SmallResNet)
     recording = recorded(way(model, compiler), images)
     assert largest_difference(recorded(eager, images), recording) < 1e-5
     assert compiler.frame_count
@@ -299,9 +328,10 @@ def test_a_gradient_that_train_and_eval_could_both_claim_is_refused():
         loss = compiled(vectors()).sum()
         compiled.eval()(vectors())
         loss.backward()
-    assert "train and eval mode" in reasons(recording)
+    assert "train and in eval mode" in reasons(recording)
     assert set(recording.table()["signal"]) == {"activation", "weight", "weight gradient"}
     assert set(recording.table()["phase"]) == {"train", "eval"}
+    assert "no backward pass" not in reasons(recording)
 
 
 def test_a_validation_pass_before_the_backward_pass_takes_no_gradient_away():
@@ -330,8 +360,8 @@ def test_a_model_that_was_called_before_the_recording_compiles_again_with_a_warn
 
 
 def test_a_second_instance_of_a_compiled_class_compiles_again_with_a_warning():
-    eager, model = twins(PostActivationResNet)
-    torch.compile(PostActivationResNet(), backend="aot_eager")(images())
+    eager, model = twins(SmallResNet)
+    torch.compile(SmallResNet(), backend="aot_eager")(images())
     with pytest.warns(UserWarning, match="by another one that shares its code"):
         recording = recorded(torch.compile(model, backend="aot_eager"), images)
     assert largest_difference(recorded(eager, images), recording) < 1e-5
@@ -371,7 +401,7 @@ def test_cuda_graphs_are_named():
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
-        (torch.jit.script, "torch.jit.script"),
+        (torch.jit.script, "script"),
         (lambda m: torch.jit.trace(m, vectors()), "torch.jit.trace"),
         (lambda m: torch.export.export(m, (vectors(),)).module(), "torch.export"),
     ],
@@ -384,7 +414,7 @@ def test_models_without_a_python_forward_are_refused(make, kind):
 
 
 def test_a_recorded_step_is_bit_identical_to_a_plain_one():
-    plain, model = twins(PostActivationResNet)
+    plain, model = twins(SmallResNet)
     x = images()
     results = []
     for network, context in ((plain, False), (model, True)):
@@ -424,7 +454,7 @@ def test_the_traced_pass_draws_no_number_and_leaves_modes_and_statistics():
 
 @pytest.mark.parametrize("way", [in_place, by_region, wrapped_children])
 def test_nothing_is_left_on_the_model(way, compiler):
-    model = way(PostActivationResNet(), compiler)
+    model = way(SmallResNet(), compiler)
     ways = [module._compiled_call_impl for module in model.modules()]
     attributes = [sorted(vars(module)) for module in model.modules()]
     recorded(model, images, steps=1)
@@ -542,7 +572,7 @@ def test_a_first_pass_without_gradients_plans_for_those_that_come_later(context)
         compiled(vectors()).sum().backward()
     table = recording.table()
     assert set(table.query("step == 0")["signal"]) == {"activation", "weight"}
-    assert (table["signal"] == "gradient").sum() == 4
+    assert (table["signal"] == "gradient").sum() == 5  # the root's too
 
 
 def test_autocast_outputs_are_read_in_their_dtype():
@@ -554,14 +584,14 @@ def test_autocast_outputs_are_read_in_their_dtype():
 
 
 def test_patterns_and_choices_hold_for_compiled_models():
-    compiled = torch.compile(PostActivationResNet(), backend="aot_eager")
+    compiled = torch.compile(SmallResNet(), backend="aot_eager")
     recording = recorded(
         compiled, images, steps=1, signals=["gradient"], include="layer1.*", blocks="layer1.?"
     )
     table = recording.table()
     assert set(table["signal"]) == {"gradient"}
     assert table["layer"].astype(str).str.startswith("layer1.").all()
-    assert (table["tap"] == "block").sum() == 2
+    assert (table["tap"] == "block").sum() == 1
 
 
 def test_a_forward_without_backward_says_forward_only():
@@ -587,7 +617,7 @@ def test_the_optimiser_ends_the_steps():
 
 
 def test_a_probe_of_a_compiled_model_is_that_of_the_model(compiler):
-    eager, model = twins(PostActivationResNet)
+    eager, model = twins(SmallResNet)
     arguments = {"input_size": (3, 16, 16), "seeds": 1}
     left = sppkit.probe(eager, **arguments)
     right = sppkit.probe(torch.compile(model, backend=compiler), **arguments)
