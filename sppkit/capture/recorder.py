@@ -12,6 +12,13 @@ import torch
 from torch import nn
 
 from sppkit import __version__
+from sppkit.capture.compiled import (
+    is_compiled,
+    original,
+    originals_in_place,
+    refuse_without_forward,
+)
+from sppkit.capture.compiled_session import CompiledSession
 from sppkit.capture.distributed import ALL_RANKS, Ranks, path_on_this_rank
 from sppkit.capture.gains import describe_silence, silent_branches
 from sppkit.capture.loop import Loop
@@ -50,13 +57,18 @@ class Recorder(Recording):
         loss_reduction: str | None = None,
         spread: Spread | None = None,
     ) -> None:
-        super().__init__(metadata={run: _environment(model, options)})
+        super().__init__(metadata={run: _environment(original(model), options)})
         self._spread = spread or Spread()
         self.metadata[run]["world_size"] = max(1, len(self._spread.members))
         self.metadata[run]["loss_reduction"] = loss_reduction
         self._ranks: Ranks | None = None
-        self._session = Session(model, options, plan, self._spread.unread_parameters)
-        self._model = weakref.ref(model)
+        compiled = plan is None and is_compiled(model)
+        self._session = (
+            CompiledSession(model, options, self._spread.unread_parameters)
+            if compiled
+            else Session(model, options, plan, self._spread.unread_parameters)
+        )
+        self._model = weakref.ref(original(model))
         self._run, self._seed, self._every = run, seed, every
         self._steps = 0
         self._recorded_steps = 0
@@ -110,7 +122,7 @@ class Recorder(Recording):
             elif self._ranks or self._session.has_seen_a_pass:
                 self._close_last_step()
         finally:
-            self._session.detach()
+            self._session.close()
             if self._loop:
                 self._loop.detach()
             self._is_attached = self._is_entered = False
@@ -190,15 +202,17 @@ class Recorder(Recording):
             return
         self._is_attached = False
         self._session.detach()
-        self._keep(self._collected(flag))
+        with originals_in_place(self._session.model):
+            self._keep(self._collected(flag))
 
     def _close_last_step(self) -> None:
         """End the recording; where there are other ranks, tell them, whatever was seen here."""
-        readings: list[Reading] = []
-        if self._is_attached:
-            self._session.detach()
-            readings = self._collected()
-        self._keep(readings, is_last=True)
+        with originals_in_place(self._session.model):
+            readings: list[Reading] = []
+            if self._is_attached:
+                self._session.detach()
+                readings = self._collected()
+            self._keep(readings, is_last=True)
 
     def _collected(self, flag: str = "") -> list[Reading]:
         """Fetch what was read in the step, brought back to the loss that the user wrote."""
@@ -266,10 +280,12 @@ class Recorder(Recording):
             metadata |= describe_silence(silent_branches(self._session.model, self.plan))
 
     def _say_what_is_missing(self) -> None:
+        with unwrapped(self._model):
+            never_called = list(_never_called(self._model, self.plan))
         metadata = self.metadata[self._run]
         missing = dict(self._session.missing)
         if not self._recorded_steps:
-            missing["", ""] = "no forward pass of the model was seen"
+            missing.setdefault(("", ""), "no forward pass of the model was seen")
         entries = [
             not_captured_entry(self._run, layer, signal, reason)
             for (layer, signal), reason in missing.items()
@@ -277,7 +293,7 @@ class Recorder(Recording):
         said = {layer for layer, signal in missing if not signal}
         entries += [
             not_captured_entry(self._run, layer, "", reason)
-            for layer, reason in _never_called(self._session.model, self.plan)
+            for layer, reason in never_called
             if layer not in said
         ]
         metadata["not_captured"] = entries
@@ -317,7 +333,8 @@ def record(
     the step ends. Forward passes between two steps are merged exactly, weighted by size.
 
     Args:
-        model: any module that is run eagerly.
+        model: any module with a Python forward; of a compiled model, what the user calls, before
+            its first call (else everything compiled is compiled again, with a warning).
         optimizer: ends a step right before each of its own steps; without it call `.step()`.
         scaler: the gradient scaler of the loop; gradients are divided by the scale that their loss
             had, and steps that it skips are flagged and counted.
@@ -349,8 +366,7 @@ def record(
     Raises:
         ValueError: a pattern matches no layer, a signal is unknown, or `every` is no positive
             number.
-        TypeError: `model` is no module, is a scripted one, which runs no hooks, or is
-            `nn.DataParallel`.
+        TypeError: `model` is no module, is `nn.DataParallel`, or was scripted, traced or exported.
 
     Example:
         >>> import torch, sppkit
@@ -377,12 +393,14 @@ def record(
         granularity=granularity,
     )
     spread, model = spread_of(model), unwrapped(model)
-    options.check(model)
+    refuse_without_forward(model)
+    with originals_in_place(model):
+        options.check(original(model))
     _check_loop(optimizer, scaler, options)
     return Recorder(
         model,
         options,
-        run=run or user_class(model).__name__,
+        run=run or user_class(original(model)).__name__,
         seed=seed,
         optimizer=optimizer,
         scaler=scaler,

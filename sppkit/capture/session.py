@@ -26,8 +26,13 @@ from sppkit.patterns import matcher
 from sppkit.signals import Signal, Tap
 from sppkit.summary import ChannelSummary
 
-_MAXIMUM_OPEN_PASSES = 16
+MAXIMUM_OPEN_PASSES = 16
 _MAXIMUM_WAITING_PASSES = 256
+
+COMPILED_ELSEWHERE = (
+    "modules were called from compiled code that the recorder does not know of, and are left out: "
+    "record what torch.compile returned, or compile before the recording starts"
+)
 
 
 class Reading(NamedTuple):
@@ -132,16 +137,32 @@ class Session:
         """Take every hook off, those on tensors too."""
         if self._watch:
             self._watch.detach()
+            if self._watch.was_compiled:
+                self.missing["", ""] = COMPILED_ELSEWHERE
         for written in self._writer.passes if self._writer else ():
             written.close()
         if self._gradients:
             self._gradients.detach()
+
+    def close(self) -> None:
+        """End the recording: what hooks are left come off."""
+        self.detach()
 
     def discard(self) -> None:
         """Forget what was written and not collected."""
         if self._writer:
             self._writer.passes.clear()
         self._fetched.clear()
+
+    def traced(self) -> tuple[Writer, Graph, Plan]:
+        """Give what the traced pass has left: what was written, the graph, and the plan.
+
+        Raises:
+            ValueError: no pass was traced.
+        """
+        if self._writer is None or self._tracer is None or not self.plan.is_made:
+            raise ValueError(f"no pass of {type(self._model).__name__} was traced")
+        return self._writer, self._tracer.graph, self.plan
 
     @property
     def has_seen_a_pass(self) -> bool:
@@ -203,7 +224,7 @@ class Session:
         if completed and self._tracer and not self.plan.is_made:
             self._make_plan(self._tracer.graph, self._writer)
         passes = self._writer.passes
-        if len(passes) >= _MAXIMUM_OPEN_PASSES and (
+        if len(passes) >= MAXIMUM_OPEN_PASSES and (
             passes[0].is_complete or len(passes) >= _MAXIMUM_WAITING_PASSES
         ):
             self._given_up |= passes[0].awaited - passes[0].written

@@ -111,6 +111,9 @@ class Watch:
 
     Passes of several threads at once cannot be told apart by their hooks: the first thread to begin
     one is heard, calls in others meanwhile are not.
+
+    Attributes:
+        was_compiled: whether a call ran in compiled code, which tells the listeners nothing.
     """
 
     def __init__(
@@ -134,6 +137,7 @@ class Watch:
         self._thread: int | None = None
         self._lock = threading.Lock()
         self._skipped = _Skipped()
+        self.was_compiled = False
 
     def attach(self, layers: Iterable[str] | None = None) -> None:
         """Hook the modules named, or all but parametrizations (they fire at every access)."""
@@ -197,7 +201,7 @@ class Watch:
         is_new: bool = False,
     ) -> None:
         """Put a module call on the stack; the outermost one begins a pass."""
-        if _is_recomputation() or self._skips(layer, module):
+        if is_recomputation() or self._skips(layer, module):
             return
         parent = self._stack[-1] if self._stack else None
         if parent:
@@ -217,7 +221,7 @@ class Watch:
         """Take a module call off the stack and tell of its output."""
         if self._skipped.leave(module):
             return
-        if _is_recomputation():
+        if is_recomputation():
             self._tell("recomputed", layer, output)
             return
         if not any(call.module is module for call in self._stack):
@@ -296,7 +300,7 @@ class Watch:
                     self._on_missing(layer, reason)
 
 
-def _is_recomputation() -> bool:
+def is_recomputation() -> bool:
     """Say whether a backward pass is running: a forward inside it repeats a checkpointed one."""
     return torch._C._current_graph_task_id() != -1
 
@@ -347,6 +351,8 @@ class _OperationMode(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
+        if torch.compiler.is_compiling():
+            return result
         self._watch.operate(func, args, kwargs or {}, result)
         return result
 
@@ -398,12 +404,16 @@ class _Hook:
 
 class _Enter(_Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._watch.enter(self._layer, module, args, kwargs, self._is_new)
+        if torch.compiler.is_compiling():
+            self._watch.was_compiled = True
+        else:
+            self._watch.enter(self._layer, module, args, kwargs, self._is_new)
 
 
 class _Leave(_Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
-        self._watch.leave(self._layer, module, args, output)
+        if not torch.compiler.is_compiling():
+            self._watch.leave(self._layer, module, args, output)
 
 
 def inert(*_: object) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from sppkit.capture.compiled import original, run_eagerly
 from sppkit.capture.gains import activated, describe_silence, silent_branches
 from sppkit.capture.options import Options, make_signals
 from sppkit.capture.places import tensors_in
@@ -172,7 +173,7 @@ class _Probe:
         """Probe one seed."""
         with isolated_randomness(seed), without_fused_attention():
             model = self._build()
-            with left_as_found(model):
+            with run_eagerly(model), left_as_found(model := original(model)):
                 model.train(self._conditions.mode == "train")
                 if self._plan is None:
                     self._options.check(model)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sppkit.capture.compiled import original
 from sppkit.capture.places import tensors_in
 from sppkit.errors import ProbeError
 from sppkit.inputs import ProbeBatch
@@ -32,7 +33,7 @@ def build_model(factory: Callable[[], nn.Module]) -> nn.Module:
 def default_name(model: nn.Module | Callable[[], nn.Module]) -> str:
     """Name a run after the class of a module, or after the function that builds it."""
     if isinstance(model, nn.Module):
-        return type(model).__name__
+        return type(original(model)).__name__
     name = str(getattr(model, "__name__", type(model).__name__))
     return "model" if name == "<lambda>" else name
 
