@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 PATIENCE = timedelta(seconds=30)
 """How long a rank waits for the others; long enough for one that is late with its data."""
 
-_MET, _APART = b"met", b"apart"
+_REASONS = {
+    "left": "one of the {} ranks left its recording by an exception",
+    "late": (
+        "not all of the {} ranks came to the end of a recorded step within {:g} s: record the "
+        "model on every rank"
+    ),
+}
 _taken: set[tuple[tuple[int, ...], int]] = set()
 
 
@@ -36,8 +42,9 @@ class ApartError(Exception):
 class MeetingPoint:
     """The place in the store where the ranks agree, once and for all, whether they meet.
 
-    Recordings take numbered places in turn, the first that has no verdict yet. So a rank that once
-    recorded alone, and was given up, finds the others again at the next one.
+    Recordings take numbered places in turn, and pass over those where someone has waited in vain.
+    So a rank that once recorded alone finds the others again at the next one. A place that a rank
+    left by an exception stays open: the others are still to come, and to be told.
 
     Args:
         store: what the user's processes share.
@@ -64,27 +71,30 @@ class MeetingPoint:
             ApartError: a rank did not come.
         """
         try:
-            if self._verdict() != _MET:
-                raise ApartError(
-                    f"not all of the {self._size} ranks came to the end of a recorded step within "
-                    f"{PATIENCE.total_seconds():g} s: record the model on every rank"
-                )
+            verdict = self._verdict()
+            if verdict != "met":
+                raise ApartError(_REASONS[verdict].format(self._size, PATIENCE.total_seconds()))
             return SideGroup(self._store, index, self._size)
         except RuntimeError as error:
             raise ApartError(f"the ranks could not be connected: {_first_line(error)}") from error
 
     def stay_away(self) -> None:
-        """Tell those who wait that this rank will not come."""
-        self._store.compare_set("verdict", "", _APART.decode())
+        """Tell those who wait, or are still to come, that this rank will not."""
+        self._propose("left")
 
-    def _verdict(self) -> bytes:
+    def _verdict(self) -> str:
         if self._store.add("here", 1) == self._size:
-            return _bytes(self._store.compare_set("verdict", "", _MET.decode()))
+            return self._propose("met")
         try:
             self._store.wait(["verdict"], PATIENCE)
         except RuntimeError:
-            self.stay_away()
-        return _bytes(self._store.get("verdict"))
+            if self._propose("late") == "late":
+                self._store.set("closed", "yes")
+        return str(self._store.get("verdict"), "ascii")
+
+    def _propose(self, verdict: str) -> str:
+        """Set the verdict if there is none yet; return the one that holds."""
+        return str(self._store.compare_set("verdict", "", verdict), "ascii")
 
 
 class SideGroup:
@@ -139,7 +149,7 @@ def is_supported() -> bool:
 
 def _is_free(store: Store, members: Sequence[int], number: int) -> bool:
     is_taken_here = (tuple(members), number) in _taken
-    return not is_taken_here and not store.check([f"{number}/verdict"])
+    return not is_taken_here and not store.check([f"{number}/closed"])
 
 
 def _part_of(store: Store, prefix: str) -> Store:
@@ -148,7 +158,3 @@ def _part_of(store: Store, prefix: str) -> Store:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _bytes(value: bytes | str) -> bytes:
-    return value.encode() if isinstance(value, str) else value

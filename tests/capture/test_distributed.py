@@ -467,7 +467,7 @@ def activations_of(outcome):
     [
         ("one more step", {0: {-1}, 1: {0}}, {}, "recorded nothing in the step"),
         ("idle", {0: {0}, 1: {-1}}, {}, "recorded nothing in the step"),
-        ("raised first", {0: {0}, 1: {0}}, {}, "record the model on every rank"),
+        ("raised first", {0: {0}, 1: {0}}, {}, "left its recording by an exception"),
         ("raised later", {0: {-1}, 1: {0}, 2: {0}}, {}, "the exchange failed"),
         ("hung", {0: {-1}, 1: {0}}, {1: {1}}, "the exchange failed"),
     ],
