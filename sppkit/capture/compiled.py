@@ -62,7 +62,7 @@ def _compiler_configs(model: nn.Module) -> Iterator[dict[str, object]]:
 
 
 @contextmanager
-def unwrapped(model: nn.Module) -> Iterator[None]:
+def originals_in_place(model: nn.Module) -> Iterator[None]:
     """Put the original modules in the places of compiled children: their names are those of eager.
 
     Inside the block `named_modules()` shows no `_orig_mod`.
@@ -88,7 +88,7 @@ def run_eagerly(model: nn.Module) -> Iterator[None]:
     """Run no compiled code inside the block; a model without compiled parts is left alone."""
     with ExitStack() as stack:
         if is_compiled(model):
-            stack.enter_context(unwrapped(model))
+            stack.enter_context(originals_in_place(model))
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
 

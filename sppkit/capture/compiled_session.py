@@ -21,8 +21,8 @@ from sppkit.capture.compiled import (
     compiled_entries,
     forget_compiled_code,
     original,
+    originals_in_place,
     run_eagerly,
-    unwrapped,
     uses_cuda_graphs,
     warn,
     was_called,
@@ -31,13 +31,13 @@ from sppkit.capture.compiled_hooks import Counter, OutputHook, Switch, TensorRea
 from sppkit.capture.graph import Graph
 from sppkit.capture.observe import Receiver
 from sppkit.capture.options import Options
-from sppkit.capture.places import Place, Point
+from sppkit.capture.places import Place, Point, tensors_in
 from sppkit.capture.plan import Pass, Plan
+from sppkit.capture.readable import readable
 from sppkit.capture.session import MAXIMUM_OPEN_PASSES, Reading, Session
 from sppkit.capture.state import isolated_randomness, left_as_found
 from sppkit.capture.watch import is_recomputation
 from sppkit.capture.writer import Writer
-from sppkit.kernels import unsupported_reason
 from sppkit.signals import Signal
 
 _OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
@@ -118,20 +118,10 @@ class CompiledPass(Pass):
     """One pass through compiled code.
 
     Attributes:
-        written: what was handed over.
-        is_complete: whether the forward pass returned.
+        has_returned: whether the forward pass returned.
     """
 
-    def __init__(self, plan: Plan, phase: str) -> None:
-        with torch.inference_mode(False):  # or else only that mode could write its buffers
-            super().__init__(plan, phase)
-        self.written: set[Point] = set()
-        self.is_complete = False
-
-    def write(self, point: Point, tensor: Tensor, axis: int | None) -> None:
-        """Summarise a tensor into the slot of a point."""
-        super().write(point, tensor, axis)
-        self.written.add(point)
+    has_returned = False
 
 
 class CompiledSession(Session):
@@ -140,13 +130,14 @@ class CompiledSession(Session):
     Args:
         model: the module that the user calls: a compiled one, or one with compiled parts.
         options: what to record.
+        unread_parameters: as for any session.
     """
 
-    def __init__(self, model: nn.Module, options: Options) -> None:
-        super().__init__(original(model), options)
+    def __init__(self, model: nn.Module, options: Options, unread_parameters: str = "") -> None:
+        super().__init__(original(model), options, None, unread_parameters)
         self._called = model
         self._entries = frozenset(compiled_entries(model))  # the gate would look like one
-        self._passes = Writer(self.plan, options, None)
+        self._passes = Writer(self.plan, options, self.masks, None)
         self._writer = self._passes
         self._switch = Switch()
         self._gate: Gate | None = None
@@ -165,6 +156,9 @@ class CompiledSession(Session):
     def attach(self) -> None:
         """Let the hooks write; the first time, see to it that they will be compiled in."""
         self._switch.is_on = True
+        self._writer = self._passes
+        with originals_in_place(self._called):
+            self._watch_parameters()
         if self._gate is not None:
             return
         if was_called(self._called):
@@ -177,6 +171,8 @@ class CompiledSession(Session):
     def detach(self) -> None:
         """Let the hooks rest: compiled code goes on without writing."""
         self._switch.is_on = False
+        if self._gradients:
+            self._gradients.detach()
 
     def close(self) -> None:
         """Take every hook off, and the gate."""
@@ -215,19 +211,23 @@ class CompiledSession(Session):
         try:
             if not self.plan.is_made:
                 self._prepare(args, kwargs)
-            self._open_pass()
+            self._open_pass(args, kwargs)
         except Exception as error:
-            self._on_fault("", error)
+            self._on_missing("", f"recording it failed: {type(error).__name__}: {error}")
             return False
         return True
 
-    def _open_pass(self) -> None:
+    def _open_pass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if len(self._passes.passes) >= MAXIMUM_OPEN_PASSES:
             self._fetch(self._passes.passes.pop(0))
         for counter, _ in self._counters.values():
             counter.seen.clear()
-        mode = "train" if self._model.training else "eval"
-        opened = CompiledPass(self.plan, self._options.phase or mode)
+        mode = "train" if self.model.training else "eval"
+        sizes = [tensor.shape[0] for _, tensor in tensors_in((args, kwargs)) if tensor.dim()]
+        opened = CompiledPass(
+            self.plan, self._options.phase or mode, sizes[0] if sizes else 0, self.masks.are_used
+        )
+        opened.mask = self.masks.take(args, kwargs)
         opened.aliases = dict(self._aliases)
         self._passes.passes.append(opened)
         if self._gradients_came:
@@ -244,12 +244,12 @@ class CompiledSession(Session):
                 self.missing[layer, ""] = f"{calls}: those beyond are not recorded"
         try:
             if self._root_hook:
-                self._root_hook(self._model, (), output)
+                self._root_hook(self.model, (), output)
         except Exception as error:
-            self._on_fault("", error)
+            self._on_missing("", f"recording it failed: {type(error).__name__}: {error}")
         opened = self._passes.passes[-1]
         if isinstance(opened, CompiledPass):
-            opened.is_complete = True
+            opened.has_returned = True
 
     # -- what compiled code hands over
 
@@ -260,9 +260,10 @@ class CompiledSession(Session):
             return
         owner = self._owner_of_gradient(point) if is_gradient else self._owner_of_activation(point)
         try:
-            reason = unsupported_reason(tensor)
-            if owner is not None and reason is None:
-                owner.write(point, tensor, axis)
+            found = readable(tensor, axis)
+            reason = found if isinstance(found, str) else ""
+            if owner is not None and not isinstance(found, str):
+                owner.write(point, owner.masked(found))
         except Exception as error:  # a fault of ours must not become one of the user's pass
             reason = f"reading it failed: {type(error).__name__}: {error}"
         if reason:
@@ -304,6 +305,9 @@ class CompiledSession(Session):
             if not point.place.operation
         }
         self._aliases = {a: target for a, target in written.aliases.items() if a.signal in wanted}
+        self._read_aliases_of_operations(
+            axes, {p: slot.axis for p, (slot, _) in written.aside.items()}
+        )
         self._reasons = {
             Point(place, signal): FUNCTIONAL
             for place in plan.axes
@@ -319,19 +323,35 @@ class CompiledSession(Session):
         self._hook(list(graph.calls))
         self.plan = plan
 
+    def _read_aliases_of_operations(
+        self, axes: dict[Point, int | None], traced: dict[Point, int | None]
+    ) -> None:
+        """Read the first module that returns a functional result in the place of that result."""
+        stands_for: dict[Point, Point] = {}
+        for alias, target in list(self._aliases.items()):
+            if not target.place.operation:
+                continue
+            first = stands_for.setdefault(target, alias)
+            if first is not alias:
+                self._aliases[alias] = first
+                continue
+            del self._aliases[alias]
+            if target in traced:
+                axes[alias] = traced[target]
+
     def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Writer, Graph, Plan]:
         """Run the original module once on a copy of the arguments; nothing else remembers it."""
-        session = Session(self._model, replace(self._options, signals=_OF_OUTPUTS))
+        session = Session(self.model, replace(self._options, signals=_OF_OUTPUTS))
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
             stack.enter_context(run_eagerly(self._called))
-            stack.enter_context(left_as_found(self._model))
+            stack.enter_context(left_as_found(self.model))
             stack.enter_context(isolated_randomness(0))
             given, named = tree_map_only(Tensor, _copy, (args, kwargs))
             stack.callback(session.detach)
             session.attach()
-            self._model._call_impl(*given, **named)
+            self.model._call_impl(*given, **named)
         self.missing |= session.missing
         return session.traced()
 
@@ -356,8 +376,8 @@ class CompiledSession(Session):
 
     def _hook(self, calls: list[tuple[str, int]]) -> None:
         """Hook the modules of the planned places; the outermost is read by the gate."""
-        with unwrapped(self._called):
-            modules = dict(self._model.named_modules())
+        with originals_in_place(self._called):
+            modules = dict(self.model.named_modules())
         places = list(dict.fromkeys(point.place for point in self._receivers))
         for layer in dict.fromkeys(place.layer for place in places):
             planned = sum(called == layer for called, _ in calls)
@@ -383,7 +403,7 @@ class CompiledSession(Session):
     # -- when a step ends
 
     def _fetch(self, written: Pass) -> None:
-        if isinstance(written, CompiledPass) and written.is_complete:
+        if isinstance(written, CompiledPass) and written.has_returned:
             self._look_for_what_was_not_handed_over(written)
         super()._fetch(written)
 

@@ -280,8 +280,8 @@ class Recorder(Recording):
             metadata |= describe_silence(silent_branches(self._session.model, self.plan))
 
     def _say_what_is_missing(self) -> None:
-        with unwrapped(self._model):
-            never_called = list(_never_called(self._model, self.plan))
+        with originals_in_place(self._session.model):
+            never_called = list(_never_called(self._session.model, self.plan))
         metadata = self.metadata[self._run]
         missing = dict(self._session.missing)
         if not self._recorded_steps:

@@ -122,9 +122,7 @@ class Session:
         self._tracer = None if self.plan.is_made else Tracer(self.model)
         self._writer = Writer(self.plan, self._options, self.masks, self._tracer)
         self._writer.on_pass_end = self._on_pass_end
-        self._parameters = Pass(self.plan, "")
-        if not self._unread_parameters:
-            self._gradients = WeightGradients(self.model, self._options, self._parameters)
+        self._watch_parameters()
         self._watch = Watch(
             self.model,
             [listener for listener in (self._tracer, self._writer) if listener],
@@ -132,6 +130,12 @@ class Session:
             on_missing=self._on_missing,
         )
         self._watch.attach(None if self._needs_every_module() else self._planned_layers())
+
+    def _watch_parameters(self) -> None:
+        """Have weight gradients read as they are accumulated."""
+        self._parameters = Pass(self.plan, "")
+        if not self._unread_parameters:
+            self._gradients = WeightGradients(self.model, self._options, self._parameters)
 
     def detach(self) -> None:
         """Take every hook off, those on tensors too."""
@@ -161,7 +165,7 @@ class Session:
             ValueError: no pass was traced.
         """
         if self._writer is None or self._tracer is None or not self.plan.is_made:
-            raise ValueError(f"no pass of {type(self._model).__name__} was traced")
+            raise ValueError(f"no pass of {type(self.model).__name__} was traced")
         return self._writer, self._tracer.graph, self.plan
 
     @property
