@@ -69,7 +69,8 @@ class SmallResNet(nn.Module):
 
 
 def encoder():
-    return nn.TransformerEncoderLayer(8, 2, 16, dropout=0, batch_first=True)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0, batch_first=True, norm_first=True)
+    return nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
 
 
 def images():
