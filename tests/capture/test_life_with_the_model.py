@@ -268,6 +268,19 @@ def test_a_module_of_another_kind_gets_the_channel_axis_of_its_kind():
     assert found["layer_type"].tolist() == ["Conv2d", "Linear"]
 
 
+def test_a_module_that_is_replaced_while_no_hooks_are_on_gets_its_own_axis():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1))
+    with sppkit.record(model, every=2) as recording:
+        for step in range(4):
+            if step == 1:
+                model[0] = nn.Linear(4, 9)
+            model(torch.randn(2, 3, 5, 4))
+            recording.step()
+    found = rows(recording, layer="0", signal="activation")
+    assert found["step"].tolist() == [0, 2]
+    assert found["channels"].tolist() == [4, 9]
+
+
 def test_a_module_of_another_kind_in_the_middle_of_a_step_gets_its_own_axis():
     model = nn.Sequential(nn.Conv2d(3, 4, 1))
     with sppkit.record(model, signals=["activation"]) as recording:
@@ -567,7 +580,7 @@ def test_a_call_inside_torch_func_is_left_out_with_a_reason(transform):
     for left, right in zip(_leaves(expected), _leaves(found), strict=True):
         assert torch.equal(left, right)
     assert row(recording, layer="0", signal="activation")["samples"] == 6
-    assert "inside torch.func" in reasons(recording)[""]
+    assert "called inside torch.func" in reasons(recording)[""]
 
 
 def _leaves(value):
