@@ -411,6 +411,7 @@ def test_inference_mode_in_one_step_does_not_spoil_the_next():
     assert rows(recording, layer="0", signal="weight", tensor="weight")["step"].tolist() == [
         *range(4)
     ]
+    assert not any("failed" in missing.reason for missing in recording.not_captured)
 
 
 # lazy modules
