@@ -45,10 +45,11 @@ NO_SCALE = "float8 codes without their scale"
 def join_flags(*flags: str) -> str:
     """Put flags into one text, each of them once.
 
-    >>> join_flags("unmasked", "", "alias of 0", "unmasked")
-    'unmasked; alias of 0'
+    >>> join_flags("alias of 0; unmasked", "", "unmasked")
+    'alias of 0; unmasked'
     """
-    return "; ".join(dict.fromkeys(flag for flag in flags if flag))
+    every = "; ".join(flag for flag in flags if flag)
+    return "; ".join(dict.fromkeys(every.split("; ")))
 
 
 class Readable(NamedTuple):

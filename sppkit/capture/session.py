@@ -400,10 +400,13 @@ def read_parameter(
     """Read a parameter; give the reason where it cannot be."""
     if isinstance(tensor, Exception):
         return f"computing it failed: {type(tensor).__name__}: {tensor}"
-    found = readable(tensor, axis, of_units=True)
-    if isinstance(found, str):
-        return found
-    written.write(point, found)
+    try:
+        found = readable(tensor, axis, of_units=True)
+        if isinstance(found, str):
+            return found
+        written.write(point, found)
+    except Exception as error:  # of a tensor of someone else's class; training must go on
+        return f"reading it failed: {type(error).__name__}: {error}"
     return None
 
 

@@ -165,7 +165,10 @@ class Watch:
         """
         model = self._model()
         if model is not None and list(model.named_modules()) != self._modules:
-            self._hook_again(model)
+            try:
+                self._hook_again(model)
+            except Exception as error:  # must never become a fault of the user's forward
+                self._on_missing("", _describe(error))
         for handle in self._leaving:
             hooks = handle.hooks_dict_ref()
             if hooks and handle.id in hooks and next(reversed(hooks)) != handle.id:
@@ -296,13 +299,19 @@ class Watch:
                     getattr(listener, event)(*details)
                 except Exception as error:
                     layer = self._stack[-1].layer if self._stack else ""
-                    reason = f"recording it failed: {type(error).__name__}: {error}"
-                    self._on_missing(layer, reason)
+                    self._on_missing(layer, _describe(error))
+
+
+def _describe(error: Exception) -> str:
+    return f"recording it failed: {type(error).__name__}: {error}"
 
 
 def is_recomputation() -> bool:
     """Say whether a backward pass is running: a forward inside it repeats a checkpointed one."""
     return torch._C._current_graph_task_id() != -1
+
+
+_TRACING = (torch._C._TorchDispatchModeKey.FAKE, torch._C._TorchDispatchModeKey.PROXY)
 
 
 def _opaque_region() -> str | None:
@@ -311,8 +320,8 @@ def _opaque_region() -> str | None:
         return "called inside torch.func (vmap, grad, ...): its tensors stand for others"
     if torch._C._is_tracing():
         return "called by torch.jit.trace, which would take the reading for a part of the model"
-    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None:
-        return "called with fake tensors, which have no values"
+    if any(torch._C._get_dispatch_mode(mode) is not None for mode in _TRACING):
+        return "called by a tracer (torch.export, make_fx, fake tensors), not run on values"
     return None
 
 

@@ -213,6 +213,14 @@ def test_a_mask_of_samples_fits_images_too():
     assert_reads_as(read, chosen)
 
 
+def test_one_number_per_position_has_no_channels_behind_the_mask_and_is_flagged():
+    model, x = nn.Sequential(nn.Linear(4, 1), nn.Flatten(1)), torch.randn(3, 5, 4)
+    with sppkit.record(model, mask=lambda x: torch.rand(3, 5) > 0.4) as recording:
+        model(x)
+    read = row(recording, layer="1", signal="activation")
+    assert (read["channels"], read["samples"], read["flags"]) == (5, 3, UNMASKED)
+
+
 def test_a_batch_of_nothing_but_padding_is_a_row_without_samples():
     model = Reader()
     with sppkit.record(model, mask=lambda tokens: tokens != PADDING) as recording:
