@@ -146,7 +146,7 @@ class Graph:
         Returns:
             The axes found, by the places of module outputs.
         """
-        found = {}
+        found = dict[Place, int]()
         children = self.children()
         for node in reversed(self.nodes):
             if node.axis is None:
