@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sppkit.signals import Signal, Tap
@@ -44,7 +45,7 @@ def expected_ladder(
         return None
     depths = _runs_between_projections(list(blocks["skip_kind"]))
     return (
-        _post_activation(blocks, ends, depths)
+        _post_activation(structure, blocks, ends, depths)
         or _pre_activation(blocks, ends, depths, table)
         or _normalizer_free(structure, ends, depths, table)
     )
@@ -64,13 +65,28 @@ def _runs_between_projections(kinds: list[str]) -> list[int]:
     return depths
 
 
-def _post_activation(blocks: pd.DataFrame, ends: pd.DataFrame, depths: list[int]) -> Ladder | None:
+def _post_activation(
+    structure: pd.DataFrame, blocks: pd.DataFrame, ends: pd.DataFrame, depths: list[int]
+) -> Ladder | None:
     normalised = (ends["computes"] == "batch_norm").all()
     unit_scale = ends["initialisation"].str.contains(r"weight: constant 1\b").all()
     if not (normalised and unit_scale and (blocks["computes"] == "relu").all()):
         return None
-    projects = blocks["skip_kind"].iloc[0] == "projection"
-    return postactivation_ladder(depths, first_block="projection" if projects else "identity")
+    if blocks["skip_kind"].iloc[0] == "projection":
+        return postactivation_ladder(depths)
+    ladder = postactivation_ladder(depths, first_block="identity")
+    stem = structure.loc[structure["tap"] == Tap.STEM, "computes"]
+    return ladder if (stem == "relu").all() else _unknown_until(ladder, depths[0])
+
+
+def _unknown_until(ladder: Ladder, blocks: int) -> Ladder:
+    """Leave out the first blocks: what enters them (the maxima of a pooling stem) has no ladder."""
+    known = np.arange(len(ladder.average_channel_variance)) >= blocks
+    return Ladder(
+        np.where(known, ladder.average_channel_variance, np.nan),
+        np.where(known, ladder.average_channel_squared_mean, np.nan),
+        ladder.residual_average_channel_variance,
+    )
 
 
 def _pre_activation(

@@ -28,6 +28,7 @@ _CHANNELS_LAST = frozenset(
         *("_native_multi_head_attention", "_transformer_encoder_layer_fwd"),
     }
 )
+_READ_CHANNELS_LAST = frozenset({"linear", "layer_norm", "rms_norm"})
 _RESHAPES = frozenset(
     {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
 )
@@ -88,6 +89,17 @@ def axis_after(
         return _reshaped(parents, shape)
     moved = _moved(parents, sources)
     return moved if moved is not None else _inherited(parents, shape)
+
+
+def axis_read(operation: str, dimensions: int) -> int | None:
+    """Decide from an operation that reads a tensor and has a layout of its own.
+
+    >>> axis_read("conv2d", 4), axis_read("layer_norm", 3), axis_read("add", 4)
+    (1, 2, None)
+    """
+    if _SPATIAL.search(operation) or operation in _CHANNELS_SECOND | _READ_CHANNELS_LAST:
+        return _fixed_axis(operation, dimensions)
+    return None
 
 
 def _fixed_axis(operation: str, dimensions: int) -> int | None:

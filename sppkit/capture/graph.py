@@ -22,6 +22,7 @@ from sppkit.capture.channel_axis import (
     Shape,
     axis_after,
     axis_of_module_output,
+    axis_read,
 )
 from sppkit.capture.places import Place, shape_of, tensors_in
 from sppkit.capture.watch import ModuleCall, canonical_name
@@ -140,6 +141,27 @@ class Graph:
             for parent in node.parents:
                 readers[parent].append(node.index)
         return readers
+
+    def decide_axes_by_readers(self) -> dict[Place, int]:
+        """Let what reads a tensor decide its channel axis where its origin did not.
+
+        Returns:
+            The axes found, by the places of module outputs.
+        """
+        found = dict[Place, int]()
+        children = self.children()
+        for node in reversed(self.nodes):
+            if node.axis is None:
+                readers = [self.nodes[index] for index in children[node.index]]
+                node.axis = next(filter(None, (_axis_in(node, r) for r in readers)), None)
+                found |= {place: node.axis for place in node.emitted if node.axis is not None}
+        return found
+
+
+def _axis_in(node: Node, reader: Node) -> int | None:
+    """Give the axis that a reader takes for the channels, or that of a result of equal shape."""
+    axis = axis_read(reader.operation, len(node.shape)) if reader.parents[0] == node.index else None
+    return reader.axis if axis is None and reader.shape == node.shape else axis
 
 
 _PARAMETER = -1  # computed from parameters alone

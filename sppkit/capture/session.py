@@ -238,6 +238,7 @@ class Session:
         findings = find_merges(graph)
         self.plan.taps = self._find_taps(graph, findings)
         self.plan.remarks = list(_remarks(findings, self.plan.taps))
+        self._decide_late_axes(graph, writer)
         chosen = {p: axis for p, axis in writer.axes.items() if self._is_chosen(p, writer)}
         layers = dict.fromkeys((place.layer, place.operation) for place in chosen)
         self.plan.depths = {layer: rank for rank, layer in enumerate(layers)}
@@ -249,6 +250,17 @@ class Session:
         self.plan.axes = chosen
         for written in writer.passes:
             written.keep(chosen)
+
+    def _decide_late_axes(self, graph: Graph, writer: Writer) -> None:
+        """Add the axes that only the whole pass decides; this pass has been read without them."""
+        for place, axis in graph.decide_axes_by_readers().items():
+            point = Point(place, Signal.ACTIVATION)
+            if point in writer.missing and writer.axes.get(place, axis) is None:
+                writer.axes[place] = axis
+                writer.missing[point] = (
+                    "its channel axis was decided by a layer that reads it, when the first pass "
+                    "had gone by: the steps after the first have it"
+                )
 
     def _find_taps(self, graph: Graph, findings: Findings) -> dict[Place, TapInfo]:
         options = self._options

@@ -144,4 +144,6 @@ def _circumstances(metadata: Mapping[str, Any]) -> list[str]:
         parts.append(f"autocast {metadata['amp']}")
     if metadata.get("activated"):
         parts.append("zero-initialised gains set to 1")
+    elif gains := metadata.get("silent_residual_gains"):
+        parts.append(f"{len(gains)} residual gain{'s' * (len(gains) > 1)} at zero")
     return parts

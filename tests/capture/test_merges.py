@@ -304,3 +304,87 @@ def test_the_graph_keeps_no_activation_alive():
     gc.collect()
     assert len(find_merges(tracer.graph).merges) == 5
     assert not [reference for reference in seen if reference() is not None]
+
+
+def test_a_post_norm_layer_whose_attention_owns_its_merge_is_one_block():
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.f, self.norm = nn.Linear(8, 8), nn.LayerNorm(8)
+
+        def forward(self, x, skip):
+            return self.norm(self.f(x) + skip)
+
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention, self.output = Residual(), Residual()
+            self.intermediate = nn.Linear(8, 8)
+
+        def forward(self, x):
+            x = self.attention(x, x)
+            return self.output(F.gelu(self.intermediate(x)), x)
+
+    found, _ = taps(nn.Sequential(nn.Linear(8, 8), Layer(), Layer()), torch.randn(2, 5, 8))
+    assert names(found["block"]) == ["1", "2"]
+    assert [block for block, _, _ in found["residual branch"]] == [1, 1, 2, 2]
+
+
+def test_an_encoder_is_no_part_of_the_branches_of_the_decoder_that_reads_it():
+    transformer = nn.Transformer(8, 2, 2, 2, 16, batch_first=True)
+    found, _ = taps(transformer, torch.randn(2, 5, 8), torch.randn(2, 4, 8))
+    layers = ["encoder.layers.0", "encoder.layers.1", "decoder.layers.0", "decoder.layers.1"]
+    assert names(found["block"]) == layers
+    assert len(found["residual branch"]) == 2 * 2 + 2 * 3
+
+
+class Pyramid(nn.Module):
+    """A path around two of four blocks, as in a U-Net or a feature pyramid."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.Sequential(*[BasicBlock(4, 4) for _ in range(4)])
+        self.stem, self.lateral = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        early = self.blocks[:2](self.stem(x))
+        return self.blocks[2:](early) + self.lateral(early)
+
+
+def test_a_path_around_several_blocks_is_no_block():
+    found, recording = taps(Pyramid(), torch.randn(2, 3, 8, 8))
+    assert names(found["block"]) == [f"blocks.{i}" for i in range(4)]
+    assert any("path around several blocks: 1" in remark for remark in _remarks(recording))
+
+
+def test_a_batch_that_is_filled_picture_by_picture_is_followed():
+    class Detector(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = PostActivationResNet()
+
+        def forward(self, pictures):
+            batch = pictures[0].new_full((len(pictures), 3, 16, 16), 0.0)
+            for row, picture in zip(batch, pictures, strict=True):
+                row[:, : picture.shape[1], : picture.shape[2]].copy_(picture)
+            return self.body(batch)
+
+    found, _ = taps(Detector(), [torch.randn(3, 16, 12), torch.randn(3, 10, 16)])
+    assert len(found["block"]) == 4
+
+
+def test_a_block_that_is_called_again_is_a_block_each_time():
+    class Repeated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.block = nn.Conv2d(3, 4, 3, padding=1), BasicBlock(4, 4)
+
+        def forward(self, x):
+            x = self.stem(x)
+            for _ in range(3):
+                x = self.block(x)
+            return x
+
+    found, recording = taps(Repeated(), torch.randn(2, 3, 8, 8))
+    assert found["block"] == [(number, 1, "block") for number in (1, 2, 3)]
+    assert recording.table().query("tap == 'block'")["call"].tolist() == [0, 1, 2]

@@ -333,6 +333,89 @@ def test_an_undecided_channel_axis_is_a_reason_and_the_override_cures_it():
     assert row(recording, layer="0")["channels"] == 5
 
 
+class Attention(nn.Module):
+    """Heads split off by a reshape, told apart by an index, joined again; a table of positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(9, 2))
+        self.qkv, self.proj = nn.Linear(8, 24), nn.Linear(8, 8)
+        self.query, self.key, self.bias, self.joined, self.pooled = (
+            nn.Identity() for _ in range(5)
+        )
+
+    def forward(self, x):
+        samples, tokens, channels = x.shape
+        qkv = self.qkv(x).reshape(samples, tokens, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        q, k, v = self.query(qkv[0]), self.key(qkv.unbind(0)[1]), qkv[2]
+        index = torch.arange(tokens**2) % 9
+        bias = self.table[index].view(tokens, tokens, -1).permute(2, 0, 1).unsqueeze(0)
+        weights = torch.softmax(q @ k.transpose(-2, -1) + self.bias(bias), -1)
+        y = self.joined((weights @ v).transpose(1, 2).reshape(samples, tokens, channels))
+        return self.proj(self.pooled(y.reshape(samples, tokens, 2, 4).sum(2)).repeat(1, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("layer", "channels"), [("query", 4), ("key", 4), ("bias", 2), ("joined", 8), ("pooled", 4)]
+)
+def test_channels_are_followed_through_heads_indices_sums_and_tables(layer, channels):
+    with sppkit.record(model := Attention(), signals=["activation"]) as recording:
+        model(torch.randn(3, 5, 8))
+    assert row(recording, layer=layer)["channels"] == channels
+
+
+class FoldedIntoTheBatch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.unfolded, self.norm = nn.Conv2d(3, 6, 1), nn.Identity(), nn.BatchNorm2d(6)
+
+    def forward(self, x):
+        x = self.conv(x).flatten(0, 1)
+        return self.norm(self.unfolded(x.unflatten(0, (-1, 6)) * 1))
+
+
+def test_a_layer_that_reads_a_tensor_decides_its_axis_from_the_second_step_on():
+    model = FoldedIntoTheBatch()
+    with sppkit.record(model, signals=["activation"]) as recording:
+        for _ in range(2):
+            model(torch.randn(2, 3, 4, 4))
+            recording.step()
+    table = recording.table().query("layer == 'unfolded'")
+    assert table[["step", "channels"]].to_numpy().tolist() == [[1, 6]]
+    assert "decided by a layer that reads it" in str(recording.not_captured)
+
+
+def test_a_probe_knows_the_axis_that_a_reader_decides():
+    recording = sppkit.probe(FoldedIntoTheBatch(), input_size=(3, 4, 4), seeds=1)
+    assert row(recording, layer="unfolded", signal="activation")["channels"] == 6
+    assert not recording.not_captured
+
+
+@pytest.mark.parametrize(
+    ("old", "axis", "new", "expected"),
+    [
+        ((2, 197, 576), 2, (2, 197, 3, 3, 64), 4),
+        ((2, 8, 16, 64), 3, (16, 16, 64), 2),
+        ((2, 16, 8, 64), 3, (2, 16, 512), 2),
+        ((2, 64, 8, 8), 1, (2, 64, 64), 1),
+        ((2, 64, 8, 8), 1, (16, 8, 8, 8), 1),
+        ((2, 64, 1, 1), 1, (2, 64, 1), 1),
+        ((2, 16, 2, 2, 8, 8), 1, (2, 64, 8, 8), 1),
+        ((2, 64, 8, 8), 1, (128, 1, 8, 8), None),
+        ((2, 8, 4, 8), 1, (2, 4, 8, 8), None),
+    ],
+    ids=[
+        *("split into heads", "heads to batch", "heads joined", "positions joined"),
+        *("groups to batch", "squeezed", "pixels to channels", "channels to batch"),
+        "across channels and positions",
+    ],
+)
+def test_reshapes_keep_the_channels_where_one_axis_holds_them(old, axis, new, expected):
+    from sppkit.capture.channel_axis import axis_after
+
+    assert axis_after("reshape", [(old, axis)], new) == expected
+
+
 def test_integer_outputs_are_not_captured_with_a_reason():
     class Decision(nn.Module):
         def forward(self, x):

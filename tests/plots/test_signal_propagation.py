@@ -328,3 +328,17 @@ def test_gradient_flow_without_gradients_is_refused():
         model(torch.randn(3, 2))
     with pytest.raises(NothingObservedError, match="no gradient was recorded"):
         sppkit.plot_gradient_flow(recording)
+
+
+def test_a_pooling_stem_leaves_the_first_identity_blocks_without_expectation():
+    recording = sppkit.probe(PostActivationResNet, input_size=(3, 16, 16), seeds=1, batch_size=64)
+    ((x, y),) = lines(sppkit.plot_signal_propagation(recording).axes[1], "_expected")
+    known = dict(zip(x.tolist(), y.tolist(), strict=True))
+    assert not [block for block in (1, 2) if np.isfinite(known.get(block, np.nan))]
+    assert [known[3], known[4]] == pytest.approx([0.682, 0.997], abs=1e-3)
+
+
+def test_gains_at_zero_are_stated_below_the_plot():
+    recording = sppkit.probe(lambda: build("nf_resnet20"), input_size=(3, 16, 16), seeds=1)
+    footer = sppkit.plot_signal_propagation(recording).get_supxlabel()
+    assert "9 residual gains at zero" in footer
