@@ -167,14 +167,14 @@ def called_leaves(model: nn.Module, batch: Batch) -> list[str]:
 
 def traced_findings(model: nn.Module, batch: Batch) -> Findings:
     """Trace a forward pass and find its merges."""
-    tracer, faults = Tracer(model), list[Exception]()
-    watch = Watch(model, [tracer], operations=True, on_fault=lambda _, error: faults.append(error))
+    tracer, missing = Tracer(model), list[tuple[str, str]]()
+    watch = Watch(model, [tracer], operations=True, on_missing=lambda *said: missing.append(said))
     watch.attach()
     with torch.no_grad():
         batch.run(model)
     watch.detach()
-    if faults:
-        raise faults[0]
+    if missing:
+        raise RuntimeError(f"tracing failed: {missing[0]}")
     return find_merges(tracer.graph)
 
 
