@@ -167,14 +167,16 @@ def called_leaves(model: nn.Module, batch: Batch) -> list[str]:
 
 def traced_findings(model: nn.Module, batch: Batch) -> Findings:
     """Trace a forward pass and find its merges."""
-    tracer, faults = Tracer(model), list[Exception]()
-    watch = Watch(model, [tracer], operations=True, on_fault=lambda _, error: faults.append(error))
+    tracer, faults = Tracer(model), list[str]()
+    watch = Watch(
+        model, [tracer], operations=True, on_missing=lambda layer, reason: faults.append(reason)
+    )
     watch.attach()
     with torch.no_grad():
         batch.run(model)
     watch.detach()
     if faults:
-        raise faults[0]
+        raise RuntimeError(faults[0])
     return find_merges(tracer.graph)
 
 
