@@ -167,14 +167,16 @@ def called_leaves(model: nn.Module, batch: Batch) -> list[str]:
 
 def traced_findings(model: nn.Module, batch: Batch) -> Findings:
     """Trace a forward pass and find its merges."""
-    tracer, missing = Tracer(model), list[tuple[str, str]]()
-    watch = Watch(model, [tracer], operations=True, on_missing=lambda *said: missing.append(said))
+    tracer, faults = Tracer(model), list[str]()
+    watch = Watch(
+        model, [tracer], operations=True, on_missing=lambda layer, reason: faults.append(reason)
+    )
     watch.attach()
     with torch.no_grad():
         batch.run(model)
     watch.detach()
-    if missing:
-        raise RuntimeError(f"tracing failed: {missing[0]}")
+    if faults:
+        raise RuntimeError(faults[0])
     return find_merges(tracer.graph)
 
 
