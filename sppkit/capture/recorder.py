@@ -283,7 +283,7 @@ class Recorder(Recording):
         with originals_in_place(self._session.model):
             never_called = list(_never_called(self._session.model, self.plan))
         metadata = self.metadata[self._run]
-        missing = dict(self._session.missing)
+        missing = self._session.missing | (self._updates.unread if self._updates else {})
         if not self._recorded_steps:
             missing.setdefault(("", ""), "no forward pass of the model was seen")
         entries = [
