@@ -436,8 +436,8 @@ def _remarks_on(model: nn.Module) -> Iterator[str]:
             "is merged behind them differs from one large batch, except with nn.SyncBatchNorm"
         )
     yield (
-        "weight gradients are those of the end of the step, averaged over the ranks: clipping, where "
-        "there is some, is in them"
+        "weight gradients are those of the end of the step, averaged over the ranks: clipping, if "
+        "any, is in them"
     )
     if not is_supported():
         yield "rows stay with single ranks: this torch has no gloo backend to merge them"
