@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for outcome in compare_all(names[: options.limit], options.seconds):
         outcomes.append(outcome)
         print(line(outcome), flush=True)
-    if options.output:
-        write_table(outcomes, options.output)
+        if options.output:  # every time, so that an interrupted run is not lost
+            write_table(outcomes, options.output)
     if options.expectations:
         write_expectations(outcomes, options.expectations)
     print(summary(outcomes))

@@ -65,7 +65,9 @@ class Network:
     def _build_once(self) -> nn.Module:
         count = count_parameters(self.build)
         if count > LARGEST:
-            raise TooLargeError(f"{count / 1e6:.0f} million parameters, more than {LARGEST:.0e}")
+            raise TooLargeError(
+                f"{count / 1e6:.0f} million parameters, more than {LARGEST / 1e6:.0f} million"
+            )
         return self.build().train()
 
 
