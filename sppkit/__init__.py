@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "probe": "sppkit.probing",
-    "record": "sppkit.capture.recorder",
+    "record": "sppkit.capture.record",
     "Recorder": "sppkit.capture.recorder",
     "Recording": "sppkit.recording",
     "NotCaptured": "sppkit.recording",
@@ -43,7 +43,8 @@ __all__ = [  # noqa: RUF022  (in the order of use)
 ]
 
 if TYPE_CHECKING:
-    from sppkit.capture.recorder import Recorder, record
+    from sppkit.capture.record import record
+    from sppkit.capture.recorder import Recorder
     from sppkit.errors import SppkitError
     from sppkit.gradients import per_sample_gradients
     from sppkit.plots import plot_gradient_flow, plot_signal_propagation

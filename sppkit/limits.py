@@ -67,6 +67,14 @@ SITUATIONS: dict[str, tuple[Situation, ...]] = {
             "A notebook cell is run again, or two recorders are open",
             "Each recording has its own rows, once.",
         ),
+        Situation(
+            "Reading a value in a hook makes the host wait for the device",
+            "Summaries stay on their device; one transfer at the end of the step.",
+        ),
+        Situation(
+            "Hooks cost time in every step",
+            "They are absent between recorded steps (`every=N`).",
+        ),
     ),
     "Outputs and inputs of every kind": (
         Situation(
@@ -168,6 +176,10 @@ SITUATIONS: dict[str, tuple[Situation, ...]] = {
             "Devices without float64",
             "Buffers are float32 there; squares below 1e-38 vanish.",
         ),
+        Situation(
+            "Variances of one value, unbiased, are NaN",
+            "All variances are biased: defined, and additive over parts.",
+        ),
     ),
     "Training loops": (
         Situation(
@@ -217,22 +229,114 @@ SITUATIONS: dict[str, tuple[Situation, ...]] = {
             "The copy carries hooks that do nothing; the original goes on.",
         ),
         Situation(
-            "A module is replaced while recording",
-            "",
+            "Copies for moving averages, data loader workers, `torch.save`",
+            "The original is recorded, the copies are silent.",
         ),
         Situation(
-            "Scripted and traced modules never call hooks",
-            "",
+            "Modules are replaced, added or removed while recording",
+            "Recorded from the next pass on; a step that may hold both is flagged.",
         ),
         Situation(
-            "`torch.func` transforms",
-            "",
+            "Scripted, traced and exported modules never call hooks",
+            "As a whole refused with the way out; as a part left out with a reason.",
         ),
         Situation(
-            "Several threads",
-            "",
+            "`torch.func` transforms and vmap",
+            "Left out with a reason; the transform is not disturbed.",
+        ),
+        Situation(
+            "Several threads call the model",
+            "The first is heard, calls in others meanwhile are left out with a reason.",
+        ),
+        Situation(
+            "Weights that are elsewhere until they are needed (offloading, meta device)",
+            "Activations are read; weights have a reason while they are not there.",
         ),
     ),
-    "Compilation": (),
-    "Many processes": (),
+    "Compilation": (
+        Situation(
+            "A compiled model ignores hooks, or breaks its graph at them",
+            "Attached before the first call: one graph, no break, the table of eager.",
+        ),
+        Situation(
+            "Hooks are registered after the first compiled call",
+            "Noticed: a warning, everything compiles again, and the reason is kept.",
+        ),
+        Situation(
+            "A second instance of a compiled class shares its code",
+            "The same warning; its hooks run.",
+        ),
+        Situation(
+            "Global and root hooks see the compiled wrapper",
+            "Hooks are on the modules inside; layers keep their own names.",
+        ),
+        Situation(
+            "Backward hooks break compiled graphs",
+            "Gradients come through hooks on tensors, in the same graph.",
+        ),
+        Situation(
+            "CUDA graphs replay kernels and no Python",
+            "A warning and a reason.",
+        ),
+        Situation(
+            "Functional merges in compiled code",
+            "No hook reaches them: a reason; layers have their rows.",
+        ),
+    ),
+    "Many processes": (
+        Situation(
+            "Each rank sees its shard of the batch",
+            "Merged exactly as (n, mean, M2) on rank 0, gradients as of the whole batch.",
+        ),
+        Situation(
+            "One collective per statistic is slow",
+            "One tiny exchange and one packed collective per recorded step.",
+        ),
+        Situation(
+            "Sharded parameters (FSDP2), empty shards",
+            "Local shards are read and merged as parts of one tensor.",
+        ),
+        Situation(
+            "Partitioned parameters (FSDP1, DeepSpeed ZeRO)",
+            "Activations only; the weights have a reason.",
+        ),
+        Situation(
+            "`nn.DataParallel` runs copies in threads",
+            "Refused with the way out.",
+        ),
+        Situation(
+            "Ranks that ran different layers (branches, pipeline, tensor parallelism)",
+            "Their rows keep the number of the rank; nothing is merged wrongly.",
+        ),
+        Situation(
+            "A rank raises, dies, or records alone",
+            "The others do not wait for ever; what they measured is theirs.",
+        ),
+        Situation(
+            "BatchNorm couples the samples of each rank",
+            "Said in the remarks.",
+        ),
+    ),
+    "Residual merges": (
+        Situation(
+            "Blocks of anyone's network, in-place sums, transformers, three operands",
+            "Found by provenance, without naming a layer.",
+        ),
+        Situation(
+            "Gates (Highway)",
+            "Reported as parallel branches, not drawn as blocks.",
+        ),
+        Situation(
+            "Dense concatenations",
+            "Reported as concatenations.",
+        ),
+        Situation(
+            "Rotary embeddings, tanh-GELU",
+            "Arithmetic, no merge.",
+        ),
+        Situation(
+            "Merges that no paper calls blocks, in-place sums on views, short unrolled recurrences",
+            "Found as what they are topologically; a pattern overrides.",
+        ),
+    ),
 }

@@ -435,5 +435,9 @@ def _remarks_on(model: nn.Module) -> Iterator[str]:
             f"{len(own)} batch normalisations use the statistics of each rank's own batch: what "
             "is merged behind them differs from one large batch, except with nn.SyncBatchNorm"
         )
+    yield (
+        "weight gradients are those of the end of the step, averaged over the ranks: clipping, if "
+        "any, is in them"
+    )
     if not is_supported():
         yield "rows stay with single ranks: this torch has no gloo backend to merge them"

@@ -1,43 +1,38 @@
-"""`sppkit.record`: a context manager that records a model while the user's own code runs it."""
+"""A recording in the making: a context manager around a session, step by step."""
 
 import os
-import platform
-import sys
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from torch import nn
 
-from sppkit import __version__
+from sppkit.capture.circumstances import environment, never_called
 from sppkit.capture.compiled import (
     is_compiled,
     original,
     originals_in_place,
-    refuse_without_forward,
 )
 from sppkit.capture.compiled_session import CompiledSession
 from sppkit.capture.distributed import ALL_RANKS, Ranks, path_on_this_rank
 from sppkit.capture.gains import describe_silence, silent_branches
 from sppkit.capture.loop import Loop
-from sppkit.capture.masks import Mask, MaskFunction
-from sppkit.capture.options import Options, make_signals
+from sppkit.capture.masks import Mask
+from sppkit.capture.options import Options
 from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.readable import join_flags
 from sppkit.capture.rows import table_rows
 from sppkit.capture.scaling import unscaled
 from sppkit.capture.session import Reading, Session
-from sppkit.capture.sharding import Spread, spread_of, unwrapped, user_class
+from sppkit.capture.sharding import Spread
 from sppkit.capture.structure import describe_initialisation
 from sppkit.capture.updates import Updates
 from sppkit.errors import RecordingError
-from sppkit.patterns import Patterns
 from sppkit.recording import Recording, not_captured_entry
-from sppkit.signals import DEFAULT_SIGNALS, Phase, Signal
-from sppkit.table import SCHEMA_VERSION
+from sppkit.signals import Phase, Signal
 
 
 class Recorder(Recording):
@@ -57,7 +52,7 @@ class Recorder(Recording):
         loss_reduction: str | None = None,
         spread: Spread | None = None,
     ) -> None:
-        super().__init__(metadata={run: _environment(original(model), options)})
+        super().__init__(metadata={run: environment(original(model), options)})
         self._spread = spread or Spread()
         self.metadata[run]["world_size"] = max(1, len(self._spread.members))
         self.metadata[run]["loss_reduction"] = loss_reduction
@@ -77,7 +72,9 @@ class Recorder(Recording):
         self._is_attached = False
         self._is_entered = False
         self._weights: dict[Place, Reading] = {}
-        self._updates = Updates(self._session, options) if _reads_updates(options) else None
+        self._updates = (
+            Updates(self._session, options) if Signal.UPDATE in options.signals else None
+        )
         self._loop: Loop | None = None
         if optimizer is not None:
             hear = {"before": self._before_step, "after": self._after_step}
@@ -281,9 +278,9 @@ class Recorder(Recording):
 
     def _say_what_is_missing(self) -> None:
         with originals_in_place(self._session.model):
-            never_called = list(_never_called(self._session.model, self.plan))
+            uncalled = list(never_called(self._session.model, self.plan))
         metadata = self.metadata[self._run]
-        missing = dict(self._session.missing)
+        missing = self._session.missing | (self._updates.unread if self._updates else {})
         if not self._recorded_steps:
             missing.setdefault(("", ""), "no forward pass of the model was seen")
         entries = [
@@ -293,7 +290,7 @@ class Recorder(Recording):
         said = {layer for layer, signal in missing if not signal}
         entries += [
             not_captured_entry(self._run, layer, "", reason)
-            for layer, reason in never_called
+            for layer, reason in uncalled
             if layer not in said
         ]
         metadata["not_captured"] = entries
@@ -304,170 +301,3 @@ class Recorder(Recording):
         reasons = {entry["layer"]: entry["reason"] for entry in entries}
         for row in self._structure_rows:
             row["not_captured"] = reasons.get(row["layer"])
-
-
-def record(
-    model: nn.Module,
-    *,
-    optimizer: torch.optim.Optimizer | None = None,
-    scaler: torch.amp.GradScaler | None = None,
-    every: int = 1,
-    run: str | None = None,
-    seed: int = 0,
-    signals: Iterable[Signal | str] = DEFAULT_SIGNALS,
-    granularity: Literal["layer", "operation"] = "layer",
-    loss_reduction: Literal["mean", "sum"] | None = None,
-    include: Patterns | None = None,
-    exclude: Patterns | None = None,
-    extended: bool = False,
-    channel_axis: Mapping[str, int] | None = None,
-    blocks: Patterns | None = None,
-    residual_branches: Patterns | None = None,
-    stem: Patterns | None = None,
-    mask: MaskFunction | None = None,
-) -> Recorder:
-    """Record the signals of a model while your own code runs it.
-
-    Hooks are on the model only inside the `with` block and only during recorded steps. A tensor is
-    read once, inside the hook, before anything can change it; the numbers stay on its device until
-    the step ends. Forward passes between two steps are merged exactly, weighted by size.
-
-    Args:
-        model: any module with a Python forward; of a compiled model, what the user calls, before
-            its first call (else everything compiled is compiled again, with a warning).
-        optimizer: ends a step right before each of its own steps; without it call `.step()`.
-        scaler: the gradient scaler of the loop; gradients are divided by the scale that their loss
-            had, and steps that it skips are flagged and counted.
-        every: record one step in so many.
-        run: name of the run; by default the model's class.
-        seed: written to the table.
-        signals: which signals to record, of `sppkit.Signal`; by default all but "update", which
-            costs a copy of the parameters and needs the optimiser.
-        granularity: "operation" also records the functional calls between layers (F.relu, add,
-            matmul, softmax, ...), at about half a microsecond per call and one read of each result.
-        loss_reduction: "mean" or "sum" over the samples, for `sppkit.per_sample_gradients`.
-        include, exclude: layers by name (globs, or regular expressions behind `re:`).
-        extended: also record mean absolute values, kurtosis and quantiles (slower).
-        channel_axis: axis of the channels by layer name, where the default is wrong.
-        blocks, residual_branches, stem: layers by name, over what provenance finds.
-        mask: leaves padding out: a function that is given the arguments of each forward pass and
-            returns a tensor that is True at the real positions, as
-            ``lambda tokens: tokens != 0``, or None for a pass without. Inside a loop,
-            ``recording.mask(tensor)`` does it for the next pass. It applies to the activations and
-            gradients whose leading axes have its shape and whose channels lie behind them;
-            `samples` counts what was read. Rows that it does not fit are flagged "unmasked".
-
-    In several processes (`torch.distributed`) call it on every rank, with the wrapped model: what
-    all ranks read is merged on rank 0 as if it were one batch; see docs/distributed.md.
-
-    Returns:
-        A recording to use in a `with` statement.
-
-    Raises:
-        ValueError: a pattern matches no layer, a signal is unknown, or `every` is no positive
-            number.
-        TypeError: `model` is no module, is `nn.DataParallel`, or was scripted, traced or exported.
-
-    Example:
-        >>> import torch, sppkit
-        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
-        >>> with sppkit.record(model) as recording:
-        ...     model(torch.randn(32, 4)).sum().backward()
-        >>> sorted(set(recording.table()["signal"]))
-        ['activation', 'gradient', 'weight', 'weight gradient']
-    """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-    if every < 1:
-        raise ValueError(f"every={every} must be 1 or more: record one step in so many")
-    options = Options(
-        signals=make_signals(signals),
-        include=include,
-        exclude=exclude,
-        channel_axis=dict(channel_axis or {}),
-        blocks=blocks,
-        residual_branches=residual_branches,
-        stem=stem,
-        mask=mask,
-        extended=extended,
-        granularity=granularity,
-    )
-    spread, model = spread_of(model), unwrapped(model)
-    refuse_without_forward(model)
-    with originals_in_place(model):
-        options.check(original(model))
-    _check_loop(optimizer, scaler, options)
-    return Recorder(
-        model,
-        options,
-        run=run or user_class(original(model)).__name__,
-        seed=seed,
-        optimizer=optimizer,
-        scaler=scaler,
-        every=every,
-        loss_reduction=loss_reduction,
-        spread=spread,
-    )
-
-
-def _reads_updates(options: Options) -> bool:
-    return Signal.UPDATE in options.signals
-
-
-def _check_loop(
-    optimizer: torch.optim.Optimizer | None, scaler: torch.amp.GradScaler | None, options: Options
-) -> None:
-    if optimizer is None and scaler is not None:
-        raise ValueError("scaler= needs optimizer=: it is the optimiser's steps that it skips")
-    if optimizer is None and Signal.UPDATE in options.signals:
-        raise ValueError("the signal 'update' needs optimizer=: it is what its step changes")
-    if options.granularity not in ("layer", "operation"):
-        raise ValueError(f"granularity={options.granularity!r} must be 'layer' or 'operation'")
-
-
-def _environment(model: nn.Module, options: Options) -> dict[str, Any]:
-    """Describe with what a run is measured."""
-    tensor = next((t for t in (*model.parameters(), *model.buffers())), None)
-    return {
-        "schema": SCHEMA_VERSION,
-        "model": user_class(model).__name__,
-        "versions": {
-            "sppkit": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "platform": sys.platform,
-        "device": str(tensor.device) if tensor is not None else "cpu",
-        "mode": "train" if model.training else "eval",
-        "signals": sorted(str(signal) for signal in options.signals),
-        "extended": options.extended,
-        "remarks": [],
-        "not_captured": [],
-    }
-
-
-_SCRIPTED = "a scripted module runs no Python hooks: use the module that it was made from"
-_ROOT_NEVER_CALLED = (
-    "the model itself was never called, only modules inside of it: each of their calls counts as "
-    "a forward pass of its own"
-)
-_NEVER_CALLED = (
-    "the module was never called, or by its .forward(), which runs no hooks; its parameters may "
-    "be used by another one, as nn.MultiheadAttention does with out_proj"
-)
-
-
-def _never_called(model: nn.Module, plan: Plan) -> Iterable[tuple[str, str]]:
-    called = {row["layer"] for row in plan.structure if row["calls"]}
-    scripted: set[str] = set()
-    for name, module in model.named_modules() if plan.is_made else ():
-        if name in called or "parametrizations" in name.split("."):
-            continue
-        if isinstance(module, torch.jit.ScriptModule):
-            scripted.add(name)
-            if name.rpartition(".")[0] not in scripted:
-                yield name, _SCRIPTED
-        elif not name:
-            yield name, _ROOT_NEVER_CALLED
-        elif any(p is not None for p in module._parameters.values()):
-            yield name, _NEVER_CALLED

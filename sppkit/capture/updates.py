@@ -7,16 +7,21 @@ from sppkit.capture.parameters import parameter_readings
 from sppkit.capture.places import Point
 from sppkit.capture.readable import readable
 from sppkit.capture.session import Session
-from sppkit.capture.sharding import is_distributed_tensor
+from sppkit.capture.sharding import is_distributed_tensor, local_values
 from sppkit.signals import Signal
 
 
 class Updates:
-    """The parameters before a step, in buffers that are used again at the next recorded step."""
+    """The parameters before a step, in buffers that are used again at the next recorded step.
+
+    Attributes:
+        unread: updates that are not read, and why, by parameter and signal.
+    """
 
     def __init__(self, session: Session, options: Options) -> None:
         self._session, self._options = session, options
         self._before: dict[Point, torch.Tensor] = {}
+        self.unread: dict[tuple[str, str], str] = {}
 
     @torch.no_grad()
     def remember(self) -> None:
@@ -45,8 +50,15 @@ class Updates:
         return [
             (point, tensor, axis)
             for point, tensor, axis, alias in weights
-            if alias is None
-            and isinstance(tensor, torch.Tensor)
-            and not is_distributed_tensor(tensor)
-            and not isinstance(readable(tensor, axis, of_units=True), str)
+            if alias is None and isinstance(tensor, torch.Tensor) and self._is_read(point, tensor)
         ]
+
+    def _is_read(self, point: Point, parameter: torch.Tensor) -> bool:
+        """Say whether the update of a parameter is read; note the reason where it is not."""
+        found = readable(local_values(parameter), None, of_units=True)
+        reason = found if isinstance(found, str) else ""
+        if is_distributed_tensor(parameter):
+            reason = "updates of sharded parameters are not read"
+        if reason:
+            self.unread[f"{point.place.layer}.{point.place.tensor}", Signal.UPDATE] = reason
+        return not reason

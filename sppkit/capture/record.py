@@ -1,0 +1,130 @@
+"""`sppkit.record`: check what is asked for, and make the recorder."""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import torch
+from torch import nn
+
+from sppkit.capture.compiled import original, originals_in_place, refuse_without_forward
+from sppkit.capture.masks import MaskFunction
+from sppkit.capture.options import Options, make_signals
+from sppkit.capture.recorder import Recorder
+from sppkit.capture.sharding import spread_of, unwrapped, user_class
+from sppkit.patterns import Patterns
+from sppkit.signals import DEFAULT_SIGNALS, Signal
+
+
+def record(
+    model: nn.Module,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    scaler: torch.amp.GradScaler | None = None,
+    every: int = 1,
+    run: str | None = None,
+    seed: int = 0,
+    signals: Iterable[Signal | str] = DEFAULT_SIGNALS,
+    granularity: Literal["layer", "operation"] = "layer",
+    loss_reduction: Literal["mean", "sum"] | None = None,
+    include: Patterns | None = None,
+    exclude: Patterns | None = None,
+    extended: bool = False,
+    channel_axis: Mapping[str, int] | None = None,
+    blocks: Patterns | None = None,
+    residual_branches: Patterns | None = None,
+    stem: Patterns | None = None,
+    mask: MaskFunction | None = None,
+) -> Recorder:
+    """Record the signals of a model while your own code runs it.
+
+    Hooks are on the model only inside the `with` block and only during recorded steps. A tensor is
+    read once, inside the hook, before anything can change it; the numbers stay on its device until
+    the step ends. Forward passes between two steps are merged exactly, weighted by size.
+
+    Args:
+        model: any module with a Python forward; of a compiled model, what the user calls, before
+            its first call (else everything compiled is compiled again, with a warning).
+        optimizer: ends a step right before each of its own steps; without it call `.step()`.
+        scaler: the gradient scaler of the loop; gradients are divided by the scale that their loss
+            had, and steps that it skips are flagged and counted.
+        every: record one step in so many.
+        run: name of the run; by default the model's class.
+        seed: written to the table.
+        signals: which signals to record, of `sppkit.Signal`; by default all but "update", which
+            costs a copy of the parameters and needs the optimiser.
+        granularity: "operation" also records the functional calls between layers (F.relu, add,
+            matmul, softmax, ...), at about half a microsecond per call and one read of each result.
+        loss_reduction: "mean" or "sum" over the samples, for `sppkit.per_sample_gradients`.
+        include, exclude: layers by name (globs, or regular expressions behind `re:`).
+        extended: also record mean absolute values, kurtosis and quantiles (slower).
+        channel_axis: axis of the channels by layer name, where the default is wrong.
+        blocks, residual_branches, stem: layers by name, over what provenance finds.
+        mask: leaves padding out: a function that is given the arguments of each forward pass and
+            returns a tensor that is True at the real positions, as
+            ``lambda tokens: tokens != 0``, or None for a pass without. Inside a loop,
+            ``recording.mask(tensor)`` does it for the next pass. It applies to the activations and
+            gradients whose leading axes have its shape and whose channels lie behind them;
+            `samples` counts what was read. Rows that it does not fit are flagged "unmasked".
+
+    In several processes (`torch.distributed`) call it on every rank, with the wrapped model: what
+    all ranks read is merged on rank 0 as if it were one batch; see docs/distributed.md.
+
+    Returns:
+        A recording to use in a `with` statement.
+
+    Raises:
+        ValueError: a pattern matches no layer, a signal is unknown, or `every` is no positive
+            number.
+        TypeError: `model` is no module, is `nn.DataParallel`, or was scripted, traced or exported.
+
+    Example:
+        >>> import torch, sppkit
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
+        >>> with sppkit.record(model) as recording:
+        ...     model(torch.randn(32, 4)).sum().backward()
+        >>> sorted(set(recording.table()["signal"]))
+        ['activation', 'gradient', 'weight', 'weight gradient']
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
+    if every < 1:
+        raise ValueError(f"every={every} must be 1 or more: record one step in so many")
+    options = Options(
+        signals=make_signals(signals),
+        include=include,
+        exclude=exclude,
+        channel_axis=dict(channel_axis or {}),
+        blocks=blocks,
+        residual_branches=residual_branches,
+        stem=stem,
+        mask=mask,
+        extended=extended,
+        granularity=granularity,
+    )
+    spread, model = spread_of(model), unwrapped(model)
+    refuse_without_forward(model)
+    with originals_in_place(model):
+        options.check(original(model))
+    _check_loop(optimizer, scaler, options)
+    return Recorder(
+        model,
+        options,
+        run=run or user_class(original(model)).__name__,
+        seed=seed,
+        optimizer=optimizer,
+        scaler=scaler,
+        every=every,
+        loss_reduction=loss_reduction,
+        spread=spread,
+    )
+
+
+def _check_loop(
+    optimizer: torch.optim.Optimizer | None, scaler: torch.amp.GradScaler | None, options: Options
+) -> None:
+    if optimizer is None and scaler is not None:
+        raise ValueError("scaler= needs optimizer=: it is the optimiser's steps that it skips")
+    if optimizer is None and Signal.UPDATE in options.signals:
+        raise ValueError("the signal 'update' needs optimizer=: it is what its step changes")
+    if options.granularity not in ("layer", "operation"):
+        raise ValueError(f"granularity={options.granularity!r} must be 'layer' or 'operation'")
