@@ -123,34 +123,31 @@ class ChannelSummary:
         return np.concatenate([array for array in arrays if array is not None])
 
     def scaled(self, factor: float) -> ChannelSummary:
-        """Return the summary of the values times a positive number.
+        """Return the summary of the values times a factor, not negative.
 
-        Exact where `factor` is a power of two. The histogram counts powers of two: it moves with
-        such a factor, and is lost with any other (the summary is then a base one).
+        Exact where it is a power of two. The histogram counts powers of two: it moves with such a
+        factor, and is undefined (NaN) with any other.
 
         Raises:
-            ValueError: if `factor` is not positive and finite.
+            ValueError: if `factor` is negative or not finite.
         """
-        if not 0 < factor < math.inf:
-            raise ValueError(f"factor={factor} must be positive and finite")
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"factor={factor} must be finite and not negative")
         mantissa, exponent = math.frexp(factor)
-        rows = {name: getattr(self, name) for name in BASE_ROWS}
-        if self.histogram is not None and mantissa == 0.5:
-            rows |= {name: getattr(self, name) for name in EXTENDED_ROWS}
-            rows["histogram"] = _shifted(self.histogram, exponent - 1)
-        powers = {
-            "mean": 1,
-            "m2": 2,
-            "minimum": 1,
-            "maximum": 1,
-            "absolute_sum": 1,
-            "m3": 3,
-            "m4": 4,
-        }
+        powers = dict.fromkeys(("mean", "minimum", "maximum", "absolute_sum"), 1)
+        powers |= {"m2": 2, "m3": 3, "m4": 4}
         with np.errstate(all="ignore"):
-            return ChannelSummary(
-                **{k: v * factor ** powers[k] if k in powers else v for k, v in rows.items()}
+            changed = {
+                name: values * factor**power
+                for name, power in powers.items()
+                if (values := getattr(self, name)) is not None
+            }
+        if self.histogram is not None:
+            moves = mantissa == 0.5
+            changed["histogram"] = (
+                _shifted(self.histogram, exponent - 1) if moves else self.histogram * np.nan
             )
+        return replace(self, **changed)
 
     def merge(self, other: ChannelSummary) -> ChannelSummary:
         """Return the summary of the values of both, as if they had been read together.

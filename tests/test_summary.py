@@ -144,3 +144,23 @@ def test_nothing_cannot_be_merged():
 def test_one_summary_merges_into_itself():
     summary = summary_of(torch.randn(8, CHANNELS))
     assert merge_all([summary]) is summary
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5, 0.125, 8.0, 1 / 3])
+def test_a_scaled_summary_is_that_of_the_scaled_values(factor):
+    x = torch.randn(5, 4, dtype=torch.float64)
+    x[0, 0] = 0
+    packed = [summarize(values, 1, extended=True).numpy() for values in (x, x * factor)]
+    whole, wanted = (ChannelSummary.unpack(p, 4) for p in packed)
+    found = whole.scaled(factor)
+    for name in ("count", "mean", "m2", "minimum", "maximum", "zeros", "absolute_sum", "m3", "m4"):
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-12)
+    if factor == 1 / 3:
+        assert np.isnan(found.histogram).all()
+    else:
+        np.testing.assert_array_equal(found.histogram, wanted.histogram)
+
+
+def test_a_negative_factor_is_refused():
+    with pytest.raises(ValueError, match="factor=-1 must be finite and not negative"):
+        ChannelSummary.empty(2).scaled(-1)

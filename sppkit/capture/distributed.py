@@ -14,7 +14,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -319,7 +319,7 @@ def merged_summaries(
         parts = [summaries[position] for summaries in of_ranks]
         if reading.point.signal is Signal.GRADIENT:
             of_phase = shares[reading.phase]
-            parts = [scaled(p, share) for p, share in zip(parts, of_phase, strict=True)]
+            parts = [p.scaled(share) for p, share in zip(parts, of_phase, strict=True)]
         merged.append(merge_all(parts))
     return merged
 
@@ -344,38 +344,6 @@ def _shares_of_the_loss(
             counts = [float(s[nearest].count.max(initial=0)) for s in of_ranks]
             shares[phase] = [count / (sum(counts) or 1.0) or 1.0 for count in counts]
     return shares
-
-
-def scaled(summary: ChannelSummary, factor: float) -> ChannelSummary:
-    """Give the summary of values times a positive factor, at most 1.
-
-    The histogram counts powers of two, so that it can be moved by whole ones only; otherwise it is
-    undefined.
-    """
-    mantissa, exponent = np.frexp(factor)
-    moments: dict[str, Any] = {
-        name: None if (values := getattr(summary, name)) is None else values * factor**power
-        for name, power in {
-            **dict.fromkeys(("mean", "minimum", "maximum", "absolute_sum"), 1),
-            **{"m2": 2, "m3": 3, "m4": 4},
-        }.items()
-    }
-    histogram = summary.histogram
-    if histogram is not None:
-        octaves = int(1 - exponent)
-        moved = _moved_down(histogram, octaves) if mantissa == 0.5 else histogram * np.nan
-        moments["histogram"] = moved
-    return replace(summary, **moments)
-
-
-def _moved_down(histogram: Array, octaves: int) -> Array:
-    """Move the counts to smaller exponents; what leaves float32's range is kept at its end."""
-    by_sign = histogram.reshape(2, -1)
-    moved = np.zeros_like(by_sign)
-    kept = by_sign.shape[1] - octaves
-    moved[:, :kept] = by_sign[:, octaves:]
-    moved[:, 0] += by_sign[:, :octaves].sum(axis=1)
-    return moved.reshape(-1)
 
 
 def _exchange_messages(group: SideGroup, text: bytes, headers: Sequence[Header]) -> list[Message]:

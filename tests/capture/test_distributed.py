@@ -21,10 +21,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import sppkit
 from sppkit.capture import side_group
-from sppkit.capture.distributed import scaled
 from sppkit.table import KEY, TABLE_COLUMNS
 from tests.cases import BasicBlock, weight_normed
-from tests.oracle import summary_of
 from tests.ranks import run_ranks
 
 BATCH, EVEN, UNEVEN = 12, 6, 4
@@ -542,19 +540,6 @@ def test_without_a_process_group_nothing_is_distributed():
     assert outcome.metadata["world_size"] == 1
     assert "distributed" not in outcome.metadata
     assert set(outcome.table["rank"]) == {-1}
-
-
-@pytest.mark.parametrize("factor", [1.0, 0.5, 0.125, 1 / 3])
-def test_a_scaled_summary_is_that_of_the_scaled_values(factor):
-    x = torch.randn(5, 4, dtype=torch.float64)
-    x[0, 0] = 0
-    found, wanted = scaled(summary_of(x), factor), summary_of(x * factor)
-    for name in ("count", "mean", "m2", "minimum", "maximum", "zeros", "absolute_sum", "m3", "m4"):
-        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-12)
-    if factor == 1 / 3:
-        assert np.isnan(found.histogram).all()
-    else:
-        np.testing.assert_array_equal(found.histogram, wanted.histogram)
 
 
 def test_the_example_records_under_torchrun(tmp_path):
