@@ -27,11 +27,15 @@ def page() -> str:
             f"| {s.title} | {s.answer} | {_links(PROOFS[s.title])} |".replace("\n", " ")
             for s in situations
         ]
-        parts.append("")
-    parts.append(
-        (ROOT / "docs" / "zoo.md").read_text() if (ROOT / "docs" / "zoo.md").exists() else ""
-    )
+        parts += ["## Other people's networks\n", _summary_of_the_zoo()]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _summary_of_the_zoo() -> str:
+    """Take the dated summary out of the page that the zoo writes."""
+    paragraphs = (ROOT / "docs" / "zoo.md").read_text().split("\n\n")
+    dated = next(text for text in paragraphs if text[:2] == "20")
+    return f"{dated} See [zoo.md](zoo.md)."
 
 
 def _links(tests: tuple[str, ...]) -> str:
