@@ -250,6 +250,6 @@ def test_gains_at_one_show_the_branches_and_the_plot_says_so():
     assert len(silent.metadata["nf"]["silent_residual_gains"]) == 9
     assert len(active.metadata["nf"]["silent_residual_gains"]) == 9
     footer = sppkit.plot_signal_propagation(active).get_supxlabel()
-    assert "zero-initialised gains set to 1" in footer
+    assert "9 residual gains set from zero to one" in footer
     gradients = active.table().query("signal == 'gradient' and tap == 'residual branch'")
     assert (gradients["second_moment"] > 0).all()

@@ -124,9 +124,13 @@ def wants_log(values: Sequence[float]) -> bool:
 def footer(metadata: Mapping[str, Mapping[str, Any]]) -> str:
     """State the circumstances of the runs: what they share once, what differs by run."""
     stated = {run: _circumstances(entry) for run, entry in metadata.items()}
-    if len({tuple(parts) for parts in stated.values()}) == 1:
-        return " · ".join(next(iter(stated.values())))
-    return "\n".join(f"{run}: {' · '.join(parts)}" for run, parts in stated.items())
+    first = next(iter(stated.values()), [])
+    common = [part for part in first if all(part in parts for parts in stated.values())]
+    lines = [" · ".join(common)] if common else []
+    for run, parts in stated.items():
+        own = [part for part in parts if part not in common]
+        lines += [f"{run}: {' · '.join(own)}"] if own else []
+    return "\n".join(lines)
 
 
 def _circumstances(metadata: Mapping[str, Any]) -> list[str]:
@@ -142,8 +146,8 @@ def _circumstances(metadata: Mapping[str, Any]) -> list[str]:
     parts.append(str(metadata.get("device", "cpu")))
     if metadata.get("amp", "off") != "off":
         parts.append(f"autocast {metadata['amp']}")
-    if metadata.get("activated"):
-        parts.append("zero-initialised gains set to 1")
-    elif gains := metadata.get("silent_residual_gains"):
-        parts.append(f"{len(gains)} residual gain{'s' * (len(gains) > 1)} at zero")
+    if gains := metadata.get("silent_residual_gains"):
+        count = f"{len(gains)} residual gain{'s' * (len(gains) > 1)}"
+        done = "set from zero to one" if metadata.get("activated") else "at zero"
+        parts.append(f"{count} {done}")
     return parts

@@ -129,6 +129,16 @@ def test_the_footer_states_input_batch_seeds_mode_and_device(recording):
         assert part in footer
 
 
+def test_the_footer_states_what_runs_share_once_and_what_differs_by_run(recording):
+    other = sppkit.probe(PostActivationResNet, input_size=(3, 16, 16), seeds=2, run="other")
+    footer = sppkit.plot_signal_propagation(recording, other).get_supxlabel()
+    assert footer.splitlines() == [
+        "gaussian noise 3x16x16 · batch 16 · train mode · cpu",
+        "resnet: 3 seeds",
+        "other: 2 seeds",
+    ]
+
+
 def test_the_gradient_row_shows_the_gradients_of_the_same_places(recording):
     figure = sppkit.plot_signal_propagation(recording, gradient=True)
     assert len(figure.axes) == 6
