@@ -1,6 +1,6 @@
 """From merges to the places that a signal propagation plot shows: stem, blocks and branches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sppkit.capture.graph import SHAPE_OPERATIONS, Graph, Node
@@ -179,3 +179,25 @@ def _stem(graph: Graph, first: Block) -> Node | None:
     while node is not None and not node.emitted and node.operation in SHAPE_OPERATIONS:
         node = graph.nodes[node.parents[0]]
     return None if node is None or node.operation == "input" else node
+
+
+def remarks_on(findings: Findings, taps: dict[Place, TapInfo]) -> Iterator[str]:
+    """Say in sentences what looked like a residual network and is shown otherwise."""
+    if not any(info.tap is Tap.BLOCK for info in taps.values()):
+        yield "no residual merge was found: the plot follows the weighted layers"
+    if findings.parallel:
+        yield (
+            f"sums of parallel branches of equal weight: {len(findings.parallel)}. None of these "
+            "branches is a skip path, so they are not drawn as blocks; where they should be, name "
+            "them with record(..., blocks=PATTERN)"
+        )
+    if findings.spanning:
+        yield (
+            f"sums that join a path around several blocks: {len(findings.spanning)} (as in a U-Net "
+            "or a feature pyramid). The plot shows the blocks inside"
+        )
+    if findings.concatenations:
+        yield (
+            f"concatenations that join branches: {len(findings.concatenations)}. They are no "
+            "residual merges and have no residual branch variance"
+        )

@@ -34,7 +34,8 @@ from sppkit.capture.options import Options
 from sppkit.capture.places import Place, Point, tensors_in
 from sppkit.capture.plan import Pass, Plan
 from sppkit.capture.readable import readable
-from sppkit.capture.session import MAXIMUM_OPEN_PASSES, Reading, Session
+from sppkit.capture.reading import Reading
+from sppkit.capture.session import MAXIMUM_OPEN_PASSES, Session
 from sppkit.capture.state import isolated_randomness, left_as_found
 from sppkit.capture.watch import is_recomputation
 from sppkit.capture.writer import Writer

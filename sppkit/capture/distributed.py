@@ -22,7 +22,7 @@ import numpy as np
 import torch.distributed as dist
 from torch import nn
 
-from sppkit.capture.session import Reading
+from sppkit.capture.reading import Reading
 from sppkit.capture.sharding import Spread, fingerprint
 from sppkit.capture.side_group import ApartError, MeetingPoint, SideGroup, is_supported
 from sppkit.signals import Signal

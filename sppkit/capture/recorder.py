@@ -24,9 +24,10 @@ from sppkit.capture.options import Options
 from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.readable import join_flags
+from sppkit.capture.reading import Reading
 from sppkit.capture.rows import table_rows
 from sppkit.capture.scaling import unscaled
-from sppkit.capture.session import Reading, Session
+from sppkit.capture.session import Session
 from sppkit.capture.sharding import Spread
 from sppkit.capture.structure import describe_initialisation
 from sppkit.capture.updates import Updates
@@ -125,6 +126,9 @@ class Recorder(Recording):
             self._is_attached = self._is_entered = False
         self._say_what_is_missing()
         self._session.release()
+        self._weights.clear()
+        if self._updates:
+            self._updates.forget()
 
     def mask(self, keep: torch.Tensor) -> None:
         """Say which positions of the next forward pass are real: only those are read.

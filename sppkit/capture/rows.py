@@ -7,7 +7,7 @@ from torch import nn
 
 from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
-from sppkit.capture.session import Reading
+from sppkit.capture.reading import Reading
 from sppkit.capture.sharding import user_class
 from sppkit.signals import Role, Signal
 from sppkit.statistics import (

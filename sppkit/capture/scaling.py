@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sppkit.capture.session import Reading
+from sppkit.capture.reading import Reading
 from sppkit.signals import Signal
 from sppkit.summary import ChannelSummary
 

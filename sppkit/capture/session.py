@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from sppkit.capture.blocks import TapInfo, find_taps, taps_by_pattern
+from sppkit.capture.blocks import TapInfo, find_taps, remarks_on, taps_by_pattern
 from sppkit.capture.graph import Graph, Tracer
 from sppkit.capture.masks import Masks
 from sppkit.capture.merges import Findings, find_merges
@@ -15,7 +14,8 @@ from sppkit.capture.options import Options
 from sppkit.capture.parameters import has_effective_weight, is_sharded, parameter_readings
 from sppkit.capture.places import Place, Point
 from sppkit.capture.plan import Pass, Plan, Slot
-from sppkit.capture.readable import join_flags, readable
+from sppkit.capture.readable import join_flags
+from sppkit.capture.reading import Reading, name_of, read_parameter, with_totals
 from sppkit.capture.sharding import Shard, is_distributed_tensor, local_values, shard_of
 from sppkit.capture.structure import structure_rows
 from sppkit.capture.watch import Watch
@@ -23,7 +23,7 @@ from sppkit.capture.weight_gradients import WeightGradients
 from sppkit.capture.writer import Writer
 from sppkit.errors import RecordingError
 from sppkit.patterns import matcher
-from sppkit.signals import Signal, Tap
+from sppkit.signals import Signal
 from sppkit.summary import ChannelSummary
 
 MAXIMUM_OPEN_PASSES = 16
@@ -33,30 +33,6 @@ COMPILED_ELSEWHERE = (
     "modules were called from compiled code that the recorder does not know of, and are left out: "
     "record what torch.compile returned, or compile before the recording starts"
 )
-
-
-class Reading(NamedTuple):
-    """One point of one step, merged over the passes of its phase.
-
-    A shard is what this process holds of a tensor that is spread over several; its summary is of
-    the whole tensor and empty where others hold it.
-
-    Attributes:
-        phase, point, slot, summary, flags: what was read, and where.
-        passes, batch: number of passes that were merged, and of the samples in them.
-        in_backward: whether a weight gradient was read while the backward pass ran.
-        is_shard: whether it is of a part of the tensor.
-    """
-
-    phase: str
-    point: Point
-    slot: Slot
-    summary: ChannelSummary
-    flags: str
-    passes: int = 0
-    batch: int = 0
-    in_backward: bool = False
-    is_shard: bool = False
 
 
 class Session:
@@ -107,7 +83,8 @@ class Session:
 
     def release(self) -> None:
         """Let go of the model and of all that leads to it."""
-        self._held = self._watch = self._writer = self._tracer = None
+        self._held = self._watch = self._writer = self._tracer = self._gradients = None
+        self._parameters = Pass(self.plan, "")
 
     @property
     def model(self) -> nn.Module:
@@ -187,7 +164,7 @@ class Session:
         self._place_shards()
         readings = [*self._fetched.values(), *self._of_shared_parameters(aliases)]
         self._fetched.clear()
-        return _with_totals(readings)
+        return with_totals(readings)
 
     def read(
         self, tensors: list[tuple[Point, torch.Tensor, int | None]], phase: str
@@ -237,7 +214,7 @@ class Session:
     def _make_plan(self, graph: Graph, writer: Writer) -> None:
         findings = find_merges(graph)
         self.plan.taps = self._find_taps(graph, findings)
-        self.plan.remarks = list(_remarks(findings, self.plan.taps))
+        self.plan.remarks = list(remarks_on(findings, self.plan.taps))
         self._decide_late_axes(graph, writer)
         chosen = {p: axis for p, axis in writer.axes.items() if self._is_chosen(p, writer)}
         layers = dict.fromkeys((place.layer, place.operation) for place in chosen)
@@ -293,7 +270,7 @@ class Session:
             elif isinstance(tensor, torch.Tensor) and in_backward(point):
                 self._read_clipped(written, point, tensor, axis)
             elif reason := self._read_parameter(written, point, tensor, axis):
-                self.missing[_name(point), point.signal] = reason
+                self.missing[name_of(point), point.signal] = reason
         if Signal.EFFECTIVE_WEIGHT in signals:
             self._note_uncomputed_weights()
         return aliases
@@ -350,7 +327,7 @@ class Session:
                 target = written.aliases[target]
             if target in summaries:
                 slot, summary = summaries[target]
-                flags = join_flags(f"alias of {_name(target)}", slot.flags)
+                flags = join_flags(f"alias of {name_of(target)}", slot.flags)
                 self._merge(written, point, slot, summary, flags)
         for point, (slot, summary) in summaries.items():
             self._merge(written, point, slot, summary, slot.flags)
@@ -381,7 +358,7 @@ class Session:
         for point, target in aliases.items():
             if target in by_point:
                 found = by_point[target]
-                flags = join_flags(f"alias of {_name(target)}", found.flags)
+                flags = join_flags(f"alias of {name_of(target)}", found.flags)
                 yield found._replace(point=point, flags=flags)
 
     def _note_what_is_missing(self, writer: Writer) -> None:
@@ -401,64 +378,6 @@ class Session:
             place = point.place
             is_late_leaf = place in writer.leaves and self._options.layer(place.layer)
             if place in self.plan.axes or is_late_leaf:
-                self.missing[_name(point), point.signal] = reason
+                self.missing[name_of(point), point.signal] = reason
         self._awaited.clear()
         self._given_up.clear()
-
-
-def read_parameter(
-    written: Pass, point: Point, tensor: torch.Tensor | Exception, axis: int | None
-) -> str | None:
-    """Read a parameter; give the reason where it cannot be."""
-    if isinstance(tensor, Exception):
-        return f"computing it failed: {type(tensor).__name__}: {tensor}"
-    try:
-        found = readable(tensor, axis, of_units=True)
-        if isinstance(found, str):
-            return found
-        written.write(point, found)
-    except Exception as error:  # of a tensor of someone else's class; training must go on
-        return f"reading it failed: {type(error).__name__}: {error}"
-    return None
-
-
-def _with_totals(readings: list[Reading]) -> list[Reading]:
-    """Give the rows of parameters the passes and samples that their gradients are the sum of."""
-    totals: dict[str, tuple[int, int]] = {}
-    for reading in readings:
-        passes, batch = totals.get(reading.phase, (0, 0))
-        totals[reading.phase] = max(passes, reading.passes), max(batch, reading.batch)
-    return [
-        reading
-        if reading.point.signal in (Signal.ACTIVATION, Signal.GRADIENT)
-        else reading._replace(passes=totals[reading.phase][0], batch=totals[reading.phase][1])
-        for reading in readings
-    ]
-
-
-def _name(point: Point) -> str:
-    """Name a place in a message."""
-    place = point.place
-    return ".".join(part for part in (place.layer, place.operation, place.tensor) if part)
-
-
-def _remarks(findings: Findings, taps: dict[Place, TapInfo]) -> Iterator[str]:
-    """Say in sentences what looked like a residual network and is shown otherwise."""
-    if not any(info.tap is Tap.BLOCK for info in taps.values()):
-        yield "no residual merge was found: the plot follows the weighted layers"
-    if findings.parallel:
-        yield (
-            f"sums of parallel branches of equal weight: {len(findings.parallel)}. None of these "
-            "branches is a skip path, so they are not drawn as blocks; where they should be, name "
-            "them with record(..., blocks=PATTERN)"
-        )
-    if findings.spanning:
-        yield (
-            f"sums that join a path around several blocks: {len(findings.spanning)} (as in a U-Net "
-            "or a feature pyramid). The plot shows the blocks inside"
-        )
-    if findings.concatenations:
-        yield (
-            f"concatenations that join branches: {len(findings.concatenations)}. They are no "
-            "residual merges and have no residual branch variance"
-        )

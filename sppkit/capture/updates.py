@@ -43,6 +43,10 @@ class Updates:
             changes.append((Point(point.place, Signal.UPDATE), before, axis))
         return changes
 
+    def forget(self) -> None:
+        """Let go of the copies."""
+        self._before.clear()
+
     def _parameters(self) -> list[tuple[Point, torch.Tensor, int | None]]:
         weights = parameter_readings(
             self._session.model, frozenset({Signal.WEIGHT}), self._options.layer
