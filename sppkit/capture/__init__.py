@@ -1,6 +1,19 @@
 """Capture: watch a model run, plan what to record, write it to slots, turn it into rows.
 
-`watch` follows module and function calls; `graph` and `merges` find out what the network is from
-one traced pass; `blocks` names its places; `plan` lays out the slots; `writer` fills them from
-hooks; `session` runs these step by step; `recorder` is the context manager around a session.
+What runs: `watch` follows module and function calls, `places` names their tensors, `graph` finds
+out which tensor came from which, `channel_axis` where its channels are.
+
+What the network is: `merges` and `blocks` find residual branches, `structure` describes layers,
+`gains` finds silent branches.
+
+What is read: `options`, `plan` and `writer` decide and write; `readable` and `masks` say which
+values; `recomputation` pairs checkpointed calls; `parameters`, `weight_gradients` and `updates`
+read what belongs to layers.
+
+Step by step: `session` runs a step and yields `reading`s, `loop` and `scaling` follow a training
+loop, `rows` makes the table's rows; `record` makes a `recorder`, `circumstances` describe it;
+`state` restores what a probe touched.
+
+Elsewhere: `compiled`, `compiled_hooks`, `compiled_session` and `observe` for compiled models;
+`distributed`, `sharding` and `side_group` for many processes.
 """
