@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 import pandas as pd
 
 from sppkit import table as frames
+from sppkit.errors import RecordingError
 from sppkit.signals import Signal
 from sppkit.statistics import (
     EXTENDED_STATISTICS,
@@ -111,8 +112,13 @@ class Recording:
         """Write everything to one parquet file, atomically.
 
         Raises:
-            RecordingError: the file cannot be written.
+            RecordingError: the file cannot be written, or is there and is no recording.
         """
+        if os.path.exists(path) and not frames.is_recording(path):
+            raise RecordingError(
+                f"{str(path)!r} exists and is no recording of sppkit, so it is left alone. "
+                "Choose another path, or delete it first."
+            )
         frames.write(path, self.table(), self.structure(), self.metadata)
 
     def __repr__(self) -> str:
@@ -130,7 +136,14 @@ def read(path: str | os.PathLike[str]) -> Recording:
 
 
 def combine(recordings: Iterable[Recording]) -> Recording:
-    """Put the runs of several recordings into one; equal names are numbered ("net", "net #2")."""
+    """Put the runs of several recordings into one; equal names are numbered ("net", "net #2").
+
+    Raises:
+        ValueError: there is none.
+    """
+    recordings = list(recordings)
+    if not recordings:
+        raise ValueError("give at least one recording to combine")
     tables, structures, metadata = [], [], dict[str, dict[str, Any]]()
     for recording in recordings:
         names = _free_names(recording.runs, metadata)

@@ -185,6 +185,7 @@ def test_a_failing_loss_is_a_clear_error():
         ({"seeds": 0}, "seeds=0 must be 1 or more"),
         ({"seed": -1}, "seed=-1 must be 0 or more"),
         ({"batch_size": 0}, "batch_size=0 must be 1 or more"),
+        ({"device": "gpu"}, "device='gpu' cannot be used here"),
         ({"mode": "test"}, "mode='test' must be 'train' or 'eval'"),
         ({"amp": "fp8"}, "amp='fp8' must be one of"),
         ({"loss": "mse"}, "loss='mse' must be one of"),
@@ -253,3 +254,13 @@ def test_gains_at_one_show_the_branches_and_the_plot_says_so():
     assert "9 residual gains set from zero to one" in footer
     gradients = active.table().query("signal == 'gradient' and tap == 'residual branch'")
     assert (gradients["second_moment"] > 0).all()
+
+
+def test_a_factory_that_fails_is_a_clear_error():
+    with pytest.raises(ProbeError, match=r"building model failed: TypeError: .*'d'"):
+        sppkit.probe(lambda d: nn.Linear(d, d), input_size=(3,))
+
+
+def test_one_number_is_an_input_size():
+    recording = sppkit.probe(nn.Linear(3, 3), input_size=3, seeds=1)
+    assert recording.metadata["Linear"]["input_shapes"] == [[16, 3]]

@@ -93,7 +93,8 @@ def test_writing_to_a_missing_folder_is_refused_and_leaves_nothing(recording, tm
 
 def test_a_write_that_fails_leaves_the_old_file(recording, tmp_path, monkeypatch):
     path = tmp_path / "run.parquet"
-    path.write_text("old")
+    recording.save(path)
+    old = path.read_bytes()
 
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -101,7 +102,7 @@ def test_a_write_that_fails_leaves_the_old_file(recording, tmp_path, monkeypatch
     monkeypatch.setattr("sppkit.table.pq.write_table", fail)
     with pytest.raises(RecordingError, match="No space left on device"):
         recording.save(path)
-    assert path.read_text() == "old"
+    assert path.read_bytes() == old
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -138,3 +139,16 @@ def test_the_structure_tells_what_the_network_is(recording):
     assert structure.loc["layer1.0", "merge"] == "layer1.0:add#1"
     assert structure.loc["layer1.0", "role"] == "container"
     assert int(structure.loc["layer1.0.relu", "calls"]) == 2
+
+
+def test_a_foreign_file_is_left_alone(recording, tmp_path):
+    path = tmp_path / "precious.txt"
+    path.write_text("mine")
+    with pytest.raises(RecordingError, match="exists and is no recording"):
+        recording.save(path)
+    assert path.read_text() == "mine"
+
+
+def test_combining_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one recording"):
+        sppkit.combine([])

@@ -65,6 +65,11 @@ class Options:
                 f"{type(model).__name__} is a scripted or traced module, which runs no Python "
                 "hooks: record the module that it was made from"
             )
+        if self.mask is not None and not callable(self.mask):
+            raise TypeError(
+                f"mask must be a function of the forward's arguments, not "
+                f"{type(self.mask).__name__}; give a tensor with recording.mask(tensor)"
+            )
         names = [name for name, _ in model.named_modules()]
         for argument in ("include", "exclude", "blocks", "residual_branches", "stem"):
             require_match(argument, getattr(self, argument), names)

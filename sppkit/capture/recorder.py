@@ -171,6 +171,10 @@ class Recorder(Recording):
         if rank == 0 or not self.table().empty:
             super().save(path_on_this_rank(path, rank))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as what was recorded so far, without the model."""
+        return Recording.from_frames, (self.table(), self.structure(), self.metadata)
+
     def _open_step(self) -> None:
         if self._steps % self._every == 0:
             self._session.attach()
@@ -186,9 +190,10 @@ class Recorder(Recording):
         self._close_step()
 
     def _after_step(self) -> None:
-        if self._updates and self._weights and (self._ranks is None or self._ranks.is_first):
+        if self._updates and self._updates.is_waiting:
             differences = self._session.read(self._updates.differences(), Phase.TRAIN)
-            self._add_rows([self._like_its_weight(reading) for reading in differences])
+            if self._ranks is None or self._ranks.is_first:
+                self._add_rows([self._like_its_weight(reading) for reading in differences])
         self._weights.clear()
         self._open_next_step()
 
@@ -231,7 +236,7 @@ class Recorder(Recording):
         if self._ranks:
             shares = self._ranks.share(readings, self._steps, is_last=is_last)
         rows = [row for rank, share in shares for row in self._add_rows(share, rank)]
-        if not readings:
+        if not readings and not (self._updates and self._updates.is_waiting):
             return
         if self.plan is not self._described:
             self._describe_network(rows)

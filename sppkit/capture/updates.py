@@ -16,16 +16,19 @@ class Updates:
 
     Attributes:
         unread: updates that are not read, and why, by parameter and signal.
+        is_waiting: whether parameters are remembered whose difference is still to be taken.
     """
 
     def __init__(self, session: Session, options: Options) -> None:
         self._session, self._options = session, options
         self._before: dict[Point, torch.Tensor] = {}
         self.unread: dict[tuple[str, str], str] = {}
+        self.is_waiting = False
 
     @torch.no_grad()
     def remember(self) -> None:
         """Copy the parameters."""
+        self.is_waiting = True
         for point, parameter, _ in self._parameters():
             before = self._before.get(point)
             if before is None or before.shape != parameter.shape:
@@ -36,6 +39,7 @@ class Updates:
     @torch.no_grad()
     def differences(self) -> list[tuple[Point, torch.Tensor, int | None]]:
         """Give what the step added to each parameter, in the place of the copies."""
+        self.is_waiting = False
         changes = []
         for point, parameter, axis in self._parameters():
             before = self._before[point]
@@ -46,6 +50,7 @@ class Updates:
     def forget(self) -> None:
         """Let go of the copies."""
         self._before.clear()
+        self.is_waiting = False
 
     def _parameters(self) -> list[tuple[Point, torch.Tensor, int | None]]:
         weights = parameter_readings(
@@ -54,12 +59,14 @@ class Updates:
         return [
             (point, tensor, axis)
             for point, tensor, axis, alias in weights
-            if alias is None and isinstance(tensor, torch.Tensor) and self._is_read(point, tensor)
+            if alias is None
+            and isinstance(tensor, torch.Tensor)
+            and self._is_read(point, tensor, axis)
         ]
 
-    def _is_read(self, point: Point, parameter: torch.Tensor) -> bool:
+    def _is_read(self, point: Point, parameter: torch.Tensor, axis: int | None) -> bool:
         """Say whether the update of a parameter is read; note the reason where it is not."""
-        found = readable(local_values(parameter), None, of_units=True)
+        found = readable(local_values(parameter), axis, of_units=True)
         reason = found if isinstance(found, str) else ""
         if is_distributed_tensor(parameter):
             reason = "updates of sharded parameters are not read"

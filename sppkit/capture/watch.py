@@ -15,6 +15,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from sppkit.capture.depth import probe_depth
+
 _ALIASES = {
     **dict.fromkeys(("iadd", "radd"), "add"),
     **dict.fromkeys(("isub", "rsub", "subtract"), "sub"),
@@ -138,6 +140,7 @@ class Watch:
         self._lock = threading.Lock()
         self._skipped = _Skipped()
         self.was_compiled = False
+        self._depth = probe_depth()
 
     def attach(self, layers: Iterable[str] | None = None) -> None:
         """Hook the modules named, or all but parametrizations (they fire at every access)."""
@@ -204,7 +207,7 @@ class Watch:
         is_new: bool = False,
     ) -> None:
         """Put a module call on the stack; the outermost one begins a pass."""
-        if is_recomputation() or self._skips(layer, module):
+        if is_recomputation() or self._depth != probe_depth() or self._skips(layer, module):
             return
         parent = self._stack[-1] if self._stack else None
         if parent:

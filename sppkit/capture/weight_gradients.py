@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from sppkit.capture.depth import probe_depth
 from sppkit.capture.options import Options
 from sppkit.capture.parameters import parameter_readings
 from sppkit.capture.places import Point
@@ -68,9 +69,10 @@ class WeightGradients:
 class _Hook:
     def __init__(self, owner: WeightGradients, point: Point, axis: int | None) -> None:
         self._owner, self._point, self._axis = owner, point, axis
+        self._depth = probe_depth()
 
     def __call__(self, parameter: torch.Tensor) -> None:
-        if parameter.grad is not None:
+        if parameter.grad is not None and self._depth == probe_depth():
             self._owner.read(self._point, parameter.grad, self._axis)
 
 

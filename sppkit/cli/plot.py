@@ -37,6 +37,12 @@ class Drawing:
     gradient: Annotated[bool, typer.Option("--gradient", help="Add a row for the gradients.")] = (
         False
     )
+    step: Annotated[
+        int | None,
+        typer.Option(
+            "--step", metavar="N", help="Step of a recording to draw.", show_default="the first"
+        ),
+    ] = None
     save_recording: Annotated[
         Path | None,
         typer.Option(
@@ -66,8 +72,9 @@ def plot(targets: Targets, drawing: Drawing, measuring: Measuring, talking: Talk
     if drawing.save_recording:
         check_recording_destination(drawing.save_recording, force=drawing.force)
     recording = record_all(sources, talking)
-    figure = plot_signal_propagation(recording, theory=drawing.theory, gradient=drawing.gradient)
-    summaries = summarize_runs(recording)
+    shown = {"theory": drawing.theory, "gradient": drawing.gradient}
+    figure = plot_signal_propagation(recording, step=drawing.step, **shown)
+    summaries = summarize_runs(recording, drawing.step)
     remarks = [*numerical_remarks(summaries), *remarks_on(recording, all_names=talking.verbose)]
     if measuring != Measuring() and not all(source.seeds for source in sources):
         remarks.append("recordings are drawn as they are: flags of measuring apply to models alone")

@@ -38,13 +38,13 @@ class RunSummary:
     not_captured: int
 
 
-def summarize_runs(recording: Recording) -> list[RunSummary]:
-    """Summarise each run at its first step, as the plot shows it.
+def summarize_runs(recording: Recording, step: int | None = None) -> list[RunSummary]:
+    """Summarise each run at one step, its first by default, as the plot shows it.
 
     Raises:
         NothingObservedError: there is nothing to draw.
     """
-    table = at_step(recording.table(), None)
+    table = at_step(recording.table(), step)
     frame = curves(places_on_axis(table, recording.structure(), Signal.ACTIVATION))
     return [_summarize(run, recording, table, frame) for run in recording.runs]
 

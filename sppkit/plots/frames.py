@@ -1,5 +1,6 @@
 """From tables to what a figure shows: selected, placed on the depth axis, aggregated over seeds."""
 
+import numpy as np
 import pandas as pd
 
 from sppkit.errors import NothingObservedError
@@ -34,20 +35,27 @@ def joined(recordings: tuple[Recording, ...]) -> Recording:
 
 
 def at_step(table: pd.DataFrame, step: int | None) -> pd.DataFrame:
-    """Keep one step, the first by default, and its main phase.
+    """Keep one step of each run, its first by default, and the main phase of that step.
 
     Raises:
         NothingObservedError: the recording is empty.
-        ValueError: the step was not recorded.
+        ValueError: a run did not record the step.
     """
     if table.empty:
         raise NothingObservedError(
             "the recording is empty: no forward pass was seen. Run the model inside "
             "`with sppkit.record(model)`, or check what recording.not_captured says."
         )
+    if step is not None and not isinstance(step, int | np.integer):
+        raise TypeError(f"step must be one number, not {type(step).__name__}: a figure shows one")
+    return pd.concat([_of_run(rows, step) for _, rows in table.groupby("run", observed=True)])
+
+
+def _of_run(table: pd.DataFrame, step: int | None) -> pd.DataFrame:
     steps = sorted(table["step"].unique())
     if step is not None and step not in steps:
-        raise ValueError(f"step {step} was not recorded; recorded are {_listed(steps)}")
+        run = table["run"].iloc[0]
+        raise ValueError(f"step {step} was not recorded by {run!r}; recorded are {_listed(steps)}")
     table = table[table["step"] == (steps[0] if step is None else step)]
     phases = [p for p in ("probe", "train", "eval") if (table["phase"] == p).any()]
     return table[table["phase"] == phases[0]]

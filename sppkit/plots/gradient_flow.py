@@ -46,7 +46,7 @@ def plot_gradient_flow(*recordings: Recording, step: int | None = None) -> Figur
             "recording.not_captured says."
         )
     with style.house_style():
-        return _draw(frames, recording)
+        return _draw(frames, recording, table)
 
 
 def _root_mean_squares(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def _root_mean_squares(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
     )
 
 
-def _draw(frames: dict[Signal, pd.DataFrame], recording: Recording) -> Figure:
+def _draw(frames: dict[Signal, pd.DataFrame], recording: Recording, table: pd.DataFrame) -> Figure:
     figure = style.SignalFigure(figsize=(4.6 * len(frames), 3.4), layout="constrained")
     grid = figure.subplots(1, len(frames), squeeze=False)[0]
     styles = style.run_styles(recording.runs)
@@ -89,7 +89,8 @@ def _draw(frames: dict[Signal, pd.DataFrame], recording: Recording) -> Figure:
         axes.set_xlabel("Layer, in order of execution")
         style.integer_ticks(axes)
     losses = {str(entry.get("loss", "the user's loss")) for entry in recording.metadata.values()}
-    notes = f"{style.footer(recording.metadata)}\nloss: {', '.join(sorted(losses))}"
-    figure.supxlabel(notes, fontsize=7, color=style.FAINT, x=0.01, ha="left")
+    circumstances = style.footer(recording.metadata, style.steps_shown(table))
+    notes = f"{circumstances}\nloss: {', '.join(sorted(losses))}"
+    figure.supxlabel(notes, parse_math=False, fontsize=7, color=style.FAINT, x=0.01, ha="left")
     style.add_heading(figure, grid[0], recording.runs, {})
     return figure

@@ -87,7 +87,7 @@ def plot_signal_propagation(
         frame = curves(places_on_axis(table, structure, Signal.GRADIENT))
         rows.append(("Gradients", frame, _nothing_expected()))
     with style.house_style():
-        return _draw(rows, recording)
+        return _draw(rows, recording, table)
 
 
 def _nothing_expected() -> pd.DataFrame:
@@ -97,7 +97,7 @@ def _nothing_expected() -> pd.DataFrame:
 def _expected(recording: Recording, table: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
     """Lay out theory's ladders: one row per run, panel and block."""
     structure, parts = recording.structure(), [_nothing_expected()]
-    for run in recording.runs:
+    for run in drawn["run"].unique():
         metadata = recording.metadata[run]
         ladder = expected_ladder(
             structure[structure["run"] == run], table[table["run"] == run], metadata
@@ -125,7 +125,11 @@ def _anchor(drawn: pd.DataFrame, run: str, panel: str, first: float) -> float:
     return float(measured.iloc[0] / first) if len(measured) and first else 1.0
 
 
-def _draw(rows: Sequence[tuple[str, pd.DataFrame, pd.DataFrame]], recording: Recording) -> Figure:
+def _draw(
+    rows: Sequence[tuple[str, pd.DataFrame, pd.DataFrame]],
+    recording: Recording,
+    table: pd.DataFrame,
+) -> Figure:
     panels = [p for p in _TITLES if any((frame["panel"] == p).any() for _, frame, _ in rows)]
     figure = style.SignalFigure(
         figsize=(3.5 * len(panels), 2.9 * len(rows) + 0.5), layout="constrained"
@@ -143,7 +147,7 @@ def _draw(rows: Sequence[tuple[str, pd.DataFrame, pd.DataFrame]], recording: Rec
             axes.set_title(_title(name, panel))
     for axes in grid[-1]:
         axes.set_xlabel(_depth_label(rows[0][1]))
-    _add_texts(figure, grid, recording, rows[0])
+    _add_texts(figure, grid, recording, rows[0], table)
     return figure
 
 
@@ -270,6 +274,7 @@ def _annotate_first_offender(
             xytext=(8, -14),
             textcoords="offset points",
             fontsize=7,
+            parse_math=False,  # a layer's name is a name
             color=style.INK,
             arrowprops={"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.7},
         )
@@ -278,7 +283,7 @@ def _annotate_first_offender(
 
 def _depth_label(frame: pd.DataFrame) -> str:
     kinds = [kind for kind in _DEPTHS if (frame["kind"] == kind).any()]
-    return " / ".join(_DEPTHS[kind] for kind in kinds)
+    return "\n".join(_DEPTHS[kind] for kind in kinds)
 
 
 def _add_texts(
@@ -286,6 +291,7 @@ def _add_texts(
     grid: np.ndarray,
     recording: Recording,
     activations: tuple[str, pd.DataFrame, pd.DataFrame],
+    table: pd.DataFrame,
 ) -> None:
     """Name the runs, explain the dashed line, state the circumstances."""
     _, frame, expected = activations
@@ -294,7 +300,9 @@ def _add_texts(
         anchored = bool(expected["anchored"].astype(bool).any())
         extra = {"_expected": f"expected{', anchored at block 1' if anchored else ''}"}
     style.add_heading(figure, grid[0][1], recording.runs, extra)
-    notes = [style.footer(recording.metadata)]
+    notes = [style.footer(recording.metadata, style.steps_shown(table))]
     if not (frame["panel"] == RESIDUAL).any():
         notes.append("no residual merge was found: there is no residual branch to show")
-    figure.supxlabel("\n".join(notes), fontsize=7, color=style.FAINT, x=0.01, ha="left")
+    figure.supxlabel(
+        "\n".join(notes), parse_math=False, fontsize=7, color=style.FAINT, x=0.01, ha="left"
+    )

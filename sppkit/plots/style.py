@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,7 +37,6 @@ _SETTINGS: dict[Any, Any] = {
     "axes.facecolor": "white",
     "figure.facecolor": "white",
     "text.color": INK,
-    "text.parse_math": False,  # a name may hold a dollar sign
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 8,
@@ -91,13 +91,16 @@ def add_heading(figure: Figure, axes: Axes, runs: Sequence[str], extra: Mapping[
     """
     lines = {str(line.get_label()): line for line in reversed(axes.lines)}
     if len(runs) == 1:
-        figure.suptitle(_shortened(runs[0]), x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+        title = {"x": 0.01, "ha": "left", "fontsize": 10.5, "fontweight": "bold"}
+        figure.suptitle(_shortened(runs[0]), parse_math=False, **title)
     texts = {**({run: _shortened(run) for run in runs} if len(runs) > 1 else {}), **extra}
     found = {name: text for name, text in texts.items() if name in lines}
     if found:
         place: Any = "outside upper left" if len(runs) > 1 else "outside upper right"
         handles = [lines[name] for name in found]
-        figure.legend(handles, list(found.values()), loc=place, ncols=_columns(found))
+        legend = figure.legend(handles, list(found.values()), loc=place, ncols=_columns(found))
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a name may hold a dollar sign
 
 
 def _shortened(name: str) -> str:
@@ -121,9 +124,23 @@ def wants_log(values: Sequence[float]) -> bool:
     return bool(positive) and max(positive) > LOG_FROM * min(positive)
 
 
-def footer(metadata: Mapping[str, Mapping[str, Any]]) -> str:
+def steps_shown(table: pd.DataFrame) -> dict[str, str]:
+    """State which step of a training run is shown, and how many samples it had."""
+    rows = table[(table["phase"] != "probe") & (table["signal"] == "activation")]
+    shown = rows.groupby("run", observed=True).agg(
+        step=("step", "first"), phase=("phase", "first"), batch=("batch", "max")
+    )
+    return {
+        str(run): f"step {row['step']}, {row['phase']} pass, batch {row['batch']}"
+        for run, row in shown.iterrows()
+    }
+
+
+def footer(metadata: Mapping[str, Mapping[str, Any]], steps: Mapping[str, str]) -> str:
     """State the circumstances of the runs: what they share once, what differs by run."""
     stated = {run: _circumstances(entry) for run, entry in metadata.items()}
+    for run, step in steps.items():
+        stated[run].insert(0, step)
     first = next(iter(stated.values()), [])
     common = [part for part in first if all(part in parts for parts in stated.values())]
     lines = [" · ".join(common)] if common else []
@@ -137,7 +154,8 @@ def _circumstances(metadata: Mapping[str, Any]) -> list[str]:
     parts = []
     if "input" in metadata:
         shapes = " and ".join("x".join(map(str, s[1:])) for s in metadata["input_shapes"])
-        parts.append(f"{metadata['input']} {shapes}".strip())
+        parts.append(str(metadata["input"]))
+        parts += [f"size {shapes}"] if shapes else []
         parts.append(f"batch {metadata['batch_size']}")
         seeds = len(metadata["seeds"])
         shared = ", same weights" if metadata["weights"].startswith("the same") else ""

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from sppkit.capture.compiled import original, run_eagerly
+from sppkit.capture.depth import inside_probe
 from sppkit.capture.gains import activated, describe_silence, silent_branches
 from sppkit.capture.options import Options, make_signals
 from sppkit.capture.places import tensors_in
@@ -171,7 +172,7 @@ class _Probe:
 
     def measure(self, seed: int) -> None:
         """Probe one seed."""
-        with isolated_randomness(seed), without_fused_attention():
+        with inside_probe(), isolated_randomness(seed), without_fused_attention():
             model = self._build()
             with run_eagerly(model), left_as_found(model := original(model)):
                 model.train(self._conditions.mode == "train")

@@ -89,6 +89,8 @@ def as_sizes(size: Any) -> Sizes:
     """Bring one size or several into the form of `Conditions`."""
     if size is None:
         return ()
+    if isinstance(size, int):
+        size = (size,)
     sizes = (size,) if all(isinstance(n, int) for n in size) else tuple(map(tuple, size))
     for each in sizes:
         if not all(isinstance(n, int) and n > 0 for n in each):
@@ -108,9 +110,20 @@ def check(conditions: Conditions, seeds: int, seed: int) -> None:
         raise ValueError(f"seeds={seeds} must be 1 or more")
     if conditions.batch_size is not None and conditions.batch_size < 1:
         raise ValueError(f"batch_size={conditions.batch_size} must be 1 or more")
+    if conditions.device is not None:
+        _check_device(conditions.device)
     if conditions.mode not in ("train", "eval"):
         raise ValueError(f"mode={conditions.mode!r} must be 'train' or 'eval'")
     if conditions.amp not in PRECISIONS:
         raise ValueError(f"amp={conditions.amp!r} must be one of {list(PRECISIONS)}")
     if isinstance(conditions.loss, str) and conditions.loss not in LOSSES:
         raise ValueError(f"loss={conditions.loss!r} must be one of {list(LOSSES)} or a function")
+
+
+def _check_device(device: str) -> None:
+    """Try a device before the user's model is moved to it."""
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={device!r} cannot be used here: {reason}") from error

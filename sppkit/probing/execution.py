@@ -10,7 +10,7 @@ from torch import nn
 
 from sppkit.capture.compiled import original
 from sppkit.capture.places import tensors_in
-from sppkit.errors import ProbeError
+from sppkit.errors import ProbeError, SppkitError
 from sppkit.inputs import ProbeBatch
 from sppkit.user_code import describe_exception
 
@@ -19,9 +19,17 @@ def build_model(factory: Callable[[], nn.Module]) -> nn.Module:
     """Call a factory.
 
     Raises:
-        ProbeError: it returned no module.
+        ProbeError: it failed, or returned no module.
     """
-    model = factory()
+    try:
+        model = factory()
+    except SppkitError:
+        raise
+    except Exception as error:
+        raise ProbeError(
+            f"building {default_name(factory)} failed: {describe_exception(error, None)}. Pass a "
+            "module, or a function without arguments that builds one."
+        ) from error
     if not isinstance(model, nn.Module):
         raise ProbeError(
             f"{default_name(factory)} returned {type(model).__name__}; expected a "

@@ -262,3 +262,53 @@ def test_operations_are_off_by_default():
     with sppkit.record(model) as recording:
         F.relu(model(torch.randn(2, 4))).sum().backward()
     assert "operation" not in set(recording.table()["role"])
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (nn.Conv2d(3, 4, 3), torch.randn(2, 3, 8, 8)),
+        (nn.ConvTranspose1d(3, 4, 3), torch.randn(2, 3, 8)),
+    ],
+    ids=["convolution", "transposed"],
+)
+def test_updates_of_convolutions_are_read_by_output_unit(layer, x):
+    model = nn.Sequential(layer)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with sppkit.record(model, optimizer=optimizer, signals=["update"]) as recording:
+        model(x).pow(2).mean().backward()
+        before = layer.weight.detach().double().clone()
+        optimizer.step()
+    update = layer.weight.detach().double() - before
+    read = row(recording, signal="update", tensor="weight")
+    assert read["channels"] == 4
+    assert read["second_moment"] == pytest.approx(float(update.pow(2).mean()), rel=1e-4)
+    assert not recording.not_captured
+    assert len(recording.structure()) == 2
+
+
+def test_a_probe_in_the_middle_of_a_recording_is_not_part_of_it():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.randn(2, 8)
+    with sppkit.record(model, optimizer=optimizer) as recording:
+        model(x).pow(2).sum().backward()
+        expected = float(weight_gradient(model).pow(2).mean())
+        probed = sppkit.probe(model, input_size=(8,), seeds=1)
+        optimizer.step()
+    assert (probed.table()["signal"] == "gradient").any()
+    read = row(recording, layer="0", signal="activation")
+    assert (read["batch"], read["passes"]) == (2, 1)
+    gradient = row(recording, layer="0", signal="weight gradient", tensor="weight")
+    assert gradient["second_moment"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_recorder_is_pickled_as_what_it_recorded():
+    import pickle
+
+    model = net()
+    with sppkit.record(model) as recording:
+        model(torch.randn(2, 8)).sum().backward()
+    again = pickle.loads(pickle.dumps(recording))
+    assert again.table().equals(recording.table())
+    assert again.metadata == recording.metadata

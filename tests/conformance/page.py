@@ -27,7 +27,8 @@ def page() -> str:
             f"| {s.title} | {s.answer} | {_links(PROOFS[s.title])} |".replace("\n", " ")
             for s in situations
         ]
-        parts += ["## Other people's networks\n", _summary_of_the_zoo()]
+        parts.append("")
+    parts += ["## Other people's networks\n", _summary_of_the_zoo()]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -125,7 +125,7 @@ def test_two_runs_of_one_name_are_told_apart(recording):
 
 def test_the_footer_states_input_batch_seeds_mode_and_device(recording):
     footer = sppkit.plot_signal_propagation(recording).get_supxlabel()
-    for part in ("gaussian noise 3x16x16", "batch 16", "3 seeds", "train mode", "cpu"):
+    for part in ("gaussian noise", "size 3x16x16", "batch 16", "3 seeds", "train mode", "cpu"):
         assert part in footer
 
 
@@ -133,7 +133,7 @@ def test_the_footer_states_what_runs_share_once_and_what_differs_by_run(recordin
     other = sppkit.probe(PostActivationResNet, input_size=(3, 16, 16), seeds=2, run="other")
     footer = sppkit.plot_signal_propagation(recording, other).get_supxlabel()
     assert footer.splitlines() == [
-        "gaussian noise 3x16x16 · batch 16 · train mode · cpu",
+        "gaussian noise · size 3x16x16 · batch 16 · train mode · cpu",
         "resnet: 3 seeds",
         "other: 2 seeds",
     ]
@@ -298,8 +298,45 @@ def test_steps_of_a_training_run_can_be_chosen():
         for step in (0, 1)
     )
     assert (second > 5 * first).all()
-    with pytest.raises(ValueError, match="step 7 was not recorded; recorded are 0, 1"):
+    with pytest.raises(ValueError, match="step 7 was not recorded by 'r'; recorded are 0, 1"):
         sppkit.plot_signal_propagation(recording, step=7)
+    with pytest.raises(TypeError, match="step must be one number, not list"):
+        sppkit.plot_signal_propagation(recording, step=[0, 1])
+    footer = sppkit.plot_signal_propagation(recording, step=1).get_supxlabel()
+    assert "step 1, train pass, batch 64" in footer
+
+
+def test_a_probe_and_a_training_run_overlay():
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    with sppkit.record(model, run="trained") as trained:
+        model(torch.randn(64, 8)).sum().backward()
+    probed = sppkit.probe(model, input_size=(8,), seeds=2, run="probed")
+    for order in ((trained, probed), (probed, trained)):
+        axes = sppkit.plot_signal_propagation(*order).axes[1]
+        assert lines(axes, "trained")
+        assert lines(axes, "probed")
+
+
+def test_runs_recorded_at_different_steps_show_their_first():
+    recordings = []
+    for name, every in (("a", 1), ("b", 2)):
+        model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+        with sppkit.record(model, run=name, every=every) as recording:
+            for _ in range(3):
+                model(torch.randn(4, 8))
+                recording.step()
+        recordings.append(recording)
+    with pytest.raises(ValueError, match="step 1 was not recorded by 'b'; recorded are 0, 2"):
+        sppkit.plot_signal_propagation(*recordings, step=1)
+    assert lines(sppkit.plot_signal_propagation(*recordings, step=2).axes[1], "b")
+
+
+def test_logarithmic_ticks_are_typeset_beside_names_that_are_not(recording):
+    figure = sppkit.plot_signal_propagation(recording)
+    figure.draw_without_rendering()
+    texts = [t for axes in figure.axes for t in axes.get_yticklabels(which="both")]
+    assert all(text.get_parse_math() for text in texts)
+    assert not figure._suptitle.get_parse_math()
 
 
 def test_an_empty_recording_is_refused():
