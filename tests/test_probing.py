@@ -264,3 +264,20 @@ def test_a_factory_that_fails_is_a_clear_error():
 def test_one_number_is_an_input_size():
     recording = sppkit.probe(nn.Linear(3, 3), input_size=3, seeds=1)
     assert recording.metadata["Linear"]["input_shapes"] == [[16, 3]]
+
+
+def test_padding_is_left_out_of_a_probe():
+    """Padded tokens are rows of zeros, which a normalisation in front makes steep."""
+
+    def build():
+        embedding = nn.Embedding(11, 8, padding_idx=0)
+        return nn.Sequential(embedding, nn.LayerNorm(8), nn.Linear(8, 4))
+
+    tokens = torch.tensor([[3, 4, 5, 0, 0], [6, 7, 0, 0, 0]])
+    read = {}
+    for name, mask in (("all", None), ("real", lambda tokens: tokens != 0)):
+        recording = sppkit.probe(build, input=tokens, seeds=1, mask=mask)
+        rows = recording.table().query("signal == 'gradient' and layer == '0'")
+        read[name] = (rows["samples"].item(), rows["second_moment"].item())
+    assert (read["all"][0], read["real"][0]) == (10, 5)
+    assert read["all"][1] > 100 * read["real"][1]

@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 from sppkit.capture.compiled import original, run_eagerly
 from sppkit.capture.depth import inside_probe
 from sppkit.capture.gains import activated, describe_silence, silent_branches
+from sppkit.capture.masks import MaskFunction
 from sppkit.capture.options import Options, make_signals
 from sppkit.capture.places import tensors_in
 from sppkit.capture.plan import Plan
@@ -75,6 +76,7 @@ def probe(
     blocks: Patterns | None = None,
     residual_branches: Patterns | None = None,
     stem: Patterns | None = None,
+    mask: MaskFunction | None = None,
     run: str | None = None,
     on_seed: Callable[[int], None] | None = None,
 ) -> Recording:
@@ -99,7 +101,8 @@ def probe(
             function of the model's output and the labels.
         device, amp: where and in which precision to run.
         activate: set zero-initialised residual gains to one while measuring.
-        signals, include, exclude, channel_axis, blocks, residual_branches, stem: as in `record`.
+        signals, include, exclude, channel_axis, blocks, residual_branches, stem, mask: as in
+            `record`.
         run: name of the run; by default the model's class or the factory's name.
         on_seed: is called with each seed when it is done, for a progress bar.
 
@@ -138,6 +141,7 @@ def probe(
         blocks=blocks,
         residual_branches=residual_branches,
         stem=stem,
+        mask=mask,
         extended=True,
         phase=Phase.PROBE,
     )
