@@ -102,11 +102,6 @@ def build_structure(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return frame.astype(STRUCTURE_COLUMNS)
 
 
-def statistics_of(table: pd.DataFrame) -> list[str]:
-    """Name the statistics that a table holds."""
-    return [column for column in table.columns if column not in TABLE_COLUMNS]
-
-
 def concatenate(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Join tables of several runs; the categories are joined too."""
     joined = pd.concat([table.astype(_plain(table)) for table in tables], ignore_index=True)

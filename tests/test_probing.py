@@ -281,3 +281,10 @@ def test_padding_is_left_out_of_a_probe():
         read[name] = (rows["samples"].item(), rows["second_moment"].item())
     assert (read["all"][0], read["real"][0]) == (10, 5)
     assert read["all"][1] > 100 * read["real"][1]
+
+
+def test_the_line_of_a_failure_is_never_one_of_torch():
+    with pytest.raises(ProbeError) as caught:
+        sppkit.probe(nn.Sequential(nn.Linear(3, 3)), input_size=4)
+    assert "cannot be multiplied" in str(caught.value)
+    assert "linear.py" not in str(caught.value)

@@ -28,6 +28,7 @@ from sppkit.capture.compiled import (
     was_called,
 )
 from sppkit.capture.compiled_hooks import Counter, OutputHook, Switch, TensorRead
+from sppkit.capture.depth import probe_depth
 from sppkit.capture.graph import Graph
 from sppkit.capture.observe import Receiver
 from sppkit.capture.options import Options
@@ -141,6 +142,7 @@ class CompiledSession(Session):
         self._passes = Writer(self.plan, options, self.masks, None)
         self._writer = self._passes
         self._switch = Switch()
+        self._depth = probe_depth()
         self._gate: Gate | None = None
         self._counters: dict[str, tuple[Counter, int]] = {}
         self._handles: list[RemovableHandle] = []
@@ -207,7 +209,7 @@ class CompiledSession(Session):
 
     def _before_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Open a pass; say whether one was opened. A fault of ours is not one of the user's."""
-        if not self._switch.is_on:
+        if not self._switch.is_on or self._depth != probe_depth():
             return False
         try:
             if not self.plan.is_made:
@@ -257,7 +259,9 @@ class CompiledSession(Session):
     def _receive(self, point: Point, axis: int | None, tensor: Tensor) -> None:
         """Write what was handed over to the pass that it belongs to."""
         is_gradient = point.signal is Signal.GRADIENT
-        if not self._switch.is_on or (is_recomputation() and not is_gradient):
+        if not self._switch.is_on or self._depth != probe_depth():
+            return
+        if is_recomputation() and not is_gradient:
             return
         owner = self._owner_of_gradient(point) if is_gradient else self._owner_of_activation(point)
         try:

@@ -121,7 +121,6 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.module_inputs: dict[tuple[str, int], int] = {}
-        self.leaf_calls: list[ModuleCall] = []
         self.calls: dict[tuple[str, int], ModuleCall] = {}
 
     def add(self, operation: str, parents: tuple[int, ...], **details: Any) -> Node:

@@ -228,7 +228,8 @@ class Watch:
         if self._skipped.leave(module):
             return
         if is_recomputation():
-            self._tell("recomputed", layer, output)
+            if self._depth == probe_depth():
+                self._tell("recomputed", layer, output)
             return
         if not any(call.module is module for call in self._stack):
             return

@@ -73,7 +73,8 @@ def describe_failure(model: nn.Module, error: Exception) -> str:
         file = inspect.getsourcefile(type(model))
     except TypeError:  # a class without a file
         file = None
-    return describe_exception(error, Path(file) if file else None)
+    is_torch = file is not None and Path(file).is_relative_to(Path(torch.__file__).parent)
+    return describe_exception(error, Path(file) if file and not is_torch else None)
 
 
 def device_of(model: nn.Module) -> torch.device:

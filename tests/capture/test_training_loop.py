@@ -303,6 +303,26 @@ def test_a_probe_in_the_middle_of_a_recording_is_not_part_of_it():
     assert gradient["second_moment"] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["checkpointed", "compiled"])
+def test_a_probe_of_a_model_that_runs_twice_is_not_part_of_a_recording(compiled):
+    from tests.cases import Checkpointed
+
+    plain = net() if compiled else Checkpointed(reentrant=True)
+    model = torch.compile(plain, backend="aot_eager") if compiled else plain
+    x, tables = torch.randn(4, 8), []
+    for probes in (False, True):
+        torch._dynamo.reset()
+        with sppkit.record(model, signals=["activation", "gradient"]) as recording:
+            output = model(x)
+            if probes:
+                sppkit.probe(model, input_size=(8,), seeds=1)
+            output.pow(2).sum().backward()
+        tables.append(recording.table())
+    columns = ["layer", "signal", "samples", "passes", "second_moment"]
+    assert tables[0][columns].equals(tables[1][columns])
+    assert (tables[0]["signal"] == "gradient").any()
+
+
 def test_a_recorder_is_pickled_as_what_it_recorded():
     import pickle
 
