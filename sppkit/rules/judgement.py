@@ -10,6 +10,7 @@ from sppkit.recording import Recording
 from sppkit.rules.diagnosis import Diagnosis
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Severity, Skipped
+from sppkit.rules.named import named_medians
 from sppkit.rules.rule import Outcome, Rule
 from sppkit.rules.selection import mark_ignored, selected, with_thresholds
 
@@ -23,8 +24,7 @@ def all_rules() -> tuple[Rule, ...]:
 
 def named_statistics(recording: Recording, run: str | None = None) -> dict[str, float]:
     """Return the statistics that the weighing rule uses: logarithms, medians over seeds."""
-    Evidence.of(recording, run)
-    return {}
+    return named_medians(Evidence.of(recording, run))
 
 
 def judge(
@@ -63,6 +63,7 @@ def judge(
         skipped=tuple(Skipped(r.code, o.skipped) for r, o in answers.items() if o.skipped),
         not_captured=tuple(m for m in recording.not_captured if m.run == evidence.run),
         settings=_settings(evidence, asked),
+        evidence=named_medians(evidence) if evidence.observed else {},
         seeds=evidence.seeds,
         observed=evidence.observed,
         nearness=_nearness(answers),
