@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "sppkit"
 FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits"}
 FLOOR_1 = {"summary", "statistics", "table", "recording", "expectation", "user_code", "gradients"}
 MEASURE = {"kernels", "capture", "inputs", "targets", "probing"}
-ALL = FLOOR_0 | FLOOR_1 | MEASURE | {"plots", "models", "cli"}
+ALL = FLOOR_0 | FLOOR_1 | MEASURE | {"plots", "rules", "models", "cli"}
 
 # room: (rooms it may import, third-party libraries it may import)
 HOUSE = {
@@ -27,6 +27,7 @@ HOUSE = {
         FLOOR_0 | FLOOR_1,
         {"numpy", "pandas", "matplotlib", "seaborn", "jinja2", "markupsafe", "PIL"},
     ),
+    "rules": (FLOOR_0 | FLOOR_1, {"numpy", "pandas"}),
     "models": (FLOOR_0, {"numpy", "torch"}),
     "cli": (ALL, {"typer", "click", "rich", "torch", "numpy", "pandas", "matplotlib"}),
     "__init__": (ALL, set()),
