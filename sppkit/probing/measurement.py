@@ -154,6 +154,11 @@ class Measurement:
         return Recording(rows, first._structure_rows, {self.run: metadata})
 
     @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds measured so far."""
+        return tuple(self._recorders)
+
+    @property
     def has_one_initialisation(self) -> bool:
         """Whether all seeds share their weights: an instance, or a function that ignores seeds."""
         is_instance = isinstance(self._model, nn.Module) and not _is_lazy(self._model)
