@@ -419,7 +419,7 @@ MOBILE = (
         "no skips, LayerScale 1": {"keep_skip": False, "layer_scale": 1.0},
         "no skips, no norm, LayerScale 0.1":
             {"keep_skip": False, "norm": "none", "layer_scale": 0.1},
-        "depthwise x 1e3 in block 3, no norm, LayerScale 1": {"norm": "none", "layer_scale": 50.0},
+        "LayerScale 50, no norm": {"norm": "none", "layer_scale": 50.0},
     }),
     *family("MBConv", inverted_residual, {}, {
         **gains(0.01, 30.0),
@@ -468,7 +468,7 @@ BRANCHING = (
         "5x5 branches x 1000": {"scales": (1.0, 1.0, 1000.0)},
         "5x5 branches x 1000, no norm": {"scales": (1.0, 1.0, 1000.0), "norm": "none"},
         "5x5 branches x 10, no norm": {"scales": (1.0, 1.0, 10.0), "norm": "none"},
-        "dead bias in block 2, no norm": {"norm": "none", "nonlinearity": "sigmoid"},
+        "sigmoid, no norm": {"norm": "none", "nonlinearity": "sigmoid"},
         "gradient stopped behind the blocks": Injection("detach", "blocks"),
     }),
     *family("highway", highway, {}, {

@@ -24,7 +24,7 @@ Detector = Callable[[pd.DataFrame], bool]
 
 
 def variance_ratio(rows: pd.DataFrame) -> bool:
-    """Largest over least variance of the outputs of weighted layers, the head left out, above 10."""
+    """Compare the largest with the least output variance of the weighted layers before the head."""
     weighted = set(rows.loc[rows["signal"] == Signal.WEIGHT, "layer"])
     outputs = rows[
         (rows["signal"] == Signal.ACTIVATION)

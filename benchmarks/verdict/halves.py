@@ -26,7 +26,9 @@ def _parts(labels: pd.DataFrame, number: int) -> NDArray[np.int64]:
     counts = pd.crosstab(labels["family"], labels["trains"]).reindex(
         columns=[False, True], fill_value=0
     )
-    order = counts.assign(size=counts.sum(axis=1)).sort_values("size", ascending=False, kind="stable")
+    order = counts.assign(size=counts.sum(axis=1)).sort_values(
+        "size", ascending=False, kind="stable"
+    )
     filled = np.zeros((number, 2))
     chosen: dict[str, int] = {}
     for family in order.index:

@@ -67,9 +67,7 @@ def convolutional(
     for depth, width in zip(depths, widths, strict=True):
         blocks = []
         for _ in range(depth):
-            blocks.append(
-                ConvolutionalBlock(inputs, width, nonlinearity, norm, groups, separable)
-            )
+            blocks.append(ConvolutionalBlock(inputs, width, nonlinearity, norm, groups, separable))
             inputs = width
         stages.append(nn.Sequential(*blocks))
     side = 8 // 2 ** (len(depths) - 1)
