@@ -22,7 +22,7 @@ TRAININGS = RESULTS / "trainings.csv"
 COLUMNS = (
     *("key", "network", "family", "fault", "injected_layer", "parameters"),
     *("optimizer", "rate", "seed"),
-    *("ended", "accuracy", "first_loss", "last_loss", "epochs", "seconds"),
+    *("ended", "accuracy", "accuracies", "first_loss", "last_loss", "epochs", "seconds"),
     *("date", "torch", "sklearn", "python"),
 )
 
