@@ -135,6 +135,16 @@ class Evidence:
         rows = self.curves
         return rows[(rows["role"] == Role.LEAF) & rows["layer"].isin(set(layers))]
 
+    def source(self, layer: str) -> tuple[str, int | None]:
+        """Give file and line of the class of a layer; "" and None where they are not known."""
+        rows = self.structure[
+            (self.structure["layer"] == layer) & (self.structure["operation"] == "")
+        ]
+        if rows.empty or pd.isna(rows["file"].iloc[0]):
+            return "", None
+        line = rows["line"].iloc[0]
+        return str(rows["file"].iloc[0]), None if pd.isna(line) else int(line)
+
     # -- quantities along the network ----------------------------------------------------------
 
     def activation(self, column: str) -> Curve:
@@ -143,7 +153,11 @@ class Evidence:
 
     def of_hidden(self, column: str) -> Curve:
         """Give a statistic of the output of each weighted layer before the head."""
-        return curve_of(_signal(self.leaves(self.hidden), Signal.ACTIVATION), column)
+        return self.of_layers(self.hidden, column)
+
+    def of_layers(self, layers: Iterable[str], column: str) -> Curve:
+        """Give a statistic of the output of some layers, in order of execution."""
+        return curve_of(_signal(self.leaves(layers), Signal.ACTIVATION), column)
 
     @cached_property
     def backward(self) -> Curve:
