@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sppkit.rules.curve import Array, Comparison, Curve, compare, curve_of, logarithm
+from sppkit.rules.curve import Array, Comparison, Curve, compare, logarithm
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
 from sppkit.rules.named import growth_of_energy, largest_relative_gradient
@@ -83,8 +83,8 @@ class VanishingGradient(Rule):
 def hidden_gradients(evidence: Evidence) -> Curve:
     """Give the root mean square of each hidden layer's weight gradient under a real loss."""
     rows = evidence.weight_gradients
-    rows = rows[rows["layer"] != evidence.head]
-    return curve_of(rows.assign(size=np.sqrt(rows["second_moment"])), "size")
+    rows = rows.keep(rows["layer"] != evidence.head)
+    return evidence.audible(rows, np.sqrt(rows["second_moment"]))
 
 
 def _largest(curve: Curve) -> Array:
@@ -241,22 +241,21 @@ class NoGradient(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Look for weights of called layers that have no gradient under a real loss."""
-        if evidence.under_loss.empty:
+        if not len(evidence.under_loss):
             return Outcome(skipped=NO_LOSS)
-        rows = evidence.curves
-        stored = rows[(rows["role"] == Role.PARAMETER) & (rows["signal"] == Signal.WEIGHT)]
-        stored = stored[stored["depth"].notna()].drop_duplicates(["layer", "tensor"])
-        if stored.empty:
+        stored = evidence.curves.where(role=Role.PARAMETER, signal=Signal.WEIGHT)
+        stored = stored.keep((stored["place"] >= 0) & (stored["seed_number"] == 0)).by("place")
+        if not len(stored):
             return Outcome(skipped="no weights were recorded")
-        gradients = evidence.under_loss[evidence.under_loss["signal"] == Signal.WEIGHT_GRADIENT]
+        gradients = evidence.under_loss.where(signal=Signal.WEIGHT_GRADIENT)
         reached = set(zip(gradients["layer"], gradients["tensor"], strict=True))
-        names = list(zip(stored["layer"], stored["tensor"], strict=True))
+        names = zip(stored["layer"], stored["tensor"], strict=True)
         missing = np.array([name not in reached for name in names])
         if not missing.any():
             return Outcome()
-        values = (stored["channels"] * stored["samples"]).to_numpy(np.float64)
+        values = stored["channels"] * stored["samples"]
         share = float(values[missing].sum() / values.sum())
-        first = stored[missing].sort_values("depth").iloc[0]
+        first = stored.keep(missing).first()
         return Outcome((self._report(evidence, str(first["layer"]), int(missing.sum()), share),))
 
     def _report(self, evidence: Evidence, layer: str, count: int, share: float) -> Finding:

@@ -42,11 +42,11 @@ def first_offender(evidence: Evidence) -> Offender | None:
 
 
 def _not_finite(evidence: Evidence) -> Offender | None:
-    rows = evidence.curves[(evidence.curves["nonfinite_fraction"] > 0)]
-    rows = rows[rows["depth"].notna()].sort_values("depth")
-    if rows.empty:
+    spoilt = evidence.curves.keep(evidence.curves["nonfinite_fraction"] > 0)
+    spoilt = spoilt.keep(spoilt["place"] >= 0).by("place")
+    if not len(spoilt):
         return None
-    layer = str(rows["layer"].iloc[0])
+    layer = str(spoilt["layer"][0])
     return Offender(layer, "it holds the first values that are not finite", "Re-initialise it.")
 
 
