@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logit
+
+from sppkit.rules.curve import compare
 
 Array = NDArray[np.float64]
 
@@ -58,6 +60,21 @@ class Weighing:
             for bend, c in zip(self.bends, self.coefficients, strict=True)
         )
         return np.asarray(expit(self.intercept - against))
+
+    def fails(self, by_seed: pd.DataFrame) -> NDArray[np.bool_]:
+        """Decide as `sppkit.rules` does, over the logits of several seeds.
+
+        Args:
+            by_seed: statistics of each seed, with the column `row` that says of which network.
+        """
+        logits = pd.Series(logit(self.probability(by_seed)), index=by_seed["row"])
+        limit = float(logit(self.threshold))
+        return np.array(
+            [
+                compare(seeds.to_numpy(), limit, below=True).exceeded
+                for _, seeds in logits.groupby(level=0)
+            ]
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Write it as `sppkit.rules` reads it."""
@@ -105,9 +122,9 @@ def fit(
     signs = np.where(trains, 1.0, -1.0)
 
     def cost(parameters: Array) -> tuple[float, Array]:
-        logit = parameters[0] - distances @ parameters[1:]
-        loss = weights @ np.logaddexp(0.0, -signs * logit) / np.log(2.0)
-        slope = -weights * signs * expit(-signs * logit) / np.log(2.0)
+        for_training = parameters[0] - distances @ parameters[1:]
+        loss = weights @ np.logaddexp(0.0, -signs * for_training) / np.log(2.0)
+        slope = -weights * signs * expit(-signs * for_training) / np.log(2.0)
         gradient = np.concatenate([[slope.sum()], -distances.T @ slope + penalty])
         return float(loss + penalty * parameters[1:].sum()), gradient
 
