@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sppkit.rules.curve import Array, Comparison, Curve, compare, logarithm
+from sppkit.rules.curve import FLOOR, Array, Comparison, Curve, compare, logarithm
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
 from sppkit.rules.named import growth_of_energy, largest_relative_gradient
@@ -75,8 +75,8 @@ class VanishingGradient(Rule):
             statistic="root mean square",
             measured=10**largest,
             expected=f"above {self.root_mean_square:g} in some hidden layer",
-            message=f"no gradient arrives: its root mean square is at most {_power(largest)} in "
-            f"all {len(sizes)} hidden layers{why}",
+            message=f"no gradient arrives: in all {len(sizes)} hidden layers its root mean square "
+            f"is {_power(largest)}{why}",
             advice=advice,
             fix=fix,
         )
@@ -95,7 +95,7 @@ def _largest(curve: Curve) -> Array:
 
 
 def _power(log: float) -> str:
-    return "zero" if log <= -11.9 else f"{10**log:.2g}"
+    return "zero" if log <= FLOOR + 0.1 else f"at most {10**log:.2g}"
 
 
 @dataclass(frozen=True)

@@ -250,6 +250,15 @@ class Evidence:
         by_seed = dict(zip(rows["seed"][::-1], rows[column][::-1], strict=True))
         return np.array([by_seed.get(seed, np.nan) for seed in self.seeds], dtype=np.float64)
 
+    def share_across_samples(self) -> Array:
+        """Give the share of the output's second moment that differs between samples, (S,).
+
+        Of an output that is zero it is zero.
+        """
+        second, across = self.output("second_moment"), self.output("variance_across_samples")
+        with np.errstate(all="ignore"):
+            return np.where(second == 0.0, 0.0, across / second)
+
 
 def pick(curve: Curve, layers: Iterable[str]) -> Array:
     """Give the values of some places, (S, len(layers))."""

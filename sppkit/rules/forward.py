@@ -29,8 +29,8 @@ class ForwardDrift(Rule):
     title = "forward drift"
     severity = Severity.ERROR
 
-    decay: float = threshold(6.0, "decades of second moment; benchmarks/verdict")
-    growth: float = threshold(6.0, "decades of second moment; benchmarks/verdict")
+    decay: float = threshold(9.0, "decades of second moment; benchmarks/verdict")
+    growth: float = threshold(9.0, "decades of second moment; benchmarks/verdict")
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Compare the change of the second moment along the stream with the limits."""
