@@ -8,7 +8,7 @@ import numpy as np
 from sppkit.theory.nonlinearities import Array
 
 _REACH = 12  # standard deviations; the mass beyond is 4e-33
-_KINKS = np.arange(-6.0, 7.0)  # where a registered function may have a corner: -3, 0, 3, 6
+KINKS = np.arange(-6.0, 7.0)  # where a registered function may have a corner: -3, 0, 3, 6
 _NODES_PER_PANEL = 48
 
 
@@ -31,7 +31,7 @@ def gaussian_quadrature(mean: float, deviation: float) -> tuple[Array, Array]:
 
     No panel holds a corner of a registered function inside, so the rule converges exponentially.
     """
-    corners = np.clip((_KINKS - mean) / deviation, -_REACH, _REACH)
+    corners = np.clip((KINKS - mean) / deviation, -_REACH, _REACH)
     edges = np.unique(np.concatenate([np.arange(-_REACH, _REACH + 1.0), corners]))
     nodes, weights = panels(edges, _NODES_PER_PANEL)
     return mean + deviation * nodes, weights * normal_density(nodes)
@@ -67,7 +67,7 @@ def _split_at_corners(deviation: float, b: Array) -> tuple[Array, Array]:
     if deviation == 0.0:
         return np.zeros_like(b), np.ones_like(b)
     fixed = np.broadcast_to(np.arange(-_REACH, _REACH + 1.0), (len(b), 2 * _REACH + 1))
-    corners = np.concatenate([(_KINKS - b) / deviation, (_KINKS + b) / deviation], axis=1)
+    corners = np.concatenate([(KINKS - b) / deviation, (KINKS + b) / deviation], axis=1)
     edges = np.sort(np.concatenate([fixed, np.clip(corners, -_REACH, _REACH)], axis=1), axis=1)
     points, weights = np.polynomial.legendre.leggauss(_INNER_NODES)
     half = np.diff(edges, axis=1)[:, :, None] / 2.0
