@@ -26,13 +26,12 @@ class Evidence:
 
     Attributes:
         run: its name.
-        rows: of the table.
-        structure: the rows of this run only.
+        table, structure: the rows of this run only.
         metadata: of this run.
     """
 
     run: str
-    rows: Rows
+    table: pd.DataFrame
     structure: pd.DataFrame
     metadata: Mapping[str, Any]
 
@@ -49,10 +48,15 @@ class Evidence:
         first = (table["step"] == table["step"].min()) & (table["rank"] == table["rank"].min())
         return cls(
             name,
-            Rows.of(table[first]),
+            table[first],
             structure[structure["run"] == name],
             recording.metadata[name],
         )
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The table as arrays."""
+        return Rows.of(self.table)
 
     # -- what was recorded ---------------------------------------------------------------------
 
@@ -75,6 +79,11 @@ class Evidence:
     def under_loss(self) -> Rows:
         """Rows of the pass under a real loss; empty where there was none."""
         return self._first_phase(LOSS_PHASES)
+
+    @property
+    def has_loss(self) -> bool:
+        """Say whether there was a pass under a real loss, even if no gradient came of it."""
+        return isinstance(self.metadata.get("loss"), Mapping) or len(self.under_loss) > 0
 
     def _first_phase(self, phases: tuple[str, ...]) -> Rows:
         recorded = [phase for phase in phases if (self.rows["phase"] == phase).any()]
@@ -240,6 +249,15 @@ class Evidence:
         rows = self.curves.where(signal=Signal.ACTIVATION, layer="", operation="")
         by_seed = dict(zip(rows["seed"][::-1], rows[column][::-1], strict=True))
         return np.array([by_seed.get(seed, np.nan) for seed in self.seeds], dtype=np.float64)
+
+    def share_across_samples(self) -> Array:
+        """Give the share of the output's second moment that differs between samples, (S,).
+
+        Of an output that is zero it is zero.
+        """
+        second, across = self.output("second_moment"), self.output("variance_across_samples")
+        with np.errstate(all="ignore"):
+            return np.where(second == 0.0, 0.0, across / second)
 
 
 def pick(curve: Curve, layers: Iterable[str]) -> Array:

@@ -35,7 +35,7 @@ def output_variance_across_samples(evidence: Evidence) -> Array:
 
 def output_share_across_samples(evidence: Evidence) -> Array:
     """Share of the output's second moment that differs between samples."""
-    return output_variance_across_samples(evidence) - output_second_moment(evidence)
+    return logarithm(evidence.share_across_samples())
 
 
 # -- gradients of the parameters under a real loss -------------------------------------------------

@@ -17,6 +17,9 @@ from sppkit.signals import Signal
 RECTIFIERS = frozenset({"relu", "relu6", "threshold"})
 SATURATING = frozenset({"tanh", "sigmoid", "softsign", "hardsigmoid", "hardtanh"})
 
+BLIND = -3.0
+"""Decades of the share of variance at which a layer's channels are said not to vary, ours."""
+
 
 @dataclass(frozen=True)
 class DeadUnits(Rule):
@@ -145,42 +148,42 @@ class OneAnswer(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Compare the output's variance across samples with its second moment."""
-        second = logarithm(evidence.output("second_moment"))
-        across = logarithm(evidence.output("variance_across_samples"))
-        if np.isnan(second).all() or evidence.zero_head:
-            return Outcome(
-                skipped="the head's weights are zero"
-                if evidence.zero_head
-                else "the output was not recorded"
-            )
-        comparison = compare(across - second, math.log10(self.share), below=True)
-        constant = bool(np.nanmax(across) <= -12.0)
-        if not (comparison.exceeded or constant):
+        share = logarithm(evidence.share_across_samples())
+        if evidence.zero_head:
+            return Outcome(skipped="the head's weights are zero")
+        if np.isnan(share).all():
+            return Outcome(skipped="the output was not recorded, or is not finite")
+        comparison = compare(share, math.log10(self.share), below=True)
+        if not comparison.exceeded:
             return Outcome(margin=comparison.margin)
         return Outcome((self._report(evidence),), margin=comparison.margin)
 
     def _report(self, evidence: Evidence) -> Finding:
         offender = first_offender(evidence)
         layer = offender.layer if offender else first_blind(evidence)
-        across = float(np.nanmedian(evidence.output("variance_across_samples")))
+        share = float(np.nanmedian(evidence.share_across_samples()))
         return self.finding(
             evidence,
             layer,
             signal=Signal.ACTIVATION,
-            statistic="variance across samples of the output",
-            measured=across,
-            expected=f"above {self.share:g} of its second moment",
-            message="the output hardly depends on the input: its variance across samples is "
-            f"{across:.3g}" + (f"; {offender.why}" if offender else f"; lost by {layer!r}"),
+            statistic="variance across samples / second_moment of the output",
+            measured=share,
+            expected=f"above {self.share:g}",
+            message="the output hardly depends on the input: of its second moment only a share of "
+            f"{share:.2g} differs between samples"
+            + (f"; {offender.why}" if offender else f"; the difference is lost at {layer!r}"),
             advice=offender.advice if offender else "Look at what this layer does to the samples.",
             fix=offender.fix if offender else None,
         )
 
 
 def first_blind(evidence: Evidence) -> str:
-    """Name the first layer whose channels do not vary; the head where all do."""
-    curve = curve_of(evidence.outputs, "average_channel_variance")
-    blind = np.flatnonzero(curve.typical <= -11.9)
+    """Name the first layer whose channels hardly vary between samples; the head where all do."""
+    outputs = evidence.outputs
+    with np.errstate(all="ignore"):
+        share = outputs["average_channel_variance"] / outputs["second_moment"]
+    curve = curve_of(outputs, np.where(outputs["second_moment"] == 0.0, 0.0, share))
+    blind = np.flatnonzero(curve.typical <= BLIND)
     return curve.layers[int(blind[0])] if blind.size else evidence.head
 
 
