@@ -96,8 +96,11 @@ def _codes(diagnosis: Diagnosis, severity: Severity) -> str:
 def statistics_of(network: Network, source: str, recording: Recording) -> pd.DataFrame:
     """Read the named statistics of a recording, a row per seed."""
     evidence = Evidence.of(recording)
-    by_seed = pd.DataFrame(named_by_seed(evidence)).assign(seed=list(evidence.seeds))
-    return by_seed.assign(hash=content_hash(network), input=source)
+    values = {name: pd.Series(array) for name, array in named_by_seed(evidence).items()}
+    by_seed = pd.DataFrame(values, index=range(len(evidence.seeds)))  # NaN where none is known
+    return by_seed.assign(
+        seed=list(evidence.seeds), hash=content_hash(network), input=source
+    )
 
 
 def read_all(networks: Iterable[Network]) -> tuple[pd.DataFrame, pd.DataFrame]:
