@@ -190,7 +190,7 @@ def median_branch_ratio(evidence: Evidence) -> Array:
     Of branches with a learned gain nothing is known: its value is not in the frames.
     """
     ratios = list(branch_ratios(evidence).values())
-    if not ratios or len({len(ratio) for ratio in ratios}) > 1:
+    if not ratios:
         return np.full(len(evidence.seeds), np.nan)
     return median(np.stack(ratios), axis=0)
 

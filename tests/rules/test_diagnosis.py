@@ -179,3 +179,14 @@ def test_named_statistics_are_logarithms_with_readable_names():
     assert statistics["largest_gradient_norm"] == pytest.approx(-3 + 1.505, abs=0.01)
     assert statistics["growth_of_second_moment"] == pytest.approx(0.0)
     assert all(name.islower() and " " not in name for name in statistics)
+
+
+def test_named_statistics_are_undefined_and_not_missing_where_there_is_no_gradient():
+    from sppkit.rules.evidence import Evidence
+    from sppkit.rules.named import named_by_seed
+
+    network = recording(chain(5, weight_gradient=None), seeds=4)
+    by_seed = named_by_seed(Evidence.of(network))
+    assert {values.shape for values in by_seed.values()} == {(4,)}
+    assert named_statistics(network)["total_gradient_norm"] != 0.0
+    assert str(named_statistics(network)["total_gradient_norm"]) == "nan"
