@@ -206,9 +206,14 @@ class Evidence:
         return self.audible(self.weight_gradients, "norm_to_weight_ratio")
 
     def audible(self, rows: Rows, values: str | Array) -> Curve:
-        """Lay gradients out; zeros that a zero-initialised gain or head explains are left out."""
+        """Lay gradients out; zeros that a zero-initialised weight or gain explains are left out.
+
+        Such a zero does not last: the silent weight itself gets a gradient. Where no hidden layer
+        gets one, nothing is left out.
+        """
         curve = curve_of(rows, values)
-        if not (self.silent or self.zero_head):
+        heard = curve.values[:, [layer != self.head for layer in curve.layers]] > 0
+        if not self.starts_silent or (not heard.any() and not self.zero_head):
             return curve
         return Curve(curve.layers, np.where(curve.values > 0, curve.values, np.nan))
 
@@ -225,6 +230,13 @@ class Evidence:
         """Say whether the head's weight is exactly zero and was not woken for the probes."""
         rows = self.curves.where(layer=self.head, signal=Signal.WEIGHT, tensor="weight")
         return bool(self.head and len(rows) and (rows["second_moment"] == 0).all())
+
+    @cached_property
+    def starts_silent(self) -> bool:
+        """Say whether some gain at the end of a branch, or some weight matrix, is zero."""
+        weights = self.curves.where(signal=Signal.WEIGHT)
+        matrices = weights.keep((weights["channels"] > 1) & (weights["samples"] > 1))
+        return bool(self.silent) or bool((matrices["second_moment"] == 0).any())
 
     def loss_over_chance(self) -> Array:
         """Give the loss at initialisation over that of an answer without information, (S,).
