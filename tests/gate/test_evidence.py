@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -274,13 +275,15 @@ def test_a_plot_of_the_evidence_shows_the_probe_alone():
     evidence = record_evidence(PostActivationResNet, input_size=(3, 16, 16), seeds=2)
     probe = sppkit.probe(PostActivationResNet, input_size=(3, 16, 16), seeds=2)
     curves = [
-        [list(line.get_ydata()) for axes in figure.axes for line in axes.lines]
+        [np.asarray(line.get_ydata()) for axes in figure.axes for line in axes.lines]
         for figure in (
             sppkit.plot_signal_propagation(recording, gradient=True)
             for recording in (evidence, probe)
         )
     ]
-    assert curves[0] == curves[1]
+    assert len(curves[0]) == len(curves[1]) > 6
+    for ours, theirs in zip(*curves, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_the_gradient_flow_of_the_evidence_is_that_of_the_training_loss():
@@ -289,9 +292,8 @@ def test_the_gradient_flow_of_the_evidence_is_that_of_the_training_loss():
     assert len(figure.axes) == 2
     assert "loss: cross-entropy" in figure.get_supxlabel()
     rows = evidence.table().query("phase == 'loss' and signal == 'gradient' and role == 'leaf'")
-    rows = rows[~rows["flags"].astype(str).str.startswith("alias")].sort_values("depth")
-    drawn = figure.axes[0].lines[0].get_ydata()
-    assert list(drawn) == pytest.approx(list(rows["second_moment"] ** 0.5))
+    expected = (rows["second_moment"] ** 0.5).groupby(rows["depth"]).mean()
+    assert list(figure.axes[0].lines[0].get_ydata()) == pytest.approx(list(expected))
 
 
 def test_more_seeds_can_be_added_to_a_probe_and_change_nothing_of_the_first():
