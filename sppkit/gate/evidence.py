@@ -46,7 +46,7 @@ class EvidenceProbe:
         loss: a function of output and labels; None takes one that fits the outputs.
 
     Raises:
-        ValueError: an argument is out of its range.
+        TypeError: the loss is no function.
     """
 
     def __init__(
@@ -72,6 +72,11 @@ class EvidenceProbe:
         mask: MaskFunction | None = None,
         run: str | None = None,
     ) -> None:
+        if loss is not None and not callable(loss):
+            raise TypeError(
+                f"loss must be a function of output and labels, not {loss!r}; leave it out to have "
+                "one chosen by the outputs"
+            )
         self.conditions = Conditions(
             input=as_source(input),
             input_size=as_sizes(input_size),
