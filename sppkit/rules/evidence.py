@@ -184,8 +184,7 @@ class Evidence:
         where small changes grow (chaos).
         """
         second, backward = self.activation("second_moment"), self.backward
-        unique = len(set(second.layers)) == len(second)
-        if not unique or second.values.shape[0] != backward.values.shape[0]:
+        if len(set(second.layers)) < len(second):  # called several times
             return Curve((), np.empty((len(self.seeds), 0)))
         shared = [layer for layer in second.layers if layer in set(backward.layers)]
         return Curve(tuple(shared), pick(second, shared) * pick(backward, shared))
@@ -207,9 +206,14 @@ class Evidence:
         return self.audible(self.weight_gradients, "norm_to_weight_ratio")
 
     def audible(self, rows: Rows, values: str | Array) -> Curve:
-        """Lay gradients out; zeros that a zero-initialised gain or head explains are left out."""
+        """Lay gradients out; zeros that a zero-initialised weight or gain explains are left out.
+
+        Such a zero does not last: the silent weight itself gets a gradient. Where no hidden layer
+        gets one, nothing is left out.
+        """
         curve = curve_of(rows, values)
-        if not (self.silent or self.zero_head):
+        heard = curve.values[:, [layer != self.head for layer in curve.layers]] > 0
+        if not self.starts_silent or (not heard.any() and not self.zero_head):
             return curve
         return Curve(curve.layers, np.where(curve.values > 0, curve.values, np.nan))
 
@@ -226,6 +230,13 @@ class Evidence:
         """Say whether the head's weight is exactly zero and was not woken for the probes."""
         rows = self.curves.where(layer=self.head, signal=Signal.WEIGHT, tensor="weight")
         return bool(self.head and len(rows) and (rows["second_moment"] == 0).all())
+
+    @cached_property
+    def starts_silent(self) -> bool:
+        """Say whether some gain at the end of a branch, or some weight matrix, is zero."""
+        weights = self.curves.where(signal=Signal.WEIGHT)
+        matrices = weights.keep((weights["channels"] > 1) & (weights["samples"] > 1))
+        return bool(self.silent) or bool((matrices["second_moment"] == 0).any())
 
     def loss_over_chance(self) -> Array:
         """Give the loss at initialisation over that of an answer without information, (S,).
