@@ -25,12 +25,12 @@ def network(model, size=(8,)):
     return Network(model, structure, lambda: batch)
 
 
-def test_a_network_that_dies_evenly_passes_with_the_factor_that_the_rule_states():
-    diagnosis = sppkit.check(plain(0.3), input_size=(64,), try_fix=True)
+def test_a_network_that_explodes_evenly_passes_with_the_factor_that_the_rule_states():
+    diagnosis = sppkit.check(plain(2.0), input_size=(64,), try_fix=True)
     tried = diagnosis.tried_fixes[-1]
     assert (tried.verdict_before, tried.verdict_after, tried.helped) == ("fail", "pass", True)
     assert tried.fix.kind == "scale initialisation"
-    assert tried.fix.factor == pytest.approx(1 / 0.3, rel=0.15)
+    assert tried.fix.factor == pytest.approx(0.5, rel=0.1)
     assert len(tried.applied) == len(tried.fix.layers)
     assert tried.applied[0].endswith(f"weight times {tried.fix.factor:.4g}")
     assert all(after is None for _, before, after in tried.measured if before is not None)
