@@ -167,9 +167,9 @@ class EvidenceProbe:
 
     def _stated(self) -> dict[str, Any]:
         """List for the metadata what a check knows beside a probe."""
-        losses = {s: self._losses[s] for s in self._measurement.seeds if self._losses[s].parts}
-        first = next(iter(losses.values()), TrainingLoss(0, {}))
-        values = {str(seed): loss.value for seed, loss in losses.items()}
+        losses = {seed: self._losses[seed] for seed in self._measurement.seeds}
+        first = next(iter(losses.values()))
+        values = {str(seed): loss.value for seed, loss in losses.items() if loss.parts}
         return {
             "loss": {**first.describe(), "values": values},
             "output": {str(seed): loss.output for seed, loss in losses.items()},

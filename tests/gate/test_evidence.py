@@ -158,6 +158,14 @@ def test_a_function_that_ignores_the_seed_is_found_out():
     assert activations.nunique() == 2  # the inputs differ
 
 
+def test_a_network_without_gradients_has_no_loss_and_its_output_is_described_all_the_same():
+    table, metadata = evidence_of(lambda: small().requires_grad_(False))
+    assert (metadata["loss"]["kind"], metadata["loss"]["chance"]) == ("none", None)
+    assert metadata["loss"]["values"] == {}
+    assert metadata["output"]["0"]["variance_across_samples"] > 0
+    assert set(table["signal"]) == {"activation", "weight"}
+
+
 class FailsFor(nn.Module):
     """A network that cannot be built for some of the seeds."""
 
