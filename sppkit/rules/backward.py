@@ -1,6 +1,7 @@
 """Rules about gradients: vanishing, exploding, unlike the activations, missing; the first loss."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from sppkit.rules.named import growth_of_energy, median_relative_gradient
 from sppkit.rules.offender import DRIFTED, Offender, first_offender, steps_of, uniform_drift
 from sppkit.rules.rule import Outcome, Rule, threshold
 from sppkit.signals import Role, Signal
+
+BOUNDING = frozenset({"softmax", "sigmoid", "relu", "tanh", "relu6", "hardsigmoid"})
 
 NO_LOSS = (
     "no gradients under a real loss were recorded (sppkit check records them; a probe has those of "
@@ -232,6 +235,45 @@ def _head_of(evidence: Evidence) -> Offender:
         f"Multiply the head's initial weights by {factor:.3g} to give the outputs unit scale.",
         Fix("scale initialisation", (evidence.head,), factor),
     )
+
+
+@dataclass(frozen=True)
+class BoundedLogits(Rule):
+    """Give cross-entropy the head's output as it is: it takes the softmax itself.
+
+    Probabilities in place of logits lie between 0 and 1, so that the loss can hardly fall and its
+    gradients are small; a ReLU cuts half of the logits off. Where the loss takes probabilities
+    (NLLLoss of their logarithm, BCELoss), ignore this rule.
+    """
+
+    code = "SPP205"
+    title = "nonlinearity between head and loss"
+    severity = Severity.WARNING
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        """Look for a nonlinearity behind the last weighted layer."""
+        loss = evidence.metadata.get("loss")
+        kind = loss.get("kind", "") if isinstance(loss, Mapping) else ""
+        if kind != "cross-entropy" or not evidence.head:
+            return Outcome(skipped="the loss was no cross-entropy, or there is no head")
+        head = evidence.weighted[evidence.weighted["layer"] == evidence.head].iloc[-1]
+        behind = head["nonlinearity"] if isinstance(head["nonlinearity"], str) else ""
+        if behind not in BOUNDING:
+            return Outcome()
+        return Outcome((
+            self.finding(
+                evidence,
+                evidence.head,
+                signal=Signal.ACTIVATION,
+                statistic="nonlinearity",
+                measured=None,
+                expected="none, or log_softmax",
+                message=f"a {behind} stands between the head and the loss: cross-entropy takes "
+                "logits",
+                advice=f"Return the output of {evidence.head!r} as it is, and apply the {behind} "
+                "only to predict.",
+            ),
+        ))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -191,9 +191,16 @@ class Evidence:
 
     @cached_property
     def weight_gradients(self) -> Rows:
-        """Rows of the gradients of weight matrices and kernels under a real loss."""
+        """Rows of the gradients of weight matrices and kernels under a real loss.
+
+        Those inside silent residual branches are left out: their gradients are as small as the
+        zero-initialised gain behind them, and grow with it.
+        """
         rows = self.under_loss.where(signal=Signal.WEIGHT_GRADIENT)
-        return rows.keep((rows["channels"] > 1) & (rows["samples"] > 1) & (rows["place"] >= 0))
+        rows = rows.keep((rows["channels"] > 1) & (rows["samples"] > 1) & (rows["place"] >= 0))
+        prefixes = tuple(f"{owner}." for owner in self._owners_of_silent_branches)
+        outside = [not f"{layer}.".startswith(prefixes) for layer in rows["layer"]]
+        return rows.keep(np.array(outside, dtype=np.bool_)) if prefixes else rows
 
     @cached_property
     def gradient_norms(self) -> Curve:
@@ -224,6 +231,19 @@ class Evidence:
         """Names of zero-initialised gains and weights at the ends of residual branches."""
         names = ("silent_residual_gains", "silent_residual_weights")
         return tuple(parameter for name in names for parameter in self.metadata.get(name) or ())
+
+    @cached_property
+    def _owners_of_silent_branches(self) -> tuple[str, ...]:
+        """Names of the modules whose forward merges a silent branch; the root never counts."""
+        ends = self.structure[self.structure["tap"] == Tap.RESIDUAL_BRANCH]
+        silent = set(self.silent)
+        modules = {name.rpartition(".")[0] for name in silent}
+        owners = {
+            str(merge).rpartition(":")[0]
+            for layer, gains, merge in ends[["layer", "gains", "merge"]].itertuples(index=False)
+            if layer in modules or silent & set(str(gains).split(", "))
+        }
+        return tuple(sorted(owners - {""}))
 
     @cached_property
     def zero_head(self) -> bool:

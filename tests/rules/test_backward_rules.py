@@ -101,6 +101,22 @@ def test_a_loud_head_is_blamed_for_the_first_loss():
     assert "fan-in x variance of the head's weights is 1e+04" in found.message
 
 
+@pytest.mark.parametrize(
+    ("behind", "told"), [("softmax", True), ("log_softmax", False), ("", False)]
+)
+def test_a_softmax_before_cross_entropy_is_told(behind, told):
+    layers = chain(4)
+    layers[-1].structure["nonlinearity"] = behind or None
+    found = outcome(recording(layers), "SPP205")
+    assert (found != "passed") is told
+    if told:
+        assert found.layer == "3"
+        assert found.message == (
+            "a softmax stands between the head and the loss: cross-entropy takes logits"
+        )
+    assert "no cross-entropy" in outcome(recording(layers, loss=False), "SPP205")
+
+
 # -- SPP302 --------------------------------------------------------------------------------------
 
 
