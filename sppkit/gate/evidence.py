@@ -121,7 +121,8 @@ class EvidenceProbe:
         """Probe seeds.
 
         Raises:
-            ProbeError: every seed so far has failed; the error is that of the first.
+            ProbeError: every seed has failed, or the first two in the same words; the error is that
+                of the first.
         """
         check(self.conditions, 1, 0)
         for seed in seeds:
@@ -129,10 +130,16 @@ class EvidenceProbe:
                 self._measurement.measure(seed)
             except SppkitError as error:
                 self.failed[seed] = error
+            if self._is_hopeless():
+                break
             if on_seed:
                 on_seed(seed)
         if not self._measurement.seeds:
             raise next(iter(self.failed.values()))
+
+    def _is_hopeless(self) -> bool:
+        several = len(self.failed) > 1 and not self._measurement.seeds
+        return several and len({str(error) for error in self.failed.values()}) == 1
 
     def recording(self) -> Recording:
         """Join the seeds measured so far."""

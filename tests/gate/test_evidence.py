@@ -193,6 +193,18 @@ def test_a_model_that_fails_for_every_seed_is_an_error_of_the_first():
         record_evidence(lambda: FailsFor(0, 1, 2), input_size=(8,), seeds=3)
 
 
+def test_a_model_that_fails_twice_in_the_same_words_is_not_tried_again():
+    built = []
+
+    def build():
+        built.append(1)
+        return nn.Linear(9, 5)
+
+    with pytest.raises(ProbeError, match="forward pass of Linear failed"):
+        record_evidence(build, input_size=(8,), seeds=5)
+    assert len(built) == 2
+
+
 def test_a_backward_pass_that_fails_is_an_error_with_a_next_step():
     class Broken(torch.autograd.Function):
         @staticmethod
