@@ -23,8 +23,8 @@ def plot_gradient_flow(*recordings: Recording, step: int | None = None) -> Figur
 
     Root mean square: sqrt(mean(g²)) of one tensor, on a logarithmic axis where it spans more than a
     factor of 20. The loss is stated below; under "unit-gradient" every element of the network's
-    output receives a gradient of variance 1. Of the evidence of a check, the pass under a training loss
-    is drawn.
+    output receives a gradient of variance 1. Of the evidence of a check, the pass under a training
+    loss is drawn.
 
     Args:
         recordings: what to draw; several runs overlay.

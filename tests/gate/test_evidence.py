@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -157,6 +158,14 @@ def test_a_function_that_ignores_the_seed_is_found_out():
     assert activations.nunique() == 2  # the inputs differ
 
 
+def test_a_network_without_gradients_has_no_loss_and_its_output_is_described_all_the_same():
+    table, metadata = evidence_of(lambda: small().requires_grad_(False))
+    assert (metadata["loss"]["kind"], metadata["loss"]["chance"]) == ("none", None)
+    assert metadata["loss"]["values"] == {}
+    assert metadata["output"]["0"]["variance_across_samples"] > 0
+    assert set(table["signal"]) == {"activation", "weight"}
+
+
 class FailsFor(nn.Module):
     """A network that cannot be built for some of the seeds."""
 
@@ -182,6 +191,18 @@ def test_a_seed_for_which_the_model_fails_is_reported_and_the_others_are_kept(fa
 def test_a_model_that_fails_for_every_seed_is_an_error_of_the_first():
     with pytest.raises(ProbeError, match="ArithmeticError: no 0"):
         record_evidence(lambda: FailsFor(0, 1, 2), input_size=(8,), seeds=3)
+
+
+def test_a_model_that_fails_twice_in_the_same_words_is_not_tried_again():
+    built = []
+
+    def build():
+        built.append(1)
+        return nn.Linear(9, 5)
+
+    with pytest.raises(ProbeError, match="forward pass of Linear failed"):
+        record_evidence(build, input_size=(8,), seeds=5)
+    assert len(built) == 2
 
 
 def test_a_backward_pass_that_fails_is_an_error_with_a_next_step():
@@ -274,13 +295,15 @@ def test_a_plot_of_the_evidence_shows_the_probe_alone():
     evidence = record_evidence(PostActivationResNet, input_size=(3, 16, 16), seeds=2)
     probe = sppkit.probe(PostActivationResNet, input_size=(3, 16, 16), seeds=2)
     curves = [
-        [list(line.get_ydata()) for axes in figure.axes for line in axes.lines]
+        [np.asarray(line.get_ydata()) for axes in figure.axes for line in axes.lines]
         for figure in (
             sppkit.plot_signal_propagation(recording, gradient=True)
             for recording in (evidence, probe)
         )
     ]
-    assert curves[0] == curves[1]
+    assert len(curves[0]) == len(curves[1]) > 6
+    for ours, theirs in zip(*curves, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_the_gradient_flow_of_the_evidence_is_that_of_the_training_loss():
@@ -289,9 +312,8 @@ def test_the_gradient_flow_of_the_evidence_is_that_of_the_training_loss():
     assert len(figure.axes) == 2
     assert "loss: cross-entropy" in figure.get_supxlabel()
     rows = evidence.table().query("phase == 'loss' and signal == 'gradient' and role == 'leaf'")
-    rows = rows[~rows["flags"].astype(str).str.startswith("alias")].sort_values("depth")
-    drawn = figure.axes[0].lines[0].get_ydata()
-    assert list(drawn) == pytest.approx(list(rows["second_moment"] ** 0.5))
+    expected = (rows["second_moment"] ** 0.5).groupby(rows["depth"]).mean()
+    assert list(figure.axes[0].lines[0].get_ydata()) == pytest.approx(list(expected))
 
 
 def test_more_seeds_can_be_added_to_a_probe_and_change_nothing_of_the_first():
