@@ -98,9 +98,7 @@ def statistics_of(network: Network, source: str, recording: Recording) -> pd.Dat
     evidence = Evidence.of(recording)
     values = {name: pd.Series(array) for name, array in named_by_seed(evidence).items()}
     by_seed = pd.DataFrame(values, index=range(len(evidence.seeds)))  # NaN where none is known
-    return by_seed.assign(
-        seed=list(evidence.seeds), hash=content_hash(network), input=source
-    )
+    return by_seed.assign(seed=list(evidence.seeds), hash=content_hash(network), input=source)
 
 
 def read_all(networks: Iterable[Network]) -> tuple[pd.DataFrame, pd.DataFrame]:

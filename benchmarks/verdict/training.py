@@ -53,6 +53,9 @@ GRID = tuple(
     )
 )
 
+PATIENT = Setting("Adam", 3e-3, seed=6, epochs=45, hopeless=((20, 0.2),))
+"""One training of three times the length: is a network that failed merely slow?"""
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -19,7 +19,7 @@ from benchmarks.verdict.network import Network, content_hash
 from benchmarks.verdict.networks.multilayer import multilayer_perceptron
 from benchmarks.verdict.networks.parts import GAINS, StandardisedConv, activation, draw
 from benchmarks.verdict.offenders import distance
-from benchmarks.verdict.training import GRID, SUCCESS, Outcome, Setting, digits, train
+from benchmarks.verdict.training import GRID, PATIENT, SUCCESS, Outcome, Setting, digits, train
 
 SMALL = Network("small", "", multilayer_perceptron, {"depth": 2, "width": 32})
 DEAD = replace(
@@ -203,7 +203,7 @@ def trainings(monkeypatch):
     def pretend(network, setting):
         asked.append((network.name, setting.optimizer, setting.rate))
         succeeds = not network.injections and setting.optimizer == "SGD"
-        return Outcome("trained" if succeeds else "hopeless", 0.9, "900", 2.3, float("nan"), 1, 0.0)
+        return Outcome("trained" if succeeds else "hopeless", 0.1, "100", 2.3, float("nan"), 1, 0.0)
 
     monkeypatch.setattr(labels_module, "train", pretend)
     return asked
@@ -242,6 +242,31 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, trainings, monkey
     monkeypatch.setattr(labels_module, "train", pretend)
     train_all([DEAD], path, say=lambda _: None)
     assert trainings == [("small: zero layer", s.optimizer, s.rate) for s in GRID]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "patient", "border", "trainings"),
+    [
+        (0.10, "hopeless", False, 6),  # at chance: not asked again
+        (0.40, "too slow", False, 7),
+        (0.40, "trained", True, 7),
+        (0.70, "trained", True, 6),  # no clear failure anyway
+    ],
+)
+def test_a_failure_that_learned_a_little_is_tried_once_for_longer(
+    tmp_path, monkeypatch, accuracy, patient, border, trainings
+):
+    asked = []
+
+    def pretend(network, setting):
+        asked.append(setting)
+        ended = patient if setting is PATIENT else "too slow"
+        return Outcome(ended, accuracy, "", 2.3, 2.0, 15, 0.0)
+
+    monkeypatch.setattr(labels_module, "train", pretend)
+    train_all([DEAD], tmp_path / "t.csv", say=lambda _: None)
+    found = labels([DEAD], tmp_path / "t.csv").iloc[0]
+    assert (len(asked), found["trains"], found["border"]) == (trainings, False, border)
 
 
 def test_another_setting_is_another_training():
