@@ -22,6 +22,9 @@ from sppkit.rules.curve import compare
 
 Array = NDArray[np.float64]
 
+NOT_WEIGHED = frozenset({"number_of_layers"})
+"""Statistics that say something of these networks and nothing of larger ones."""
+
 QUANTILES = {"below": (0.05, 0.25), "above": (0.75, 0.95)}
 """Of the networks that train: where the two sides of a statistic begin to count."""
 
@@ -101,7 +104,7 @@ def candidates(statistics: pd.DataFrame, trains: NDArray[np.bool_]) -> list[Bend
         for name in statistics.columns
         for side, quantiles in QUANTILES.items()
         for quantile in quantiles
-        if healthy[name].notna().any()
+        if name not in NOT_WEIGHED and healthy[name].notna().any()
     ]
 
 
