@@ -157,13 +157,14 @@ def range_of_gradient(evidence: Evidence) -> Array:
 def growth_of_energy(evidence: Evidence) -> Array:
     """Energy (gradient times activation) at the first weighted layer over that at the head.
 
-    Both are places that all paths pass, whatever lies between; see `Evidence.energy`.
+    Both are places that all paths pass, whatever lies between; see `Evidence.energy_of`. Of a
+    network with several outputs, their sum takes the place of the head.
     """
     if not evidence.head:
         return np.full(len(evidence.seeds), np.nan)
-    ends = (str(evidence.weighted["layer"].iloc[0]), evidence.head)
-    first, head = (logarithm(evidence.energy_of(layer)) for layer in ends)
-    return first - head
+    end = "" if evidence.has_several_outputs else evidence.head
+    first = evidence.energy_of(str(evidence.weighted["layer"].iloc[0]))
+    return logarithm(first) - logarithm(evidence.energy_of(end))
 
 
 # -- units -----------------------------------------------------------------------------------------
