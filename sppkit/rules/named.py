@@ -154,8 +154,15 @@ def range_of_gradient(evidence: Evidence) -> Array:
 
 
 def growth_of_energy(evidence: Evidence) -> Array:
-    """Energy (gradient times activation) at the first place of the stream over that at the last."""
-    return _first(evidence.energy) - _last(evidence.energy)
+    """Energy (gradient times activation) at the first weighted layer over that at the head.
+
+    Both are places that all paths pass, whatever lies between; see `Evidence.energy`.
+    """
+    if not evidence.head:
+        return np.full(len(evidence.seeds), np.nan)
+    ends = (str(evidence.weighted["layer"].iloc[0]), evidence.head)
+    first, head = (logarithm(evidence.energy_of(layer)) for layer in ends)
+    return first - head
 
 
 # -- units -----------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sppkit.rules.curve import Array, Curve, median
+from sppkit.rules.curve import CEILING, FLOOR, Array, Curve, median
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Fix
 from sppkit.rules.initialisation import Weights, weights_of
@@ -114,16 +114,16 @@ def _jump(evidence: Evidence) -> Offender | None:
     """Find the place of the stream where the signal changes unlike everywhere else."""
     curve = evidence.activation("second_moment")
     steps = steps_of(curve)
-    if len(steps) < 3:
+    if np.count_nonzero(~np.isnan(steps)) < 3:
         return None
-    from_peers = steps - np.median(steps)
-    worst = int(np.argmax(np.abs(from_peers)))
+    from_peers = steps - np.nanmedian(steps)
+    worst = int(np.nanargmax(np.abs(from_peers)))
     if abs(from_peers[worst]) < OUTLYING:
         return None
     return Offender(
         curve.layers[worst + 1],
         f"the second moment changes by a factor of {10 ** steps[worst]:.3g} there, and by "
-        f"{10 ** float(np.median(steps)):.3g} at the median place",
+        f"{10 ** float(np.nanmedian(steps)):.3g} at the median place",
         "Look at what this layer adds or multiplies.",
         Fix("LSUV", (curve.layers[worst + 1],)),
     )
@@ -132,7 +132,7 @@ def _jump(evidence: Evidence) -> Offender | None:
 def uniform_drift(evidence: Evidence) -> Offender:
     """Blame all layers alike, and say what to multiply their weights by."""
     curve = evidence.activation("second_moment")
-    factor = 10 ** (-float(np.median(steps_of(curve))) / 2)
+    factor = 10 ** (-float(np.nanmedian(steps_of(curve))) / 2)
     layers = tuple(layer for layer in evidence.hidden if layer not in evidence.normalised)
     return Offender(
         drifting_from(curve, DRIFTED),
@@ -143,8 +143,14 @@ def uniform_drift(evidence: Evidence) -> Offender:
 
 
 def steps_of(curve: Curve) -> Array:
-    """Give the change from each place to the next, in decades, medians over seeds, (P - 1,)."""
-    return median(np.diff(curve.log, axis=1), axis=0) if len(curve) > 1 else np.empty(0)
+    """Give the change from each place to the next, in decades, medians over seeds, (P - 1,).
+
+    Undefined where a value lies beyond what logarithms are cut at.
+    """
+    if len(curve) < 2:
+        return np.empty(0)
+    inside = (curve.log > FLOOR) & (curve.log < CEILING)
+    return median(np.diff(np.where(inside, curve.log, np.nan), axis=1), axis=0)
 
 
 def drifting_from(curve: Curve, limit: float) -> str:
