@@ -163,7 +163,9 @@ def _dead(evidence: Evidence) -> Offender | None:
 def _loud_head(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:
     """Find a head that makes the outputs large; a quiet one does no harm."""
     head = [w for w in weights if w.layer == evidence.head]
-    if not head or head[0].gain < 10 ** (2 * OUTLYING):
+    peers = [w.gain for w in weights if w.layer != evidence.head] or [1.0]
+    usual = max(float(np.median(peers)), 1.0)
+    if not head or head[0].gain < usual * 10 ** (2 * OUTLYING):
         return None
     factor = head[0].gain ** -0.5
     return Offender(
