@@ -175,15 +175,23 @@ class Evidence:
         rows = self.stream.where(signal=Signal.GRADIENT)
         return curve_of(rows, _total(rows))
 
+    @property
+    def has_several_outputs(self) -> bool:
+        """Say whether the network returns more than one tensor."""
+        outputs = self.curves.where(layer="", operation="", signal=Signal.ACTIVATION)
+        return len(set(outputs["tensor"])) > 1
+
     def energy_of(self, layer: str) -> Array:
-        """Give Σg² E[x²] of a layer's output x, added up over its calls, with the unit gradient g.
+        """Give Σg² E[x²] of a layer's output x, with the unit gradient g, (S,).
+
+        Added up over its calls and over the tensors it returns; "" is the whole network.
 
         Constant along a network that is homogeneous of degree one (ReLU without biases), whatever
         the scales of its layers, at places that all paths pass. It falls towards the input where
         the output forgets it, and rises where small changes grow (chaos). Undefined where no
-        gradient was seen, (S,).
+        gradient was seen.
         """
-        rows = self.curves.where(role=Role.LEAF, layer=layer)
+        rows = self.curves.where(layer=layer, operation="")
         forward = curve_of(rows.where(signal=Signal.ACTIVATION), "second_moment")
         gradients = rows.where(signal=Signal.GRADIENT)
         backward = curve_of(gradients, _total(gradients))

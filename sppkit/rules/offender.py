@@ -7,7 +7,7 @@ import numpy as np
 from sppkit.rules.curve import CEILING, FLOOR, Array, Curve, median
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Fix
-from sppkit.rules.initialisation import Weights, weights_of
+from sppkit.rules.initialisation import Weights, ignores_groups, weights_of
 
 OUTLYING = 0.6
 """Decades by which a layer's gain differs from that of its peers: a factor of 4, ours."""
@@ -38,6 +38,7 @@ def first_offender(evidence: Evidence) -> Offender | None:
     weights = weights_of(evidence)
     return (
         _not_finite(evidence)
+        or _ignored_groups(weights)
         or _outlying_weights(evidence, weights)
         or _overwhelming_bias(evidence, weights)
         or _loud_head(evidence, weights)
@@ -52,6 +53,20 @@ def _not_finite(evidence: Evidence) -> Offender | None:
         return None
     layer = str(spoilt["layer"][0])
     return Offender(layer, "it holds the first values that are not finite", "Re-initialise it.")
+
+
+def _ignored_groups(weights: tuple[Weights, ...]) -> Offender | None:
+    """Find grouped layers whose fan-in was counted without their groups."""
+    mistaken = [w for w in weights if ignores_groups(w) and not w.normalised]
+    if not mistaken:
+        return None
+    first, factor = mistaken[0], mistaken[0].groups ** 0.5
+    return Offender(
+        first.layer,
+        f"its initialisation ignores its {first.groups} groups, as {len(mistaken)} layers' do",
+        f"Multiply the initial weights of all {len(mistaken)} by √groups = {factor:.3g}.",
+        Fix("group-aware fan", tuple(w.layer for w in mistaken), factor),
+    )
 
 
 def _outlying_weights(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:
