@@ -36,10 +36,10 @@ WEIGHED = "SPP001"
 """The rule whose coefficients are fitted here, and which is therefore left out of the others."""
 
 
-def path_of(network: Network, source: str, folder: Path = RECORDINGS) -> Path:
+def path_of(network: Network, source: str) -> Path:
     """Name the file of a network's recording."""
     text = json.dumps([content_hash(network), source, SEEDS])
-    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"
+    return RECORDINGS / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"
 
 
 def record(network: Network, source: str, path: Path) -> Recording:
