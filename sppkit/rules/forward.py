@@ -281,8 +281,8 @@ class DropoutNoise(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Add up the noise of all dropout layers."""
-        if evidence.has_blocks:
-            return Outcome(skipped="in a residual network the noise of dropout does not multiply")
+        if evidence.has_blocks or evidence.has_several_outputs:
+            return Outcome(skipped="dropout does not multiply from layer to layer here")
         noise = noise_of_dropout(evidence)
         comparison = compare(noise, self.decades)
         if not comparison.exceeded:

@@ -199,10 +199,10 @@ def least_share_of_gradient_variance(evidence: Evidence) -> Array:
 def noise_of_dropout(evidence: Evidence) -> Array:
     """Sum over dropout layers of log10 1/(1 - p): decades of noise that dropout adds in all.
 
-    p is read from the shares of zeros before and behind the layer. In a residual network dropout
-    does not multiply from block to block: there it is 0.
+    p is read from the shares of zeros before and behind the layer. In a residual network, and in
+    one of several outputs, dropout does not multiply from layer to layer: there it is 0.
     """
-    if evidence.has_blocks:
+    if evidence.has_blocks or evidence.has_several_outputs:
         return np.zeros(len(evidence.seeds))
     zeros = curve_of(evidence.outputs, "zero_fraction")
     types: dict[str, str] = dict(
