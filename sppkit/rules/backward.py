@@ -162,7 +162,7 @@ class Imbalance(Rule):
     title = "imbalance between forward and backward signal"
     severity = Severity.ERROR
 
-    chaos: float = threshold(3.0, "decades of energy; benchmarks/verdict: most that trained 2.6")
+    chaos: float = threshold(2.75, "decades of energy; benchmarks/verdict: most that trained 2.6")
     forgetting: float = threshold(6.5, "decades; benchmarks/verdict: most that trained 6.1")
 
     def judge(self, evidence: Evidence) -> Outcome:
