@@ -19,6 +19,9 @@ from benchmarks.verdict.intervals import Share
 
 Flags = NDArray[np.bool_]
 
+IN_USE = "in use"
+"""What stands in place of an input for architectures in use, which digits are too small for."""
+
 RECALL, FALSE_ALARMS = 0.95, 0.03
 """What the gate shall reach on networks that do not, and that do, train."""
 
@@ -67,6 +70,23 @@ class Known:
         by_seed = statistics.merge(places, on=["hash", "input"]).drop(columns=["hash", "input"])
         medians = by_seed.drop(columns="seed").groupby("row").median()
         return cls(rows, medians, by_seed)
+
+    def with_in_use(self, statistics: pd.DataFrame) -> "Known":
+        """Add architectures in use, by their statistics: they train, and no rule is asked."""
+        networks = statistics.drop_duplicates("network")[["network", "family"]]
+        known = {"input": IN_USE, "trains": True, "border": False, "nonfinite": False}
+        said = {"errors": "", "warnings": "", "injected_layer": ""}
+        rows = networks.assign(hash=networks["network"], **known, **said).reset_index(drop=True)
+        rows["half"] = halves(rows)
+        number = pd.Series(rows.index + len(self.rows), index=rows["network"])
+        by_seed = statistics.assign(row=statistics["network"].map(number))
+        by_seed = by_seed.drop(columns=["network", "family"])
+        medians = by_seed.drop(columns="seed", errors="ignore").groupby("row").median()
+        return Known(
+            pd.concat([self.rows, rows], ignore_index=True),
+            pd.concat([self.medians, medians], ignore_index=True),
+            pd.concat([self.by_seed, by_seed], ignore_index=True),
+        )
 
     @property
     def trains(self) -> Flags:
@@ -143,7 +163,7 @@ def columns_of(known: Known) -> dict[str, Flags]:
         "sppkit check": weighed | known.flagged_by_rules,
         "sppkit, weighed evidence only": weighed,
         "sppkit, other rules only": known.flagged_by_rules,
-        **{name: known.rows[name].to_numpy(bool) for name in DETECTORS},
+        **{name: known.rows[name].eq(True).to_numpy() for name in DETECTORS},
     }
 
 
@@ -187,11 +207,22 @@ def write_report(known: Known) -> str:
         if here.any():
             of_input = {name: flagged[here] for name, flagged in columns.items()}
             parts += [f"## Input: {source}", *_of_input(known.only(here), of_input)]
+    here = (known.rows["input"] == IN_USE).to_numpy()
+    parts += _of_in_use(known.only(here), columns["sppkit, weighed evidence only"][here])
     return "\n\n".join(parts) + "\n"
 
 
+def _of_in_use(known: Known, failed: Flags) -> list[str]:
+    named = known.rows["network"][failed].to_list()
+    return [
+        "## Architectures in use",
+        f"Failed by the weighed evidence, fitted without their family: "
+        f"{Share(int(failed.sum()), len(failed))}{': ' if named else '.'}{', '.join(named)}",
+    ]
+
+
 def _heading(known: Known) -> str:
-    networks = known.rows.drop_duplicates("hash")
+    networks = known.rows[known.rows["input"] != IN_USE].drop_duplicates("hash")
     trains, border = int(networks["trains"].sum()), int(networks["border"].sum())
     return (
         f"# Verdict benchmark\n\n{len(networks)} networks of {networks['family'].nunique()} "

@@ -475,6 +475,22 @@ def test_rules_name_the_offender_where_they_find_errors_and_the_weighing_does_el
     assert report.offenders_of(known, everything) == Share(right, int(counted.sum()))
 
 
+def test_architectures_in_use_are_judged_by_the_half_without_their_family_and_not_counted():
+    known = known_networks()
+    healthy = made_up_statistics(8)[0].assign(size=0.0, gaps=0.0)
+    names = np.repeat(["vgg11", "vgg13", "vit", "mixer"], 2)
+    families = np.repeat(["in use: vgg", "in use: vgg", "in use: vit", "in use: mixer"], 2)
+    both = known.with_in_use(healthy.assign(network=names, family=families))
+    added = both.rows[both.rows["input"] == report.IN_USE]
+    assert added["trains"].all()
+    assert (added.groupby("family")["half"].nunique() == 1).all()
+    assert len(both.medians) == len(both.rows) == len(known.rows) + 4
+    assert set(both.by_seed["row"]) == set(range(len(both.rows)))
+    text = report.write_report(both)
+    assert "60 networks of 10 families" in text
+    assert "fitted without their family: 0.000 [0.000, 0.490] (0/4)" in text
+
+
 def test_two_networks_from_training_to_the_report(tmp_path, monkeypatch):
     monkeypatch.setattr(evidence, "RECORDINGS", tmp_path)
     monkeypatch.setattr(evidence, "SEEDS", 2)
