@@ -5,6 +5,7 @@ in the fit, on the side of those that train; that they do is not measured here b
 papers. Needs the extra `zoo`: `python -m benchmarks.verdict.in_use`.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,46 +26,40 @@ IN_USE = RESULTS / "in_use.csv"
 
 SEEDS = 2
 
-# library: names, of which the part before the first digit or underscore is taken for the family
-CONVOLUTIONAL = {
-    "torchvision": (
-        *("alexnet", "vgg11", "vgg13_bn", "resnet18", "resnet50", "resnext50_32x4d", "densenet121"),
-        *(
-            "mobilenet_v2",
-            "mobilenet_v3_small",
-            "shufflenet_v2_x0_5",
-            "mnasnet0_5",
-            "squeezenet1_0",
+# library: side of the pictures: names
+CHOSEN = {
+    "torchvision": {
+        96: ("alexnet", "vgg11", "vgg11_bn", "googlenet", "squeezenet1_0"),
+        64: (
+            *("resnet18", "resnext50_32x4d", "densenet121", "mobilenet_v2", "mobilenet_v3_small"),
+            *("shufflenet_v2_x0_5", "mnasnet0_5", "efficientnet_b0", "regnet_y_400mf"),
+            *("convnext_tiny", "swin_t"),
         ),
-        *("efficientnet_b0", "regnet_y_400mf", "convnext_tiny", "googlenet", "resnet101"),
-    ),
-    "timm": (
-        *("convnext_atto", "resnetv2_18", "regnetx_002", "repvit_m0_9", "dla34", "ghostnet_050"),
-        *("legacy_seresnet18", "nf_regnet_b0", "edgenext_xx_small", "hardcorenas_a", "lcnet_050"),
-        *("mobilenetv3_small_050", "res2net50_26w_4s", "skresnet18", "tinynet_e", "vovnet39a"),
-        *("cspresnet50", "darknet53", "efficientnet_lite0", "eca_nfnet_l0", "dpn48b"),
-        *("inception_next_atto", "starnet_s1", "fasternet_t0", "mobileone_s0", "rexnet_100"),
-        *("selecsls42", "hgnet_tiny", "resnest14d", "xception41"),
-    ),
-}
-ON_PATCHES = {
-    "timm": (
-        *("vit_tiny_patch16_224", "deit_tiny_patch16_224", "cait_xxs24_224", "mixer_s32_224"),
-        *("gmlp_ti16_224", "resmlp_12_224", "xcit_nano_12_p16_224", "swin_tiny_patch4_window7_224"),
-        *("levit_128s", "poolformer_s12", "convmixer_768_32", "pit_ti_224", "volo_d1_224"),
-    ),
+    },
+    "timm": {
+        64: (
+            *("convnext_atto", "convnextv2_atto", "resnet10t", "resnet14t", "resnet18d"),
+            "resnet26",
+        ),
+    },
 }
 
 
 def in_use() -> Iterator[tuple[str, str, Callable[[], nn.Module], tuple[int, ...]]]:
     """List name, family, builder and size of a sample of each architecture."""
     for reference in REFERENCES:
-        yield f"ref:{reference.name}", reference.name, reference.factory(), reference.input_size
-    for chosen, side in ((CONVOLUTIONAL, 96), (ON_PATCHES, 224)):
-        for library, names in chosen.items():
+        family = _family(reference.name.partition("_")[2] or reference.name)
+        yield f"ref:{reference.name}", family, reference.factory(), reference.input_size
+    for library, sizes in CHOSEN.items():
+        for side, names in sizes.items():
             for name in names:
                 build = _builder(library, name)
-                yield f"{library}:{name}", name.split("_")[0], build, (3, side, side)
+                yield f"{library}:{name}", _family(name), build, (3, side, side)
+
+
+def _family(name: str) -> str:
+    """Give the part of a name before a digit or underscore: resnet50 and resnet_18 are resnets."""
+    return re.split(r"[\d_]", name)[0]
 
 
 def _builder(library: str, name: str) -> Callable[[], nn.Module]:
