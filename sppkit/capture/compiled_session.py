@@ -40,9 +40,7 @@ from sppkit.capture.session import MAXIMUM_OPEN_PASSES, Session
 from sppkit.capture.state import isolated_randomness, left_as_found
 from sppkit.capture.watch import is_recomputation
 from sppkit.capture.writer import Writer
-from sppkit.signals import Signal
-
-_OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
+from sppkit.signals import OF_OUTPUTS, Signal
 
 COMPILED_BEFORE = (
     "a function of this model was compiled and called before the recording (by this model, or by "
@@ -301,7 +299,7 @@ class CompiledSession(Session):
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Trace one eager pass to plan what to record, and hook it."""
         writer, graph, plan = self._trace(args, kwargs)
-        wanted = self._options.signals & _OF_OUTPUTS
+        wanted = self._options.signals & OF_OUTPUTS
         written = writer.passes[-1]
         axes = {
             Point(point.place, signal): slot.axis
@@ -346,7 +344,7 @@ class CompiledSession(Session):
 
     def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Writer, Graph, Plan]:
         """Run the original module once on a copy of the arguments; nothing else remembers it."""
-        session = Session(self.model, replace(self._options, signals=_OF_OUTPUTS))
+        session = Session(self.model, replace(self._options, signals=OF_OUTPUTS))
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
@@ -370,7 +368,7 @@ class CompiledSession(Session):
         for node in graph.nodes:
             outside = [place for place in node.emitted if place.layer in self._entries]
             inside = [place for place in node.emitted if place.layer not in self._entries]
-            for point in (Point(place, signal) for place in outside for signal in _OF_OUTPUTS):
+            for point in (Point(place, signal) for place in outside for signal in OF_OUTPUTS):
                 same = [p for p in (Point(i, point.signal) for i in inside) if p in axes]
                 if point in axes and same:
                     del axes[point]

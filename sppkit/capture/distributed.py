@@ -25,14 +25,13 @@ from torch import nn
 from sppkit.capture.reading import Reading
 from sppkit.capture.sharding import Spread, fingerprint
 from sppkit.capture.side_group import ApartError, MeetingPoint, SideGroup, is_supported
-from sppkit.signals import Signal
+from sppkit.signals import OF_OUTPUTS, Signal
 from sppkit.summary import Array, ChannelSummary, merge_all, packed_size
 
 ALL_RANKS = -1
 """The rank of rows that are merged, or read of what all ranks hold alike."""
 
 _NAMED = 6
-_OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
 _GRADIENT_OF = "the mean of the ranks' losses, weighted by their samples"
 
 
@@ -227,7 +226,7 @@ class Ranks:
         return Message(self._run, step, replica, [_entry(reading) for reading in readings])
 
     def _is_apart(self, reading: Reading) -> bool:
-        return bool(self._spread.apart) and reading.point.signal in _OF_OUTPUTS
+        return bool(self._spread.apart) and reading.point.signal in OF_OUTPUTS
 
     def _merged(self, group: SideGroup, readings: Sequence[Reading]) -> list[Reading]:
         """Merge the readings that all ranks have alike; give them to the first rank.
@@ -370,7 +369,7 @@ def _entry(reading: Reading) -> list[Any]:
 
 def _is_part(reading: Reading) -> bool:
     """Say whether other ranks hold other values of the same tensor."""
-    return reading.is_shard or reading.point.signal in _OF_OUTPUTS
+    return reading.is_shard or reading.point.signal in OF_OUTPUTS
 
 
 def _of_one_rank(reading: Reading) -> Reading:

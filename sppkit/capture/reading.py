@@ -5,8 +5,9 @@ from typing import NamedTuple
 import torch
 
 from sppkit.capture.places import Point
-from sppkit.capture.plan import Pass, Slot
+from sppkit.capture.plan import Pass
 from sppkit.capture.readable import readable
+from sppkit.capture.sheets import Slot
 from sppkit.signals import Signal
 from sppkit.summary import ChannelSummary
 

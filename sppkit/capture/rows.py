@@ -9,7 +9,7 @@ from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.reading import Reading
 from sppkit.capture.sharding import user_class
-from sppkit.signals import Role, Signal
+from sppkit.signals import OF_OUTPUTS, Role, Signal
 from sppkit.statistics import (
     EXTENDED_STATISTICS,
     PAIR_STATISTICS,
@@ -20,7 +20,6 @@ from sppkit.statistics import (
 from sppkit.summary import ChannelSummary
 
 _COMPARED = frozenset({Signal.WEIGHT_GRADIENT, Signal.CLIPPED_WEIGHT_GRADIENT, Signal.UPDATE})
-_OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
 
 
 def table_rows(
@@ -74,14 +73,14 @@ def _where(place: Place, signal: Signal, plan: Plan, kinds: dict[str, str]) -> d
         "role": str(_role(place, signal, plan)),
         "tap": "",
     }
-    info = plan.taps.get(place) if signal in _OF_OUTPUTS else None
+    info = plan.taps.get(place) if signal in OF_OUTPUTS else None
     if info:
         row |= {"tap": str(info.tap), "block": info.block, "stage": info.stage}
     return row
 
 
 def _role(place: Place, signal: Signal, plan: Plan) -> Role:
-    if signal not in _OF_OUTPUTS:
+    if signal not in OF_OUTPUTS:
         return Role.PARAMETER
     if place.operation:
         return Role.OPERATION
@@ -99,7 +98,7 @@ def _ratios(reading: Reading, weights: Mapping[Place, ChannelSummary]) -> dict[s
 
 
 def _statistics(reading: Reading) -> dict[str, float]:
-    of_weights = reading.point.signal not in _OF_OUTPUTS
+    of_weights = reading.point.signal not in OF_OUTPUTS
     wanted = (
         *STATISTICS,
         *(WEIGHT_STATISTICS if of_weights else ()),

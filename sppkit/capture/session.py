@@ -13,10 +13,11 @@ from sppkit.capture.merges import Findings, find_merges
 from sppkit.capture.options import Options
 from sppkit.capture.parameters import has_effective_weight, is_sharded, parameter_readings
 from sppkit.capture.places import Place, Point
-from sppkit.capture.plan import Pass, Plan, Slot
+from sppkit.capture.plan import Pass, Plan
 from sppkit.capture.readable import join_flags
 from sppkit.capture.reading import Reading, name_of, read_parameter, with_totals
 from sppkit.capture.sharding import Shard, is_distributed_tensor, local_values, shard_of
+from sppkit.capture.sheets import Slot
 from sppkit.capture.structure import structure_rows
 from sppkit.capture.watch import Watch
 from sppkit.capture.weight_gradients import WeightGradients
@@ -62,7 +63,7 @@ class Session:
         self._tracer: Tracer | None = None
         self._fetched: dict[tuple[str, Point], Reading] = {}
         self._awaited: set[Point] = set()
-        self._parameters = Pass(self.plan, "")
+        self._parameters = Pass(self.plan, "", of_parameters=True)
         self._gradients: WeightGradients | None = None
         self._given_up: set[Point] = set()
         self._shards: dict[Point, Shard] = {}
@@ -84,7 +85,7 @@ class Session:
     def release(self) -> None:
         """Let go of the model and of all that leads to it."""
         self._held = self._watch = self._writer = self._tracer = self._gradients = None
-        self._parameters = Pass(self.plan, "")
+        self._parameters = Pass(self.plan, "", of_parameters=True)
 
     @property
     def model(self) -> nn.Module:
@@ -110,7 +111,7 @@ class Session:
 
     def _watch_parameters(self) -> None:
         """Have weight gradients read as they are accumulated."""
-        self._parameters = Pass(self.plan, "")
+        self._parameters = Pass(self.plan, "", of_parameters=True)
         if not self._unread_parameters:
             self._gradients = WeightGradients(self.model, self._options, self._parameters)
 
@@ -170,7 +171,7 @@ class Session:
         self, tensors: list[tuple[Point, torch.Tensor, int | None]], phase: str
     ) -> list[Reading]:
         """Read tensors that no hook shows."""
-        written = Pass(self.plan, phase)
+        written = Pass(self.plan, phase, of_parameters=True)
         for point, tensor, axis in tensors:
             read_parameter(written, point, tensor, axis)
         self._fetch(written)

@@ -1,0 +1,148 @@
+"""Where the summaries of a pass are written: a page of a sheet, which gives each point its columns.
+
+A sheet is the layout and belongs to the plan; a page is memory on the device and belongs to one
+pass. A page is a matrix: one row per quantity of a summary, one column per channel, so that all
+tensors of a pass are merged and evaluated at once, and go to the host in one transfer.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sppkit.capture.places import Point
+from sppkit.kernels import summarize_into
+from sppkit.summary import BASE_ROWS, EXTENDED_ROWS, HISTOGRAM_BINS, Array, ChannelSummary
+
+_NOT_WRITTEN = -1.0  # in the row of counts, which are never negative
+
+
+class Slot(NamedTuple):
+    """Where and how one point is written.
+
+    Attributes:
+        offset: its first column.
+        number: of the point among those of its sheet.
+        channels: number of channels of its tensor.
+        axis: their axis; None where the whole tensor is one channel.
+        dtype: in which the tensor is stored.
+        device: of what is read.
+        flags: what a reader of the numbers must know.
+    """
+
+    offset: int
+    number: int
+    channels: int
+    axis: int | None
+    dtype: torch.dtype
+    device: torch.device
+    flags: str = ""
+
+
+class SheetKey(NamedTuple):
+    """What the points of one sheet have in common."""
+
+    device: torch.device
+    is_of_parameter: bool
+
+
+class Sheet:
+    """The layout of a page, which grows with the points that are planned.
+
+    Args:
+        device: of the tensors that are read.
+        extended: whether a page holds extended summaries.
+
+    Attributes:
+        slots: by point, in the order of their columns.
+        width: number of columns.
+    """
+
+    def __init__(self, device: torch.device, extended: bool) -> None:
+        self.slots: dict[Point, Slot] = {}
+        self.width = 0
+        self._device, self._extended = device, extended
+        self._free: list[Page] = []
+
+    def add(self, point: Point, like: Slot) -> Slot:
+        """Give a point the next free columns."""
+        slot = like._replace(offset=self.width, number=len(self.slots))
+        self.slots[point] = slot
+        self.width += slot.channels
+        return slot
+
+    def take(self) -> "Page":
+        """Give an empty page, one that was put back where there is any."""
+        while self._free:
+            page = self._free.pop()
+            if page.points == len(self.slots):
+                page.clear()
+                return page
+        return Page(self, self._device, self._extended)
+
+    def put_back(self, page: "Page") -> None:
+        """Take a page back whose numbers nobody looks at any more: fresh memory is dear."""
+        self._free.append(page)
+
+
+class Page:
+    """The memory that one pass writes.
+
+    Args:
+        sheet: its layout; points that are added there later are not on this page.
+        device: where it is.
+        extended: whether it holds extended summaries.
+
+    Attributes:
+        points: number of points that it has columns for.
+        rows: shape (7, K), or (10, K) extended: the rows of a packed summary by channel. float64,
+            or float32 on MPS, which has no other.
+        histograms: shape (points, 512), or None.
+    """
+
+    def __init__(self, sheet: Sheet, device: torch.device, extended: bool) -> None:
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        names = EXTENDED_ROWS if extended else BASE_ROWS
+        self.sheet = sheet
+        self.points = len(sheet.slots)
+        self.rows = torch.empty((len(names), sheet.width), dtype=dtype, device=device)
+        self.histograms = (
+            torch.empty((self.points, HISTOGRAM_BINS), dtype=dtype, device=device)
+            if extended
+            else None
+        )
+        self.clear()
+
+    def __contains__(self, slot: Slot) -> bool:
+        """Whether a slot of the sheet was there when the page was made."""
+        return slot.number < self.points
+
+    def clear(self) -> None:
+        """Mark every point as not written."""
+        self.rows[0].fill_(_NOT_WRITTEN)
+
+    def read(self, slot: Slot, values: Tensor) -> None:
+        """Write the summary of a tensor to its columns."""
+        histogram = None if self.histograms is None else self.histograms[slot.number]
+        summarize_into(self.rows, slot.offset, values, slot.axis, histogram)
+
+    def on_host(self) -> tuple[Array, Array | None]:
+        """Bring rows and histograms to the host, in float64; those of the CPU are there."""
+        rows = self.rows.cpu().double().numpy()
+        return rows, None if self.histograms is None else self.histograms.cpu().double().numpy()
+
+    def summaries(self) -> Iterator[tuple[Point, Slot, ChannelSummary]]:
+        """Walk what was written."""
+        rows, histograms = self.on_host()
+        for point, slot in list(self.sheet.slots.items())[: self.points]:
+            columns = rows[:, slot.offset : slot.offset + slot.channels]
+            if slot.channels == 0 or columns[0, 0] != _NOT_WRITTEN:
+                histogram = None if histograms is None else histograms[slot.number]
+                yield point, slot, ChannelSummary.of_rows(columns, histogram)
+
+    def written(self) -> np.ndarray:
+        """Tell for each point whether it was written, shape (points,)."""
+        starts = np.array([slot.offset for slot in self.sheet.slots.values()])[: self.points]
+        return np.asarray(self.rows[0].cpu().numpy()[starts] != _NOT_WRITTEN)
