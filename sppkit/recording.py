@@ -59,11 +59,11 @@ class Recording:
 
     def __init__(
         self,
-        rows: Iterable[Mapping[str, Any]] = (),
+        blocks: Iterable[frames.Columns] = (),
         structure: Iterable[Mapping[str, Any]] = (),
         metadata: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
-        self._rows: list[Mapping[str, Any]] = list(rows)
+        self._blocks: list[frames.Columns] = list(blocks)
         self._structure_rows: list[dict[str, Any]] = [dict(row) for row in structure]
         self._frame: pd.DataFrame | None = None
         self.metadata: dict[str, dict[str, Any]] = dict(metadata or {})
@@ -89,10 +89,10 @@ class Recording:
         Statistics are columns, NaN where one is undefined. The columns before them, and what makes
         a row unique (`sppkit.table.KEY`), are described in docs/architecture.md.
         """
-        if self._frame is None or self._rows:
-            new = frames.build_table(self._rows, _COLUMNS)
+        if self._frame is None or self._blocks:
+            new = frames.build_table(self._blocks, _COLUMNS)
             self._frame = new if self._frame is None else frames.concatenate((self._frame, new))
-            self._rows = []
+            self._blocks = []
         return self._frame.copy()
 
     def structure(self) -> pd.DataFrame:

@@ -227,6 +227,20 @@ class Summaries:
         """Return the number of tensors, P."""
         return len(self.sizes)
 
+    def take(self, numbers: NDArray[np.int64]) -> Summaries:
+        """Return the summaries of some of the tensors, by their number."""
+        sizes = self.sizes[numbers]
+        behind = np.cumsum(sizes)
+        columns = np.arange(behind[-1] if len(behind) else 0) + np.repeat(
+            self._starts[numbers] - behind + sizes, sizes
+        )
+        taken = {
+            field.name: values[numbers] if field.name == "histogram" else values[columns]
+            for field in fields(ChannelSummary)
+            if (values := getattr(self.channels, field.name)) is not None
+        }
+        return Summaries(ChannelSummary(**taken), sizes)
+
     def total(self, values: Array) -> Array:
         """Add up what each tensor's channels have."""
         return self._reduce(np.add, values, 0.0)
@@ -250,6 +264,11 @@ class Summaries:
     def values(self) -> Array:
         """Number of values, N."""
         return self.total(self.channels.count)
+
+    @property
+    def samples(self) -> Array:
+        """Number of values per channel; where channels differ, as those of shards do, the most."""
+        return np.maximum(self.greatest(self.channels.count), 0.0)
 
     @cached_property
     def nonempty_channels(self) -> Array:

@@ -8,10 +8,11 @@ the structure and the metadata are text in its schema.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,9 @@ import pyarrow.parquet as pq
 from sppkit.errors import RecordingError
 
 SCHEMA_VERSION = 1
+
+Columns: TypeAlias = dict[str, Any]
+"""A block of rows: by column an array, or the one value that all its rows share."""
 
 KEY = (
     *("run", "seed", "rank", "step", "phase"),
@@ -89,11 +93,31 @@ STRUCTURE_COLUMNS: dict[str, str] = {
 _FILE_KEY = b"sppkit"
 
 
-def build_table(rows: Iterable[Mapping[str, Any]], statistics: Iterable[str]) -> pd.DataFrame:
-    """Make the table from rows; columns that a row lacks are undefined (NaN) there."""
-    columns = [*TABLE_COLUMNS, *statistics]
-    frame = pd.DataFrame(list(rows), columns=columns)
-    return frame.astype({c: TABLE_COLUMNS.get(c, "float64") for c in columns})
+def build_table(blocks: Sequence[Columns], statistics: Iterable[str]) -> pd.DataFrame:
+    """Make the table from blocks of rows; statistics that a block lacks are undefined (NaN)."""
+    counted = [(block, row_count(block)) for block in blocks]
+    joined = {
+        name: _joined([_in_full(block.get(name, np.nan), rows) for block, rows in counted])
+        for name in (*TABLE_COLUMNS, *statistics)
+    }
+    return pd.DataFrame(joined).astype({c: TABLE_COLUMNS.get(c, "float64") for c in joined})
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def row_count(block: Columns) -> int:
+    """Count the rows of a block."""
+    return next((len(values) for values in block.values() if isinstance(values, np.ndarray)), 0)
+
+
+def _in_full(values: Any, rows: int) -> np.ndarray:
+    """Give a column as an array; what all rows share is there once."""
+    if isinstance(values, np.ndarray):
+        return values
+    kind = object if isinstance(values, str) else None
+    return np.full(rows, values, dtype=kind)
 
 
 def build_structure(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

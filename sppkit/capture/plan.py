@@ -6,7 +6,7 @@ and two processes can compare what they are about to record by a digest.
 """
 
 import hashlib
-from collections.abc import Container
+from collections.abc import Container, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +127,14 @@ class Pass:
     def is_complete(self) -> bool:
         """Whether every gradient that it waits for has arrived."""
         return self.awaited <= self.written
+
+    def signature(self) -> Hashable:
+        """Identify the points that it wrote, awaits and passes on."""
+        return (
+            frozenset(self.awaited),
+            frozenset(self.aliases.items()),
+            *((device, page.written().tobytes()) for device, page in self.pages.items()),
+        )
 
     def masked(self, found: Readable) -> Readable:
         """Leave out the positions that the mask of this pass leaves out."""

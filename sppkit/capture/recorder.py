@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Hashable
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,7 +25,8 @@ from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.readable import join_flags
 from sppkit.capture.reading import Reading
-from sppkit.capture.rows import table_rows
+from sppkit.capture.recipes import Recipe
+from sppkit.capture.rows import columns_of
 from sppkit.capture.scaling import unscaled
 from sppkit.capture.session import Session
 from sppkit.capture.sharding import Spread
@@ -34,6 +35,8 @@ from sppkit.capture.updates import Updates
 from sppkit.errors import RecordingError
 from sppkit.recording import Recording, not_captured_entry
 from sppkit.signals import Phase, Signal
+from sppkit.statistics import evaluate, maximum, minimum, variance
+from sppkit.table import Columns
 
 
 class Recorder(Recording):
@@ -73,6 +76,7 @@ class Recorder(Recording):
         self._is_attached = False
         self._is_entered = False
         self._weights: dict[Place, Reading] = {}
+        self._recipes: dict[Hashable, Recipe] = {}
         self._updates = (
             Updates(self._session, options) if Signal.UPDATE in options.signals else None
         )
@@ -127,6 +131,7 @@ class Recorder(Recording):
         self._say_what_is_missing()
         self._session.release()
         self._weights.clear()
+        self._recipes.clear()
         if self._updates:
             self._updates.forget()
 
@@ -209,7 +214,33 @@ class Recorder(Recording):
         self._is_attached = False
         self._session.detach()
         with originals_in_place(self._session.model):
-            self._keep(self._collected(flag))
+            self._session.end_step()
+            signature = None if flag else self._signature()
+            if signature in self._recipes:
+                self._repeat(self._recipes[signature])
+                return
+            readings = self._collected(flag)
+            self._keep(readings)
+            if signature is not None and readings:
+                self._recipes[signature] = Recipe(readings, self._session.model, self.plan)
+
+    def _signature(self) -> Hashable | None:
+        """Identify the step among its like; None where readings are looked at one by one."""
+        if self._ranks or self._updates or (self._loop and self._loop.scale != 1.0):
+            return None
+        return self._session.signature()
+
+    def _repeat(self, recipe: Recipe) -> None:
+        """Make the rows of a step that looks like an earlier one."""
+        pages = self._session.take_pages()
+        self._blocks.append({**self._constants(), **recipe.columns(pages)})
+        for page in (page for found in pages.values() for page in found):
+            page.put_back()
+        self._recorded_steps += 1
+        self._latest_recorded = self._steps
+
+    def _constants(self, rank: int = ALL_RANKS) -> Columns:
+        return {"run": self._run, "seed": self._seed, "rank": rank, "step": self._steps}
 
     def _close_last_step(self) -> None:
         """End the recording; where there are other ranks, tell them, whatever was seen here."""
@@ -217,6 +248,7 @@ class Recorder(Recording):
             readings: list[Reading] = []
             if self._is_attached:
                 self._session.detach()
+                self._session.end_step()
                 readings = self._collected()
             self._keep(readings, is_last=True)
 
@@ -232,24 +264,25 @@ class Recorder(Recording):
 
     def _keep(self, readings: list[Reading], *, is_last: bool = False) -> None:
         """Make rows of the readings of a step, shared with the other ranks."""
-        shares: Iterable[tuple[int, list[Reading]]] = [(ALL_RANKS, readings)]
+        shares = [(ALL_RANKS, readings)]
         if self._ranks:
             shares = self._ranks.share(readings, self._steps, is_last=is_last)
-        rows = [row for rank, share in shares for row in self._add_rows(share, rank)]
+        for rank, share in shares:
+            self._add_rows(share, rank)
         if not readings and not (self._updates and self._updates.is_waiting):
             return
         if self.plan is not self._described:
-            self._describe_network(rows)
+            self._describe_network([reading for _, share in shares for reading in share])
         self._recorded_steps += 1
         self._latest_recorded = self._steps
 
-    def _add_rows(self, readings: list[Reading], rank: int = ALL_RANKS) -> list[dict[str, Any]]:
-        constants = {"run": self._run, "seed": self._seed, "rank": rank, "step": self._steps}
+    def _add_rows(self, readings: list[Reading], rank: int = ALL_RANKS) -> None:
+        if not readings:
+            return
         read = {r.point.place: r.summary for r in readings if r.point.signal is Signal.WEIGHT}
         weights = read or {place: reading.summary for place, reading in self._weights.items()}
-        rows = list(table_rows(readings, self._session.model, self.plan, constants, weights))
-        self._rows += rows
-        return rows
+        model = self._session.model
+        self._blocks.append(columns_of(readings, model, self.plan, self._constants(rank), weights))
 
     def _like_its_weight(self, update: Reading) -> Reading:
         """Give an update the phase, passes and samples of the step that made it."""
@@ -266,15 +299,17 @@ class Recorder(Recording):
         if self._ranks:
             self._ranks.leave()
 
-    def _describe_network(self, rows: list[dict[str, Any]]) -> None:
+    def _describe_network(self, readings: list[Reading]) -> None:
         """Add what the structure lacks, from the plan and the weights of its first step."""
         self._described = self.plan
         known = {(row["layer"], row["operation"]) for row in self._structure_rows}
         started: dict[str, list[str]] = {}
-        for row in rows:
-            if row["signal"] == Signal.WEIGHT:
-                described = f"{row['tensor']}: {describe_initialisation(row)}"
-                started.setdefault(row["layer"], []).append(described)
+        for reading in readings:
+            place, signal = reading.point
+            if signal is Signal.WEIGHT:
+                values = evaluate(reading.summary, (minimum, maximum, variance))
+                described = f"{place.tensor}: {describe_initialisation(values)}"
+                started.setdefault(place.layer, []).append(described)
         for row in self.plan.structure:
             if (row["layer"], row["operation"]) not in known:
                 described = ", ".join(started.get(row["layer"], ()))

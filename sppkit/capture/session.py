@@ -1,7 +1,7 @@
 """A session of recording: trace, plan, write, and fetch, step after step."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import torch
 from torch import nn
@@ -16,8 +16,9 @@ from sppkit.capture.places import Place, Point
 from sppkit.capture.plan import Pass, Plan
 from sppkit.capture.readable import join_flags
 from sppkit.capture.reading import Reading, name_of, read_parameter, with_totals
+from sppkit.capture.recipes import pages_by_phase
 from sppkit.capture.sharding import Shard, is_distributed_tensor, local_values, shard_of
-from sppkit.capture.sheets import Slot
+from sppkit.capture.sheets import Page, SheetKey, Slot
 from sppkit.capture.structure import structure_rows
 from sppkit.capture.watch import Watch
 from sppkit.capture.weight_gradients import WeightGradients
@@ -66,6 +67,7 @@ class Session:
         self._parameters = Pass(self.plan, "", of_parameters=True)
         self._gradients: WeightGradients | None = None
         self._given_up: set[Point] = set()
+        self._shared_parameters: dict[Point, Point] = {}
         self._shards: dict[Point, Shard] = {}
         self._unread_parameters = unread_parameters
 
@@ -152,20 +154,55 @@ class Session:
         return bool(self._fetched or (self._writer and self._writer.passes))
 
     def collect(self) -> list[Reading]:
-        """End a step: read the parameters, fetch everything written, merged over the passes."""
+        """Fetch everything written in a step that has ended, merged over the passes."""
         if not self._writer or not self.has_seen_a_pass:
             return []
-        if self._writer.passes:
-            self._parameters.phase = self._writer.passes[-1].phase
-        aliases = self._read_parameters(self._parameters)
         for written in (*self._writer.passes, self._parameters):
             self._fetch(written)
         self._writer.passes.clear()
         self._note_what_is_missing(self._writer)
         self._place_shards()
-        readings = [*self._fetched.values(), *self._of_shared_parameters(aliases)]
+        readings = [*self._fetched.values(), *self._of_shared_parameters(self._shared_parameters)]
         self._fetched.clear()
         return with_totals(readings)
+
+    def end_step(self) -> None:
+        """Read the parameters, where the step has seen a pass."""
+        if not self._writer or not self.has_seen_a_pass:
+            return
+        if self._writer.passes:
+            self._parameters.phase = self._writer.passes[-1].phase
+        self._shared_parameters = self._read_parameters(self._parameters)
+
+    def signature(self) -> Hashable | None:
+        """Identify which points a step that has ended wrote, and how; None where it is unusual.
+
+        Two steps of equal signatures have the same rows but for the statistics.
+        """
+        if not self._writer or not self._writer.passes or self._fetched or self._shards:
+            return None
+        passes = [*self._writer.passes, self._parameters]
+        if any(written.aside or written.renamed for written in passes):
+            return None
+        by_phase = {p.phase: p.signature() for p in self._writer.passes}
+        if any(p.signature() != by_phase[p.phase] for p in self._writer.passes):
+            return None  # its passes wrote different points, and are merged point by point
+        return (
+            *((p.phase, p.batch, by_phase[p.phase]) for p in self._writer.passes),
+            self._parameters.signature(),
+            frozenset(self._shared_parameters.items()),
+            frozenset(self._writer.missing.items()),
+        )
+
+    def take_pages(self) -> dict[tuple[str, SheetKey], list[Page]]:
+        """Hand over the pages of a step that has ended; `put_back` takes them again."""
+        assert self._writer
+        pages = pages_by_phase(self._writer.passes, self._parameters)
+        for written in self._writer.passes:
+            written.close()
+        self._writer.passes.clear()
+        self._parameters = Pass(self.plan, "", of_parameters=True)
+        return pages
 
     def read(
         self, tensors: list[tuple[Point, torch.Tensor, int | None]], phase: str

@@ -58,11 +58,13 @@ class Sheet:
     Attributes:
         slots: by point, in the order of their columns.
         width: number of columns.
+        sizes: number of channels of each point.
     """
 
     def __init__(self, device: torch.device, extended: bool) -> None:
         self.slots: dict[Point, Slot] = {}
         self.width = 0
+        self.sizes = np.zeros(0, dtype=np.int64)
         self._device, self._extended = device, extended
         self._free: list[Page] = []
 
@@ -71,20 +73,22 @@ class Sheet:
         slot = like._replace(offset=self.width, number=len(self.slots))
         self.slots[point] = slot
         self.width += slot.channels
+        self.sizes = np.append(self.sizes, slot.channels)
         return slot
 
     def take(self) -> "Page":
         """Give an empty page, one that was put back where there is any."""
-        while self._free:
+        self._free = [page for page in self._free if page.points == len(self.slots)]
+        if self._free:
             page = self._free.pop()
-            if page.points == len(self.slots):
-                page.clear()
-                return page
+            page.clear()
+            return page
         return Page(self, self._device, self._extended)
 
-    def put_back(self, page: "Page") -> None:
-        """Take a page back whose numbers nobody looks at any more: fresh memory is dear."""
-        self._free.append(page)
+    def give_back(self, page: "Page") -> None:
+        """Keep a page for another pass: fresh memory is dear."""
+        if page.points == len(self.slots):
+            self._free.append(page)
 
 
 class Page:
@@ -97,6 +101,7 @@ class Page:
 
     Attributes:
         points: number of points that it has columns for.
+        sizes: number of channels of each of them.
         rows: shape (7, K), or (10, K) extended: the rows of a packed summary by channel. float64,
             or float32 on MPS, which has no other.
         histograms: shape (points, 512), or None.
@@ -107,6 +112,7 @@ class Page:
         names = EXTENDED_ROWS if extended else BASE_ROWS
         self.sheet = sheet
         self.points = len(sheet.slots)
+        self.sizes = sheet.sizes
         self.rows = torch.empty((len(names), sheet.width), dtype=dtype, device=device)
         self.histograms = (
             torch.empty((self.points, HISTOGRAM_BINS), dtype=dtype, device=device)
@@ -122,6 +128,10 @@ class Page:
     def clear(self) -> None:
         """Mark every point as not written."""
         self.rows[0].fill_(_NOT_WRITTEN)
+
+    def put_back(self) -> None:
+        """Let another pass write here: nobody looks at the numbers any more."""
+        self.sheet.give_back(self)
 
     def read(self, slot: Slot, values: Tensor) -> None:
         """Write the summary of a tensor to its columns."""
@@ -143,6 +153,7 @@ class Page:
                 yield point, slot, ChannelSummary.of_rows(columns, histogram)
 
     def written(self) -> np.ndarray:
-        """Tell for each point whether it was written, shape (points,)."""
-        starts = np.array([slot.offset for slot in self.sheet.slots.values()])[: self.points]
-        return np.asarray(self.rows[0].cpu().numpy()[starts] != _NOT_WRITTEN)
+        """Tell for each point whether it was written, shape (points,); empty ones always are."""
+        counts = np.append(self.rows[0].cpu().numpy(), 0.0)
+        starts = np.cumsum(self.sizes) - self.sizes
+        return np.asarray((counts[starts] != _NOT_WRITTEN) | (self.sizes == 0))

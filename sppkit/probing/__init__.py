@@ -195,8 +195,8 @@ class _Probe:
         metadata = first.metadata[self._run] | self._stated()
         missing = [entry for r in self._recorders.values() for entry in _missing(r, self._run)]
         metadata["not_captured"] = list({tuple(e.items()): e for e in missing}.values())
-        rows = [row for recorder in self._recorders.values() for row in recorder._rows]
-        return Recording(rows, first._structure_rows, {self._run: metadata})
+        blocks = [block for recorder in self._recorders.values() for block in recorder._blocks]
+        return Recording(blocks, first._structure_rows, {self._run: metadata})
 
     def _build(self) -> nn.Module:
         device = self._conditions.device
