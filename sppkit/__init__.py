@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "probe": "sppkit.probing",
     "record": "sppkit.capture.record",
+    "schedule": "sppkit.capture.schedule",
     "Recorder": "sppkit.capture.recorder",
     "Recording": "sppkit.recording",
     "NotCaptured": "sppkit.recording",
@@ -30,6 +31,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022  (in the order of use)
     "probe",
     "record",
+    "schedule",
     "read",
     "combine",
     "per_sample_gradients",
@@ -45,6 +47,7 @@ __all__ = [  # noqa: RUF022  (in the order of use)
 if TYPE_CHECKING:
     from sppkit.capture.record import record
     from sppkit.capture.recorder import Recorder
+    from sppkit.capture.schedule import schedule
     from sppkit.errors import SppkitError
     from sppkit.gradients import per_sample_gradients
     from sppkit.plots import plot_gradient_flow, plot_signal_propagation

@@ -10,6 +10,7 @@ from sppkit.capture.compiled import original, originals_in_place, refuse_without
 from sppkit.capture.masks import MaskFunction
 from sppkit.capture.options import Options, make_signals
 from sppkit.capture.recorder import Recorder
+from sppkit.capture.schedule import StepFunction, make_schedule
 from sppkit.capture.sharding import spread_of, unwrapped, user_class
 from sppkit.patterns import Patterns
 from sppkit.signals import DEFAULT_SIGNALS, Signal
@@ -21,6 +22,7 @@ def record(
     optimizer: torch.optim.Optimizer | None = None,
     scaler: torch.amp.GradScaler | None = None,
     every: int = 1,
+    schedule: StepFunction | None = None,
     run: str | None = None,
     seed: int = 0,
     signals: Iterable[Signal | str] = DEFAULT_SIGNALS,
@@ -48,6 +50,9 @@ def record(
         scaler: the gradient scaler of the loop; gradients are divided by the scale that their loss
             had, and steps that it skips are flagged and counted.
         every: record one step in so many.
+        schedule: or the steps to record, as windows (`sppkit.schedule`, `torch.profiler.schedule`)
+            or as a function of the step's number that returns True or False. It must answer alike
+            on all ranks.
         run: name of the run; by default the model's class.
         seed: written to the table.
         signals: which signals to record, of `sppkit.Signal`; by default all but "update", which
@@ -73,9 +78,10 @@ def record(
         A recording to use in a `with` statement.
 
     Raises:
-        ValueError: a pattern matches no layer, a signal is unknown, or `every` is no positive
-            number.
-        TypeError: `model` is no module, is `nn.DataParallel`, or was scripted, traced or exported.
+        ValueError: a pattern matches no layer, a signal is unknown, `every` is no positive number
+            or was given together with a schedule.
+        TypeError: `model` is no module, is `nn.DataParallel`, or was scripted, traced or exported;
+            the schedule is no function of a step.
 
     Example:
         >>> import torch, sppkit
@@ -87,8 +93,7 @@ def record(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-    if every < 1:
-        raise ValueError(f"every={every} must be 1 or more: record one step in so many")
+    cadence = make_schedule(every, schedule)
     options = Options(
         signals=make_signals(signals),
         include=include,
@@ -113,7 +118,7 @@ def record(
         seed=seed,
         optimizer=optimizer,
         scaler=scaler,
-        every=every,
+        schedule=cadence,
         loss_reduction=loss_reduction,
         spread=spread,
     )

@@ -28,6 +28,7 @@ from sppkit.capture.reading import Reading
 from sppkit.capture.recipes import Recipe
 from sppkit.capture.rows import columns_of
 from sppkit.capture.scaling import unscaled
+from sppkit.capture.schedule import StepFunction, describe, is_recorded, make_schedule
 from sppkit.capture.session import Session
 from sppkit.capture.sharding import Spread
 from sppkit.capture.structure import describe_initialisation
@@ -52,7 +53,7 @@ class Recorder(Recording):
         plan: Plan | None = None,
         optimizer: torch.optim.Optimizer | None = None,
         scaler: torch.amp.GradScaler | None = None,
-        every: int = 1,
+        schedule: StepFunction | None = None,
         loss_reduction: str | None = None,
         spread: Spread | None = None,
     ) -> None:
@@ -68,7 +69,9 @@ class Recorder(Recording):
             else Session(model, options, plan, self._spread.unread_parameters)
         )
         self._model = weakref.ref(original(model))
-        self._run, self._seed, self._every = run, seed, every
+        self._run, self._seed = run, seed
+        self._schedule = schedule or make_schedule(1, None)
+        self.metadata[run]["schedule"] = describe(self._schedule)
         self._steps = 0
         self._recorded_steps = 0
         self._described: Plan | None = None
@@ -181,7 +184,7 @@ class Recorder(Recording):
         return Recording.from_frames, (self.table(), self.structure(), self.metadata)
 
     def _open_step(self) -> None:
-        if self._steps % self._every == 0:
+        if is_recorded(self._schedule, self._steps):
             self._session.attach()
             self._is_attached = True
 
