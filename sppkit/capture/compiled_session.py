@@ -175,6 +175,13 @@ class CompiledSession(Session):
         if self._gradients:
             self._gradients.detach()
 
+    def rest(self) -> None:
+        """Let the hooks rest, as between any two steps."""
+        self.detach()
+
+    def signature(self) -> None:
+        """Look at every reading: what belongs to a pass is found out at the end of a step."""
+
     def close(self) -> None:
         """Take every hook off, and the gate."""
         self.detach()

@@ -82,6 +82,12 @@ class Plan:
         return any(place.operation for place in self.axes)
 
     @property
+    def is_regular(self) -> bool:
+        """Whether passes can be written without knowing which module call is under way."""
+        devices = [key.device for key in self.sheets if not key.is_of_parameter]
+        return self.is_made and not self.has_operations and len(devices) == 1
+
+    @property
     def digest(self) -> str:
         """Identify the plan: equal digests mean that buffers can be merged slot by slot."""
         text = repr([(point, slot[:4]) for point, slot in self.slots.items()])
@@ -98,6 +104,17 @@ class Pass:
         batch: samples in the pass, 0 where it is none.
         is_masked: whether positions are left out of activations and gradients; `mask` says which.
         of_parameters: whether it is of parameters, which are read once per step.
+
+    Attributes:
+        written: the points that were written, but for those that went as planned.
+        aside: what has no slot.
+        aliases: points that are others' tensors.
+        awaited: gradients that were waited for.
+        expected: planned gradients that were waited for, by the number of their slot.
+        arrived: the numbers of those that came.
+        renamed: points that the plan knows under the name of an alias.
+        handles: of the hooks on this pass's tensors.
+        pages: by device.
     """
 
     def __init__(
@@ -116,6 +133,8 @@ class Pass:
         self.aside: dict[Point, tuple[Slot, torch.Tensor]] = {}
         self.aliases: dict[Point, Point] = {}
         self.awaited: set[Point] = set()
+        self.expected: dict[int, Point] = {}
+        self.arrived: set[int] = set()
         self.renamed: dict[Point, Point] = {}
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
         self.is_open = True
@@ -126,12 +145,42 @@ class Pass:
     @property
     def is_complete(self) -> bool:
         """Whether every gradient that it waits for has arrived."""
-        return self.awaited <= self.written
+        return self.awaited <= self.written and self.expected.keys() <= self.arrived
+
+    def every_awaited(self) -> set[Point]:
+        """Give the gradients that it waits for, and those that have arrived."""
+        return self.awaited | set(self.expected.values())
+
+    def still_awaited(self) -> set[Point]:
+        """Give the gradients that have not arrived."""
+        planned = {point for n, point in self.expected.items() if n not in self.arrived}
+        return planned | (self.awaited - self.written)
+
+    def write_planned(self, slot: Slot, values: torch.Tensor) -> bool:
+        """Write a plain tensor to its slot, where it is as the slot says and is read whole.
+
+        A fault is told by the way that others go: False says that nothing was written.
+        """
+        page = self.pages.get(slot.device)
+        if self._is_masked or page is None or slot.number >= page.points:
+            return False
+        try:
+            return values.dtype is slot.dtype and page.read(slot, values)
+        except Exception:
+            return False
+
+    def write_gradient(self, slot: Slot, gradient: torch.Tensor) -> bool:
+        """Write the first gradient that arrives for a slot, where it is as planned."""
+        if slot.number in self.arrived or not self.write_planned(slot, gradient):
+            return False
+        self.arrived.add(slot.number)
+        return True
 
     def signature(self) -> Hashable:
         """Identify the points that it wrote, awaits and passes on."""
         return (
             frozenset(self.awaited),
+            frozenset(self.expected),
             frozenset(self.aliases.items()),
             *((device, page.written().tobytes()) for device, page in self.pages.items()),
         )
@@ -147,17 +196,18 @@ class Pass:
     def write(self, point: Point, found: Readable) -> None:
         """Summarise what was found at a point into its slot."""
         values, axis, dtype, flags, _ = found
-        if point in self.written and point.signal is Signal.GRADIENT:
+        slot = self._plan.slots.get(point)
+        has_arrived = point in self.written or (slot is not None and slot.number in self.arrived)
+        if has_arrived and point.signal is Signal.GRADIENT:
             flags = join_flags(flags, REPEATED)
         self.written.add(point)
-        slot = self._plan.slots.get(point)
         channels = 1 if axis is None else values.shape[axis]
         new = Slot(0, 0, channels, axis, dtype, values.device, flags)
         page = self.pages.get(values.device)
         if slot is not None and page is not None and slot in page and slot[2:] == new[2:]:
             page.read(slot, values)
-        else:
-            self.aside[point] = new, summarize(values, axis, extended=self._plan.extended)
+            return
+        self.aside[point] = new, summarize(values, axis, extended=self._plan.extended)
 
     def keep(self, places: Container[Place]) -> None:
         """Forget candidates that are not planned; a planned alias of one takes its place."""

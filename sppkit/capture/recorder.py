@@ -215,7 +215,10 @@ class Recorder(Recording):
         if not self._is_attached:
             return
         self._is_attached = False
-        self._session.detach()
+        if is_recorded(self._schedule, self._steps + 1):
+            self._session.rest()
+        else:
+            self._session.detach()
         with originals_in_place(self._session.model):
             self._session.end_step()
             signature = None if flag else self._signature()

@@ -14,6 +14,8 @@ from sppkit.capture.options import Options
 from sppkit.capture.parameters import has_effective_weight, is_sharded, parameter_readings
 from sppkit.capture.places import Place, Point
 from sppkit.capture.plan import Pass, Plan
+from sppkit.capture.planned_parameters import PlannedParameters
+from sppkit.capture.planned_watch import PlannedWatch
 from sppkit.capture.readable import join_flags
 from sppkit.capture.reading import Reading, name_of, read_parameter, with_totals
 from sppkit.capture.recipes import pages_by_phase
@@ -66,6 +68,9 @@ class Session:
         self._awaited: set[Point] = set()
         self._parameters = Pass(self.plan, "", of_parameters=True)
         self._gradients: WeightGradients | None = None
+        self._planned_parameters: PlannedParameters | None = None
+        self._plan_size = 0
+        self._is_resting = False
         self._given_up: set[Point] = set()
         self._shared_parameters: dict[Point, Point] = {}
         self._shards: dict[Point, Shard] = {}
@@ -87,6 +92,7 @@ class Session:
     def release(self) -> None:
         """Let go of the model and of all that leads to it."""
         self._held = self._watch = self._writer = self._tracer = self._gradients = None
+        self._planned_parameters = None
         self._parameters = Pass(self.plan, "", of_parameters=True)
 
     @property
@@ -97,28 +103,70 @@ class Session:
 
     def attach(self) -> None:
         """Put the hooks on: all of them where a plan is still to be made, else the planned ones."""
+        if self._is_resting and self._resume():
+            return
+        self.detach()
         if (self._writer and self._writer.is_stale) or self._is_another_network():
             self.plan = Plan(self._options.extended)
         self._tracer = None if self.plan.is_made else Tracer(self.model)
         self._writer = Writer(self.plan, self._options, self.masks, self._tracer)
         self._writer.on_pass_end = self._on_pass_end
         self._watch_parameters()
-        self._watch = Watch(
-            self.model,
-            [listener for listener in (self._tracer, self._writer) if listener],
-            operations=not self.plan.is_made or self.plan.has_operations,
-            on_missing=self._on_missing,
-        )
+        if self.plan.is_regular:
+            self._watch = PlannedWatch(
+                *(self.model, self._writer, self.plan, self._options.signals, self._on_missing)
+            )
+        else:
+            self._watch = Watch(
+                self.model,
+                [listener for listener in (self._tracer, self._writer) if listener],
+                operations=True,
+                on_missing=self._on_missing,
+            )
         self._watch.attach(None if self._needs_every_module() else self._planned_layers())
+
+    def rest(self) -> None:
+        """Write nothing until the next step begins; the hooks stay where they are."""
+        if self._tracer or not self.plan.is_made:
+            self.detach()
+            return
+        self._is_resting = True
+        if self._watch:
+            self._watch.rest()
+        for written in self._writer.passes if self._writer else ():
+            written.close()
+
+    def _resume(self) -> bool:
+        """Go on with the hooks that are there; False where the network or the plan has changed."""
+        self._is_resting = False
+        watch, writer = self._watch, self._writer
+        if not watch or not writer or writer.is_stale or not watch.is_in_place:
+            return False
+        if self._plan_size != len(self.plan.slots):
+            return False
+        writer.restart()
+        self._parameters = Pass(self.plan, "", of_parameters=True)
+        if self._gradients:
+            self._gradients.restart(self._parameters)
+        watch.resume()
+        return True
 
     def _watch_parameters(self) -> None:
         """Have weight gradients read as they are accumulated."""
+        self._plan_size = len(self.plan.slots)
         self._parameters = Pass(self.plan, "", of_parameters=True)
-        if not self._unread_parameters:
-            self._gradients = WeightGradients(self.model, self._options, self._parameters)
+        self._planned_parameters = None
+        if self._unread_parameters:
+            return
+        self._gradients = WeightGradients(self.model, self._options, self.plan, self._parameters)
+        if self._plan_size:
+            self._planned_parameters = PlannedParameters.of(
+                self.model, self._options, self.plan, self._gradients
+            )
 
     def detach(self) -> None:
         """Take every hook off, those on tensors too."""
+        self._is_resting = False
         if self._watch:
             self._watch.detach()
             if self._watch.was_compiled:
@@ -172,7 +220,9 @@ class Session:
             return
         if self._writer.passes:
             self._parameters.phase = self._writer.passes[-1].phase
-        self._shared_parameters = self._read_parameters(self._parameters)
+        planned = self._planned_parameters
+        if not planned or not planned.read(self._parameters):
+            self._shared_parameters = self._read_parameters(self._parameters)
 
     def signature(self) -> Hashable | None:
         """Identify which points a step that has ended wrote, and how; None where it is unusual.
@@ -201,7 +251,6 @@ class Session:
         for written in self._writer.passes:
             written.close()
         self._writer.passes.clear()
-        self._parameters = Pass(self.plan, "", of_parameters=True)
         return pages
 
     def read(
@@ -246,7 +295,7 @@ class Session:
         if len(passes) >= MAXIMUM_OPEN_PASSES and (
             passes[0].is_complete or len(passes) >= _MAXIMUM_WAITING_PASSES
         ):
-            self._given_up |= passes[0].awaited - passes[0].written
+            self._given_up |= passes[0].still_awaited()
             self._fetch(passes.pop(0))
 
     def _make_plan(self, graph: Graph, writer: Writer) -> None:
@@ -356,7 +405,7 @@ class Session:
         """Bring a pass to the host, merge it with the others of its phase, and let it go."""
         written.close()
         summaries = written.summaries()
-        self._awaited |= written.awaited
+        self._awaited |= written.every_awaited()
         for point, (slot, _) in summaries.items():
             if point not in self.plan.slots:
                 self.plan.add(point, slot)

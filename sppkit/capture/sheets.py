@@ -133,10 +133,14 @@ class Page:
         """Let another pass write here: nobody looks at the numbers any more."""
         self.sheet.give_back(self)
 
-    def read(self, slot: Slot, values: Tensor) -> None:
-        """Write the summary of a tensor to its columns."""
+    def read(self, slot: Slot, values: Tensor) -> bool:
+        """Write the summary of a tensor to its columns; say whether its channels fit them."""
+        channels = 1 if slot.axis is None else values.shape[slot.axis]
+        if channels != slot.channels or values.device != slot.device:
+            return False
         histogram = None if self.histograms is None else self.histograms[slot.number]
         summarize_into(self.rows, slot.offset, values, slot.axis, histogram)
+        return True
 
     def on_host(self) -> tuple[Array, Array | None]:
         """Bring rows and histograms to the host, in float64; those of the CPU are there."""

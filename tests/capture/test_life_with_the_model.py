@@ -870,7 +870,7 @@ def test_a_thousand_recorded_steps_keep_nothing_but_their_rows():
 
     def objects():
         gc.collect()
-        recording._rows.clear()
+        recording._blocks.clear()
         return len(gc.get_objects())
 
     with sppkit.record(model, optimizer=optimizer) as recording:
