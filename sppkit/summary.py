@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -186,6 +186,32 @@ class ChannelSummary:
             return _merged(self, other)
 
 
+class Selection(NamedTuple):
+    """Some of the tensors of `Summaries`.
+
+    Attributes:
+        numbers: which, shape (p,).
+        columns: the positions of their channels.
+        sizes: their numbers of channels, shape (p,).
+    """
+
+    numbers: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, numbers: ArrayLike, starts: ArrayLike, sizes: ArrayLike) -> Selection:
+        """Select tensors by their numbers, first channels and numbers of channels.
+
+        >>> Selection.of([2, 0], starts=[5, 0], sizes=[2, 3]).columns
+        array([5, 6, 0, 1, 2])
+        """
+        chosen, first, counts = (np.asarray(a, dtype=np.int64) for a in (numbers, starts, sizes))
+        before = np.cumsum(counts) - counts
+        columns = np.arange(counts.sum()) + np.repeat(first - before, counts)
+        return cls(chosen, columns, counts)
+
+
 class Summaries:
     """The summaries of many tensors, side by side.
 
@@ -202,6 +228,9 @@ class Summaries:
 
     def __init__(self, channels: ChannelSummary, sizes: NDArray[np.int64]) -> None:
         self.channels = channels
+        self._lay_out(sizes)
+
+    def _lay_out(self, sizes: NDArray[np.int64]) -> None:
         self.sizes = sizes
         self._starts = np.cumsum(sizes) - sizes
         self._has_empty = bool(len(sizes)) and not sizes.all()
@@ -227,19 +256,9 @@ class Summaries:
         """Return the number of tensors, P."""
         return len(self.sizes)
 
-    def take(self, numbers: NDArray[np.int64]) -> Summaries:
-        """Return the summaries of some of the tensors, by their number."""
-        sizes = self.sizes[numbers]
-        behind = np.cumsum(sizes)
-        columns = np.arange(behind[-1] if len(behind) else 0) + np.repeat(
-            self._starts[numbers] - behind + sizes, sizes
-        )
-        taken = {
-            field.name: values[numbers] if field.name == "histogram" else values[columns]
-            for field in fields(ChannelSummary)
-            if (values := getattr(self.channels, field.name)) is not None
-        }
-        return Summaries(ChannelSummary(**taken), sizes)
+    def take(self, selection: Selection) -> Summaries:
+        """Return the summaries of some of the tensors."""
+        return _Selected(self, selection)
 
     def total(self, values: Array) -> Array:
         """Add up what each tensor's channels have."""
@@ -299,6 +318,35 @@ class Summaries:
     def undefined(self) -> Array:
         """NaN for each tensor."""
         return np.full(len(self), np.nan)
+
+
+class _Selected(Summaries):
+    """Some of the tensors; what was computed of all of them is not computed again."""
+
+    def __init__(self, every: Summaries, selection: Selection) -> None:
+        self._every, self._selection = every, selection
+        self._lay_out(selection.sizes)
+
+    @cached_property
+    def channels(self) -> ChannelSummary:  # type: ignore[override]
+        """Of these tensors, one behind the other."""
+        numbers, columns, _ = self._selection
+        taken: dict[str, Any] = {}
+        for field in fields(ChannelSummary):
+            values = getattr(self._every.channels, field.name)
+            index = numbers if field.name == "histogram" else columns
+            taken[field.name] = values if values is None else values[index]
+        return ChannelSummary(**taken)
+
+    @cached_property
+    def square_sum(self) -> Array:
+        """Sum of the squares of each channel's values."""
+        return self._every.square_sum[self._selection.columns]
+
+    @cached_property
+    def norm(self) -> Array:
+        """Euclidean norm of each channel."""
+        return self._every.norm[self._selection.columns]
 
 
 def _shifted(histogram: Array, exponents: int) -> Array:

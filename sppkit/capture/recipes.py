@@ -21,9 +21,9 @@ from sppkit.capture.rows import (
     statistics_of_outputs,
     statistics_of_parameters,
 )
-from sppkit.capture.sheets import Page, SheetKey
+from sppkit.capture.sheets import Page, SheetKey, Slot
 from sppkit.signals import OF_OUTPUTS, Signal
-from sppkit.summary import ChannelSummary, Summaries
+from sppkit.summary import ChannelSummary, Selection, Summaries
 from sppkit.table import Columns
 
 PhasePages = Mapping[tuple[str, SheetKey], Sequence[Page]]
@@ -37,14 +37,14 @@ class _Part(NamedTuple):
         positions: of the rows.
         numbers: of the points on the page, for each of them.
         compared: positions among the rows of what is compared with weights.
-        gradients, weights: their numbers on the page.
+        gradients, weights: they and these weights on the page.
     """
 
     positions: np.ndarray
     numbers: np.ndarray
     compared: np.ndarray
-    gradients: np.ndarray
-    weights: np.ndarray
+    gradients: Selection
+    weights: Selection
 
 
 class Recipe:
@@ -116,10 +116,19 @@ def _part(readings: Sequence[Reading], positions: Sequence[int]) -> _Part:
         and (weight := weights.get(readings[i].point.place))
         and weight.channels == readings[i].slot.channels
     ]
+    slots = [readings[i].slot for i in compared]
     return _Part(
         np.array(positions),
         np.array([readings[i].slot.number for i in positions]),
         np.array(compared, dtype=np.int64),
-        np.array([readings[i].slot.number for i in compared], dtype=np.int64),
-        np.array([weights[readings[i].point.place].number for i in compared], dtype=np.int64),
+        _selection(slots),
+        _selection([weights[readings[i].point.place] for i in compared]),
+    )
+
+
+def _selection(slots: Sequence[Slot]) -> Selection:
+    return Selection.of(
+        [slot.number for slot in slots],
+        [slot.offset for slot in slots],
+        [slot.channels for slot in slots],
     )

@@ -219,12 +219,12 @@ class Recorder(Recording):
             self._session.rest()
         else:
             self._session.detach()
+        self._session.end_step()
+        signature = None if flag else self._signature()
+        if signature in self._recipes:
+            self._repeat(self._recipes[signature])
+            return
         with originals_in_place(self._session.model):
-            self._session.end_step()
-            signature = None if flag else self._signature()
-            if signature in self._recipes:
-                self._repeat(self._recipes[signature])
-                return
             readings = self._collected(flag)
             self._keep(readings)
             if signature is not None and readings:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sppkit.capture.blocks import TapInfo, find_taps, remarks_on, taps_by_pattern
+from sppkit.capture.compiled import originals_in_place
 from sppkit.capture.graph import Graph, Tracer
 from sppkit.capture.masks import Masks
 from sppkit.capture.merges import Findings, find_merges
@@ -222,7 +223,8 @@ class Session:
             self._parameters.phase = self._writer.passes[-1].phase
         planned = self._planned_parameters
         if not planned or not planned.read(self._parameters):
-            self._shared_parameters = self._read_parameters(self._parameters)
+            with originals_in_place(self.model):
+                self._shared_parameters = self._read_parameters(self._parameters)
 
     def signature(self) -> Hashable | None:
         """Identify which points a step that has ended wrote, and how; None where it is unusual.
