@@ -1,0 +1,519 @@
+/* The read of blocks and tiles in one precision; reading.c includes this once for each.
+ *
+ * REAL is the precision, NAME(x) the name of its version of x; BITS, MANTISSA_BITS, LARGEST_EXPONENT
+ * and EXPONENT_OFFSET describe it.
+ *
+ * Values are visited twice while they are in the first cache. The first visit takes the sum, extremes
+ * and zeros. The second adds up powers of d = scale (x - shift), where shift is the mean that the
+ * first visit found and scale the power of two that brings the largest |d| to [1, 2): so nothing
+ * underflows or overflows, whatever the magnitude. Rounding of the shift is undone by the sum of d
+ * (the corrected two-pass algorithm). A lane adds up 32 numbers or so before its sum goes on in
+ * float64. Sums of values that are not finite are not finite, and such blocks are read again with care.
+ */
+
+enum {
+    NAME(TILE) = 16384 / sizeof(REAL), /* values that share the first cache with sums by column */
+};
+
+/* Numbers by column of a tile, and memory for copies. */
+typedef struct {
+    REAL sum[WIDEST], lowest[WIDEST], highest[WIDEST], absolute[WIDEST];
+    REAL shift[WIDEST], scale[WIDEST], column_shift[WIDEST], column_scale[WIDEST];
+    REAL s1[WIDEST], s2[WIDEST], s3[WIDEST], s4[WIDEST];
+    int32_t zeros[WIDEST];
+    REAL copy[NAME(TILE)];
+    uint16_t code[BLOCK];
+    uint32_t counts[4][EXPONENTS];
+} NAME(Desk);
+
+/* A tile: rows of `fold` positions x channels x inner values. */
+typedef struct {
+    const REAL *row[MOST_ROWS];
+    int rows, fold, channels, inner;
+    int64_t first_channel;
+} NAME(Tile);
+
+/* ---- Magnitudes */
+
+INLINE BITS NAME(bits_of)(REAL value)
+{
+    BITS bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* The power of two that brings a range to [1, 2), or near where that leaves the precision. */
+INLINE REAL NAME(scale_of)(REAL range)
+{
+    BITS exponent = NAME(bits_of)(range) >> MANTISSA_BITS;
+    BITS wanted = exponent < LARGEST_EXPONENT ? LARGEST_EXPONENT - exponent : 1;
+    REAL scale;
+    wanted <<= MANTISSA_BITS;
+    memcpy(&scale, &wanted, sizeof scale);
+    return range > 0 ? scale : 1;
+}
+
+/* Sign and float32 exponent; zeros and what is not finite go to a place that is thrown away. */
+INLINE uint16_t NAME(code_of)(REAL value)
+{
+    BITS bits = NAME(bits_of)(value);
+    int32_t sign = (int32_t)(bits >> (8 * sizeof(BITS) - 1)) << 8;
+    int32_t own = (int32_t)(bits >> MANTISSA_BITS) & (LARGEST_EXPONENT + 1);
+    int32_t exponent = own - EXPONENT_OFFSET;
+    exponent = LOWER(HIGHER(exponent, 0), NOT_COUNTED - 1);
+    exponent = own > LARGEST_EXPONENT || bits << 1 == 0 ? NOT_COUNTED : exponent;
+    return (uint16_t)(sign + exponent);
+}
+
+INLINE void NAME(count_exponents)(NAME(Desk) *desk, const REAL *x, int n)
+{
+    for (int begin = 0; begin < n; begin += BLOCK, x += BLOCK) {
+        int length = LOWER(n - begin, BLOCK), i = 0;
+        SIMD()
+        for (int k = 0; k < length; ++k)
+            desk->code[k] = NAME(code_of)(x[k]);
+        /* Neighbours are often alike: in one table each would wait for the one before. */
+        for (; i + 4 <= length; i += 4)
+            for (int k = 0; k < 4; ++k)
+                ++desk->counts[k][desk->code[i + k]];
+        for (; i < length; ++i)
+            ++desk->counts[0][desk->code[i]];
+    }
+}
+
+/* ---- With care: some values are not finite, or their sum overflows */
+
+#define FOR_EACH_VALUE_OF(tile, c)                                                        \
+    for (int r = 0; r < tile->rows; ++r)                                                  \
+        for (int f = 0; f < tile->fold; ++f)                                              \
+            for (const REAL *x = tile->row[r] + (f * tile->channels + c) * tile->inner,   \
+                            *end = x + tile->inner; x < end; ++x)
+
+/* Moments in float64, where no power of a float32 overflows; the mean lies between the extremes. */
+INLINE Moments NAME(careful_moments)(const NAME(Tile) *tile, int c, double share, double lowest, double highest)
+{
+    Moments moments = {0, 0, 0, 0};
+    FOR_EACH_VALUE_OF(tile, c)
+        moments.mean += *x * share;
+    moments.mean = HIGHER(LOWER(moments.mean, highest), lowest);
+    FOR_EACH_VALUE_OF(tile, c) {
+        double d = *x - moments.mean, square = d * d;
+        moments.m2 += square;
+        moments.m3 += square * d;
+        moments.m4 += square * square;
+    }
+    return moments;
+}
+
+INLINE void NAME(read_with_care)(State state, const NAME(Tile) *tile, int c, int extended)
+{
+    double lowest = INFINITY, highest = -INFINITY, absolute = 0;
+    int zeros = 0, nonfinite = 0, values = tile->rows * tile->fold * tile->inner;
+    FOR_EACH_VALUE_OF(tile, c) {
+        int finite = isfinite(*x) != 0;
+        nonfinite += !finite;
+        zeros += *x == 0;
+        lowest = finite ? LOWER(*x, lowest) : lowest;
+        highest = finite ? HIGHER(*x, highest) : highest;
+        absolute += fabs((double)*x);
+    }
+    Moments moments = {NAN, NAN, NAN, NAN};
+    if (nonfinite == 0)
+        moments = NAME(careful_moments)(tile, c, 1.0 / values, lowest, highest);
+    int64_t k = tile->first_channel + c;
+    add_moments(state, k, row_of(state, COUNT)[k], moments, values, extended);
+    row_of(state, COUNT)[k] += values;
+    row_of(state, LOWEST)[k] = LOWER(lowest, row_of(state, LOWEST)[k]);
+    row_of(state, HIGHEST)[k] = HIGHER(highest, row_of(state, HIGHEST)[k]);
+    row_of(state, ZEROS)[k] += zeros;
+    row_of(state, NONFINITE)[k] += nonfinite;
+    if (extended)
+        row_of(state, ABSOLUTE)[k] += nonfinite > 0 ? NAN : absolute;
+}
+
+/* ---- Blocks: neighbouring values of one channel */
+
+/* Add what the two visits found of `channels` channels, `n` values of each. */
+INLINE void NAME(add_to_state)(State state, int64_t first, int channels, const NAME(Desk) *desk, double n, int extended)
+{
+    double n_a = row_of(state, COUNT)[first], share = 1 / n;
+    double *count = row_of(state, COUNT) + first, *zeros = row_of(state, ZEROS) + first;
+    double *lowest = row_of(state, LOWEST) + first, *highest = row_of(state, HIGHEST) + first;
+    double *absolute = row_of(state, ABSOLUTE) + first;
+    SIMD()
+    for (int c = 0; c < channels; ++c) {
+        double unit = 1 / (double)desk->scale[c], s1 = desk->s1[c], s2 = desk->s2[c], e = s1 * share;
+        double m2 = s2 - e * s1;
+        Moments b = {desk->shift[c] + e * unit, (m2 > 0 ? m2 : 0) * unit * unit, 0, 0};
+        if (extended) {
+            double s3 = desk->s3[c], s4 = desk->s4[c];
+            b.m3 = (s3 - 3 * e * s2 + 2 * e * e * s1) * unit * unit * unit;
+            b.m4 = (s4 - 4 * e * s3 + 6 * e * e * s2 - 3 * e * e * e * s1) * unit * unit * unit * unit;
+            absolute[c] += desk->absolute[c];
+        }
+        add_moments(state, first + c, n_a, b, n, extended);
+        count[c] = n_a + n;
+        lowest[c] = LOWER(desk->lowest[c], lowest[c]);
+        highest[c] = HIGHER(desk->highest[c], highest[c]);
+        zeros[c] += desk->zeros[c];
+    }
+}
+
+INLINE void NAME(choose_shift_and_scale)(NAME(Desk) *desk, int channels, REAL n)
+{
+    SIMD()
+    for (int c = 0; c < channels; ++c) {
+        REAL lowest = desk->lowest[c], highest = desk->highest[c], mean = desk->sum[c] / n;
+        mean = HIGHER(LOWER(mean, highest), lowest);
+        desk->shift[c] = mean;
+        desk->scale[c] = NAME(scale_of)(HIGHER(highest - mean, mean - lowest));
+    }
+}
+
+/* First visit of a block, in four streams: each lane adds fours, which shortens its sum. */
+INLINE void NAME(visit_block)(NAME(Desk) *desk, const REAL *x, int n, int extended)
+{
+    REAL sum = 0, absolute = 0, lowest = x[0], highest = x[0];
+    int32_t zeros = 0;
+    int quarter = n / 4;
+    const REAL *x1 = x + quarter, *x2 = x1 + quarter, *x3 = x2 + quarter;
+    SIMD(reduction(+ : sum, absolute, zeros) reduction(min : lowest) reduction(max : highest))
+    for (int i = 0; i < quarter; ++i) {
+        REAL a = x[i], b = x1[i], c = x2[i], d = x3[i];
+        REAL low = LOWER(LOWER(a, b), LOWER(c, d)), high = HIGHER(HIGHER(a, b), HIGHER(c, d));
+        sum += (a + b) + (c + d);
+        lowest = LOWER(low, lowest);
+        highest = HIGHER(high, highest);
+        zeros += (a == 0) + (b == 0) + (c == 0) + (d == 0);
+        if (extended)
+            absolute += (ABS(a) + ABS(b)) + (ABS(c) + ABS(d));
+    }
+    for (int i = 4 * quarter; i < n; ++i) {
+        sum += x[i];
+        absolute += ABS(x[i]);
+        zeros += x[i] == 0;
+        lowest = LOWER(x[i], lowest);
+        highest = HIGHER(x[i], highest);
+    }
+    desk->sum[0] = sum;
+    desk->absolute[0] = absolute;
+    desk->lowest[0] = lowest;
+    desk->highest[0] = highest;
+    desk->zeros[0] = zeros;
+}
+
+/* Second visit: sums of d, d^2, d^3, d^4. */
+INLINE void NAME(revisit_block)(NAME(Desk) *desk, const REAL *x, int n, int extended)
+{
+    REAL scale = desk->scale[0], shift = desk->shift[0] * scale, s1 = 0, s2 = 0, s3 = 0, s4 = 0;
+    int quarter = n / 4;
+    const REAL *x1 = x + quarter, *x2 = x1 + quarter, *x3 = x2 + quarter;
+    SIMD(reduction(+ : s1, s2, s3, s4))
+    for (int i = 0; i < quarter; ++i) {
+        REAL a = x[i] * scale - shift, b = x1[i] * scale - shift;
+        REAL c = x2[i] * scale - shift, d = x3[i] * scale - shift;
+        REAL aa = a * a, bb = b * b, cc = c * c, dd = d * d;
+        s1 += (a + b) + (c + d);
+        s2 += (aa + bb) + (cc + dd);
+        if (extended) {
+            s3 += (aa * a + bb * b) + (cc * c + dd * d);
+            s4 += (aa * aa + bb * bb) + (cc * cc + dd * dd);
+        }
+    }
+    for (int i = 4 * quarter; i < n; ++i) {
+        REAL d = x[i] * scale - shift;
+        s1 += d;
+        s2 += d * d;
+        s3 += d * d * d;
+        s4 += d * d * d * d;
+    }
+    desk->s1[0] = s1;
+    desk->s2[0] = s2;
+    desk->s3[0] = s3;
+    desk->s4[0] = s4;
+}
+
+INLINE void NAME(read_block)(NAME(Desk) *desk, State state, int64_t c, const REAL *x, int n, int extended)
+{
+    NAME(visit_block)(desk, x, n, extended);
+    if (!isfinite(extended ? desk->absolute[0] : desk->sum[0])) {
+        const NAME(Tile) tile = {.row = {x}, .rows = 1, .fold = 1, .channels = 1, .inner = n, .first_channel = c};
+        NAME(read_with_care)(state, &tile, 0, extended);
+        return;
+    }
+    NAME(choose_shift_and_scale)(desk, 1, (REAL)n);
+    NAME(revisit_block)(desk, x, n, extended);
+    NAME(add_to_state)(state, c, 1, desk, n, extended);
+}
+
+/* ---- Tiles: channels, or short runs of them, side by side */
+
+/* First visit of `height` rows at a time, 4 or 1: a number per column. */
+INLINE void NAME(visit_rows)(NAME(Desk) *desk, const REAL *const *row, const int height, int width, int extended)
+{
+    const int last = height - 1;
+    const REAL *r0 = row[0], *r1 = row[LOWER(1, last)], *r2 = row[LOWER(2, last)], *r3 = row[last];
+    SIMD()
+    for (int j = 0; j < width; ++j) {
+        REAL a = r0[j], low = a, high = a, sum = a, absolute = ABS(a);
+        int32_t zeros = a == 0;
+        if (height == 4) {
+            REAL b = r1[j], c = r2[j], d = r3[j];
+            low = LOWER(LOWER(a, b), LOWER(c, d));
+            high = HIGHER(HIGHER(a, b), HIGHER(c, d));
+            sum = (a + b) + (c + d);
+            absolute = (ABS(a) + ABS(b)) + (ABS(c) + ABS(d));
+            zeros += (b == 0) + (c == 0) + (d == 0);
+        }
+        desk->sum[j] += sum;
+        desk->lowest[j] = LOWER(low, desk->lowest[j]);
+        desk->highest[j] = HIGHER(high, desk->highest[j]);
+        desk->zeros[j] += zeros;
+        if (extended)
+            desk->absolute[j] += absolute;
+    }
+}
+
+/* Second visit. */
+INLINE void NAME(revisit_rows)(NAME(Desk) *desk, const REAL *const *row, const int height, int width, int extended)
+{
+    const int last = height - 1;
+    const REAL *r0 = row[0], *r1 = row[LOWER(1, last)], *r2 = row[LOWER(2, last)], *r3 = row[last];
+    SIMD()
+    for (int j = 0; j < width; ++j) {
+        REAL scale = desk->column_scale[j], shift = desk->column_shift[j];
+        REAL a = r0[j] * scale - shift, aa = a * a, s1 = a, s2 = aa, s3 = aa * a, s4 = aa * aa;
+        if (height == 4) {
+            REAL b = r1[j] * scale - shift, c = r2[j] * scale - shift, d = r3[j] * scale - shift;
+            REAL bb = b * b, cc = c * c, dd = d * d;
+            s1 = (a + b) + (c + d);
+            s2 = (aa + bb) + (cc + dd);
+            s3 = (aa * a + bb * b) + (cc * c + dd * d);
+            s4 = (aa * aa + bb * bb) + (cc * cc + dd * dd);
+        }
+        desk->s1[j] += s1;
+        desk->s2[j] += s2;
+        if (extended) {
+            desk->s3[j] += s3;
+            desk->s4[j] += s4;
+        }
+    }
+}
+
+/* Let the columns of each channel go together into one, in place: first over the fold, then over inner. */
+#define JOIN_COLUMNS(name, TYPE, operator, JOIN)                                       \
+    INLINE void NAME(name)(const NAME(Tile) *tile, TYPE *column)                       \
+    {                                                                                  \
+        const int period = tile->channels * tile->inner, inner = tile->inner;          \
+        for (int f = 1; f < tile->fold; ++f) {                                         \
+            SIMD()                                                                     \
+            for (int j = 0; j < period; ++j)                                           \
+                column[j] = JOIN(column[f * period + j], column[j]);                   \
+        }                                                                              \
+        for (int c = 0; c < tile->channels && inner > 1; ++c) {                        \
+            const TYPE *run = column + c * inner;                                      \
+            TYPE joined = run[0];                                                      \
+            SIMD(reduction(operator : joined))                                         \
+            for (int k = 1; k < inner; ++k)                                            \
+                joined = JOIN(run[k], joined);                                         \
+            column[c] = joined;                                                        \
+        }                                                                              \
+    }
+JOIN_COLUMNS(join_sums, REAL, +, ADDED)
+JOIN_COLUMNS(join_counts, int32_t, +, ADDED)
+JOIN_COLUMNS(join_lowest, REAL, min, LOWER)
+JOIN_COLUMNS(join_highest, REAL, max, HIGHER)
+#undef JOIN_COLUMNS
+
+/* The opposite: from a number per channel to one per column. */
+INLINE void NAME(spread_shift_and_scale)(NAME(Desk) *desk, const NAME(Tile) *tile)
+{
+    for (int f = 0, j = 0; f < tile->fold; ++f)
+        for (int c = 0; c < tile->channels; ++c) {
+            REAL scale = desk->scale[c], shift = desk->shift[c] * scale;
+            for (int k = 0; k < tile->inner; ++k, ++j) {
+                desk->column_scale[j] = scale;
+                desk->column_shift[j] = shift;
+            }
+        }
+}
+
+INLINE void NAME(visit_tile)(NAME(Desk) *desk, const NAME(Tile) *tile, int width, int extended)
+{
+    int r = 0;
+    for (int j = 0; j < width; ++j) {
+        desk->sum[j] = desk->absolute[j] = 0;
+        desk->lowest[j] = (REAL)INFINITY;
+        desk->highest[j] = -(REAL)INFINITY;
+        desk->zeros[j] = 0;
+    }
+    for (; r + 4 <= tile->rows; r += 4)
+        NAME(visit_rows)(desk, tile->row + r, 4, width, extended);
+    for (; r < tile->rows; ++r)
+        NAME(visit_rows)(desk, tile->row + r, 1, width, extended);
+    NAME(join_sums)(tile, desk->sum);
+    NAME(join_lowest)(tile, desk->lowest);
+    NAME(join_highest)(tile, desk->highest);
+    NAME(join_counts)(tile, desk->zeros);
+    if (extended)
+        NAME(join_sums)(tile, desk->absolute);
+}
+
+INLINE void NAME(revisit_tile)(NAME(Desk) *desk, const NAME(Tile) *tile, int width, int extended)
+{
+    int r = 0;
+    for (int j = 0; j < width; ++j)
+        desk->s1[j] = desk->s2[j] = desk->s3[j] = desk->s4[j] = 0;
+    for (; r + 4 <= tile->rows; r += 4)
+        NAME(revisit_rows)(desk, tile->row + r, 4, width, extended);
+    for (; r < tile->rows; ++r)
+        NAME(revisit_rows)(desk, tile->row + r, 1, width, extended);
+    NAME(join_sums)(tile, desk->s1);
+    NAME(join_sums)(tile, desk->s2);
+    if (extended) {
+        NAME(join_sums)(tile, desk->s3);
+        NAME(join_sums)(tile, desk->s4);
+    }
+}
+
+INLINE int NAME(tile_is_finite)(const NAME(Desk) *desk, int channels, int extended)
+{
+    const REAL *sums = extended ? desk->absolute : desk->sum;
+    int finite = 1;
+    for (int c = 0; c < channels; ++c)
+        finite &= isfinite(sums[c]) != 0;
+    return finite;
+}
+
+INLINE void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *tile, int extended)
+{
+    const int width = tile->fold * tile->channels * tile->inner;
+    for (int r = 0; r < tile->rows && extended; ++r)
+        NAME(count_exponents)(desk, tile->row[r], width);
+    NAME(visit_tile)(desk, tile, width, extended);
+    if (!NAME(tile_is_finite)(desk, tile->channels, extended)) {
+        for (int c = 0; c < tile->channels; ++c)
+            NAME(read_with_care)(state, tile, c, extended);
+        return;
+    }
+    int values = tile->rows * tile->fold * tile->inner;
+    NAME(choose_shift_and_scale)(desk, tile->channels, (REAL)values);
+    NAME(spread_shift_and_scale)(desk, tile);
+    NAME(revisit_tile)(desk, tile, width, extended);
+    NAME(add_to_state)(state, tile->first_channel, tile->channels, desk, values, extended);
+}
+
+/* ---- The three ways over a tensor */
+
+INLINE int NAME(is_natural)(const TensorView *tensor) { return tensor->precision == NAME(PRECISION); }
+
+/* Read `n` values that are `stride` apart, in blocks of equal length. */
+INLINE void NAME(read_run)(NAME(Desk) *desk, State state, const TensorView *tensor, int64_t c, int64_t offset,
+                           int64_t n, int64_t stride, int extended)
+{
+    const int64_t blocks = (n + BLOCK - 1) / BLOCK;
+    for (int64_t b = 0; b < blocks; ++b) {
+        const int64_t begin = n * b / blocks, length = n * (b + 1) / blocks - begin;
+        const REAL *x = desk->copy;
+        if (NAME(is_natural)(tensor) && stride == 1)
+            x = (const REAL *)tensor->data + offset + begin;
+        else
+            NAME(load)(desk->copy, tensor, offset + begin * stride, (int)length, stride);
+        if (extended)
+            NAME(count_exponents)(desk, x, (int)length);
+        NAME(read_block)(desk, state, c, x, (int)length, extended);
+    }
+}
+
+INLINE void NAME(read_runs)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout, Part part, int extended)
+{
+    const int64_t start = part.inner_begin * layout->inner_stride, length = part.inner_end - part.inner_begin;
+    Position position = position_at(layout, part.outer_begin);
+    for (int64_t o = part.outer_begin; o < part.outer_end; ++o, advance(&position))
+        for (int64_t c = part.channel_begin; c < part.channel_end; ++c)
+            NAME(read_run)(desk, state, tensor, c, position.offset + c * layout->channel_stride + start,
+                           length, layout->inner_stride, extended);
+}
+
+/* Copy runs of a channel, each shorter than BLOCK, until the copy holds that many. */
+INLINE void NAME(read_gathered)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout, Part part, int extended)
+{
+    const int n = (int)(part.inner_end - part.inner_begin);
+    for (int64_t c = part.channel_begin; c < part.channel_end; ++c) {
+        const int64_t start = c * layout->channel_stride + part.inner_begin * layout->inner_stride;
+        Position position = position_at(layout, part.outer_begin);
+        int held = 0;
+        for (int64_t o = part.outer_begin; o < part.outer_end; ++o, advance(&position)) {
+            NAME(load)(desk->copy + held, tensor, position.offset + start, n, layout->inner_stride);
+            held += n;
+            if (held + n > BLOCK || o + 1 == part.outer_end) {
+                if (extended)
+                    NAME(count_exponents)(desk, desk->copy, held);
+                NAME(read_block)(desk, state, c, desk->copy, held, extended);
+                held = 0;
+            }
+        }
+    }
+}
+
+/* Copy the channels of a tile that stand at one position. */
+INLINE void NAME(load_position)(REAL *copy, const TensorView *tensor, const Layout *layout, int64_t offset, int channels)
+{
+    const int inner = (int)layout->inner;
+    if (inner == 1)
+        NAME(load)(copy, tensor, offset, channels, layout->channel_stride);
+    else /* then channels follow each other */
+        NAME(load)(copy, tensor, offset, channels * inner, 1);
+}
+
+/* Point the rows of a tile to memory, or to a copy where the tensor's own cannot be read in place. */
+INLINE void NAME(place_rows)(NAME(Desk) *desk, NAME(Tile) *tile, const TensorView *tensor, const Layout *layout, Position position)
+{
+    const int period = tile->channels * tile->inner;
+    const int in_rows = NAME(is_natural)(tensor) && layout->channel_stride == layout->inner;
+    const int64_t start = tile->first_channel * layout->channel_stride;
+    const int in_place = in_rows && (tile->fold == 1 || (layout->outer_axes == 1 && layout->outer_stride[0] == period));
+    for (int r = 0, held = 0; r < tile->rows; ++r) {
+        tile->row[r] = in_place ? (const REAL *)tensor->data + position.offset + start : desk->copy + held;
+        for (int f = 0; f < tile->fold; ++f, held += period, advance(&position))
+            if (!in_place)
+                NAME(load_position)(desk->copy + held, tensor, layout, position.offset + start, tile->channels);
+    }
+}
+
+INLINE void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout, Part part, int extended)
+{
+    const int64_t channels = part.channel_end - part.channel_begin, inner = layout->inner;
+    const int64_t strip = inner * channels > STRIP ? HIGHER(1, STRIP / inner) : channels;
+    Position position = position_at(layout, part.outer_begin);
+    int64_t left = part.outer_end - part.outer_begin;
+    while (left > 0) {
+        const int fold = left >= layout->fold ? layout->fold : 1;
+        NAME(Tile) tile = {.fold = fold, .inner = (int)inner};
+        const int64_t fitting = LOWER(NAME(TILE) / (strip * inner * fold), MOST_ROWS);
+        tile.rows = (int)LOWER(left / fold, fitting);
+        for (int64_t c = 0; c < channels; c += strip) {
+            tile.channels = (int)LOWER(strip, channels - c);
+            tile.first_channel = part.channel_begin + c;
+            NAME(place_rows)(desk, &tile, tensor, layout, position);
+            NAME(read_tile)(desk, state, &tile, extended);
+        }
+        for (int k = 0; k < tile.rows * fold; ++k, --left)
+            advance(&position);
+    }
+}
+
+INLINE void NAME(read_part)(const TensorView *tensor, const Layout *layout, Part part, State state, int64_t *histogram, int extended)
+{
+    NAME(Desk) desk;
+    if (extended)
+        memset(desk.counts, 0, sizeof desk.counts);
+    if (layout->form == RUNS)
+        NAME(read_runs)(&desk, state, tensor, layout, part, extended);
+    else if (layout->form == GATHERED)
+        NAME(read_gathered)(&desk, state, tensor, layout, part, extended);
+    else
+        NAME(read_columns)(&desk, state, tensor, layout, part, extended);
+    for (int k = 0; k < EXPONENTS && extended; ++k)
+        histogram[k] += (int64_t)desk.counts[0][k] + desk.counts[1][k] + desk.counts[2][k] + desk.counts[3][k];
+}

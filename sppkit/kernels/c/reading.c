@@ -1,0 +1,150 @@
+/* Reads in each precision, for each instruction set, and which of them this machine runs. */
+
+#include "reading.h"
+
+#include <stddef.h>
+#include <string.h>
+
+enum {
+    BLOCK = 1024,    /* values of one channel that are read at once */
+    WIDEST = 512,    /* columns of a tile at most */
+    STRIP = 256,     /* columns of a tile, where the channels can be cut */
+    MOST_ROWS = 128, /* rows of a tile: a quarter of it is what a lane adds up */
+};
+
+#define ADDED(a, b) ((a) + (b))
+
+/* ---- float32, and what is lifted to it */
+
+#define REAL float
+#define NAME(x) x##_float32
+#define BITS uint32_t
+#define MANTISSA_BITS 23
+#define LARGEST_EXPONENT 254
+#define EXPONENT_OFFSET 0
+#define PRECISION_float32 FLOAT32
+#define ABS(x) fabsf(x)
+
+INLINE float float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+INLINE float from_bfloat16(uint16_t bits) { return float_of((uint32_t)bits << 16); }
+
+/* Exponent and mantissa move up; the bias grows from 15 to 127, by 112. */
+INLINE float from_float16(uint16_t bits)
+{
+    const uint32_t sign = (uint32_t)(bits & 0x8000) << 16, rest = (uint32_t)(bits & 0x7FFF) << 13;
+    const uint32_t normal = rest + (112u << 23), nonfinite = rest | 0x7F800000;
+    /* A subnormal m 2^-24 is (2^-14 + m 2^-24) - 2^-14, where the first is normal. */
+    const float subnormal = float_of(rest | (113u << 23)) - float_of(113u << 23);
+    uint32_t subnormal_bits;
+    memcpy(&subnormal_bits, &subnormal, sizeof subnormal_bits);
+    const uint32_t finite = rest < (1u << 23) ? subnormal_bits : normal;
+    return float_of(sign | (rest >= (31u << 23) ? nonfinite : finite));
+}
+
+#define COPY(TYPE, LIFT)                                          \
+    do {                                                          \
+        const TYPE *from = (const TYPE *)tensor->data + offset;   \
+        if (stride == 1)                                          \
+            for (int i = 0; i < n; ++i)                           \
+                copy[i] = LIFT(from[i]);                          \
+        else                                                      \
+            for (int i = 0; i < n; ++i)                           \
+                copy[i] = LIFT(from[i * stride]);                 \
+    } while (0)
+
+INLINE void load_float32(float *restrict copy, const TensorView *tensor, int64_t offset, int n, int64_t stride)
+{
+    if (tensor->precision == FLOAT32)
+        COPY(float, );
+    else if (tensor->precision == BFLOAT16)
+        COPY(uint16_t, from_bfloat16);
+    else
+        COPY(uint16_t, from_float16);
+}
+
+#include "passes.h"
+
+#undef REAL
+#undef NAME
+#undef BITS
+#undef MANTISSA_BITS
+#undef LARGEST_EXPONENT
+#undef EXPONENT_OFFSET
+#undef ABS
+
+/* ---- float64 */
+
+#define REAL double
+#define NAME(x) x##_float64
+#define BITS uint64_t
+#define MANTISSA_BITS 52
+#define LARGEST_EXPONENT 2046
+#define EXPONENT_OFFSET (1023 - 127) /* to the exponent of a float32 */
+#define PRECISION_float64 FLOAT64
+#define ABS(x) fabs(x)
+
+INLINE void load_float64(double *restrict copy, const TensorView *tensor, int64_t offset, int n, int64_t stride)
+{
+    COPY(double, );
+}
+
+#include "passes.h"
+
+/* ---- One copy of the machine code for each instruction set */
+
+#define READERS(TARGET, suffix)                                                                        \
+    TARGET static void base_float32_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h)     \
+    { read_part_float32(t, l, p, s, h, 0); }                                                           \
+    TARGET static void extended_float32_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h) \
+    { read_part_float32(t, l, p, s, h, 1); }                                                           \
+    TARGET static void base_float64_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h)     \
+    { read_part_float64(t, l, p, s, h, 0); }                                                           \
+    TARGET static void extended_float64_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h) \
+    { read_part_float64(t, l, p, s, h, 1); }                                                           \
+    static const ReadPart readers_##suffix[2][2] = {{base_float32_##suffix, extended_float32_##suffix}, \
+                                                    {base_float64_##suffix, extended_float64_##suffix}};
+
+READERS(, baseline)
+#if SEVERAL_INSTRUCTION_SETS
+READERS(AVX2, avx2)
+READERS(AVX512, avx512)
+#endif
+
+typedef enum { BASELINE, WITH_AVX2, WITH_AVX512 } InstructionSet;
+
+static InstructionSet best_instruction_set(void)
+{
+#if SEVERAL_INSTRUCTION_SETS
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return WITH_AVX512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return WITH_AVX2;
+#endif
+    return BASELINE;
+}
+
+ReadPart reader_of(Precision precision, int extended)
+{
+    const int wide = precision == FLOAT64;
+#if SEVERAL_INSTRUCTION_SETS
+    switch (best_instruction_set()) {
+    case WITH_AVX512: return readers_avx512[wide][extended];
+    case WITH_AVX2: return readers_avx2[wide][extended];
+    default: break;
+    }
+#endif
+    return readers_baseline[wide][extended];
+}
+
+const char *instruction_set(void)
+{
+    static const char *const names[] = {"baseline", "AVX2", "AVX-512"};
+    return names[best_instruction_set()];
+}
