@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sppkit.capture.places import Point
-from sppkit.kernels import summarize_into
+from sppkit.kernels import kernel_for, native, summarize_into
 from sppkit.summary import BASE_ROWS, EXTENDED_ROWS, HISTOGRAM_BINS, Array, ChannelSummary
 
 _NOT_WRITTEN = -1.0  # in the row of counts, which are never negative
@@ -113,12 +113,15 @@ class Page:
         self.sheet = sheet
         self.points = len(sheet.slots)
         self.sizes = sheet.sizes
+        self._width = sheet.width
         self.rows = torch.empty((len(names), sheet.width), dtype=dtype, device=device)
         self.histograms = (
             torch.empty((self.points, HISTOGRAM_BINS), dtype=dtype, device=device)
             if extended
             else None
         )
+        self._read_at = native.read_at if kernel_for(device) == "native" else None
+        self._address, self._quantities = self.rows.data_ptr(), len(names)
         self.clear()
 
     def __contains__(self, slot: Slot) -> bool:
@@ -135,12 +138,29 @@ class Page:
 
     def read(self, slot: Slot, values: Tensor) -> bool:
         """Write the summary of a tensor to its columns; say whether its channels fit them."""
-        channels = 1 if slot.axis is None else values.shape[slot.axis]
-        if channels != slot.channels or values.device != slot.device:
+        offset, number, channels, axis = slot[:4]
+        if self._read_at is not None and self._read_at(
+            values,
+            axis,
+            self._address + 8 * offset,
+            self._width,
+            self._quantities,
+            channels,
+            self._histogram_address(number),
+        ):
+            return True
+        if values.device != slot.device:
             return False
-        histogram = None if self.histograms is None else self.histograms[slot.number]
-        summarize_into(self.rows, slot.offset, values, slot.axis, histogram)
+        if channels != (1 if axis is None else values.shape[axis]):
+            return False
+        histogram = None if self.histograms is None else self.histograms[number]
+        summarize_into(self.rows, offset, values, axis, histogram)
         return True
+
+    def _histogram_address(self, number: int) -> int:
+        if self.histograms is None:
+            return 0
+        return self.histograms.data_ptr() + 8 * HISTOGRAM_BINS * number
 
     def on_host(self) -> tuple[Array, Array | None]:
         """Bring rows and histograms to the host, in float64; those of the CPU are there."""

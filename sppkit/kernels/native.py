@@ -1,4 +1,4 @@
-"""The fused read in C, for tensors on the CPU, where a compiler was there when sppkit was installed.
+"""The fused read in C, for tensors on the CPU, where there was a compiler at the installation.
 
 torch hands over address, shape and strides through its table of C functions
 (`torch.Tensor.__dlpack_c_exchange_api__`, from torch 2.10 on), so that reading a small tensor costs
