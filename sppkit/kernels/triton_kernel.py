@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sppkit.kernels.layout import channel_count, group_by_channel, unsupported_reason
-from sppkit.kernels.triton_tiling import tile
+from sppkit.kernels.triton_tiling import WARPS, tile
 from sppkit.summary import BASE_ROWS, EXTENDED_ROWS, HISTOGRAM_BINS
 
 OLDEST_CAPABILITY = 8, 0
@@ -170,11 +170,11 @@ def _read(
         of_channel if tiling.columns and values.shape[2] == 1 else of_inner,
         tiling.units, tiling.parts, partial.shape[1], tiling.tiles, tiling.chunks, tiling.run,
         EXTENDED=extended, COLUMNS=tiling.columns, R=tiling.rows, W=tiling.width, UNROLL=UNROLL,
-        num_warps=tiling.warps,
+        num_warps=tiling.warps, enable_fp_fusion=True,
     )  # fmt: skip
     merged = next((size for size in PARTS_AT_ONCE if size >= parts), MERGED_AT_ONCE)
     block = MERGED_AT_ONCE // merged
     programs.merge_parts[(math.ceil(channels / block),)](
         partial, rows, counts, channels, parts, partial.shape[1], rows.shape[1], column, repeats,
-        EXTENDED=extended, C=block, K=merged, num_warps=4,
+        EXTENDED=extended, C=block, K=merged, num_warps=WARPS, enable_fp_fusion=True,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What runs on the device, in Triton's language: `read_tiles` over a tensor, `merge_parts` after it.
+"""What runs on the device, in Triton's language: `read_tiles` on a tensor, then `merge_parts`.
 
 A program reads a run of tiles and leaves one row of numbers, a *part*, per channel it met. Every
 position of a tile keeps sums of its own over the run, which are added up once, at the end; so the
@@ -76,9 +76,9 @@ def _is_finite(values):
 
 @triton.jit
 def _scale_to_one(magnitude):
-    """Return the power of two that brings a magnitude to [1, 2), as far as its reciprocal is normal.
+    """Return the power of two that brings a magnitude to [1, 2), if its reciprocal is normal.
 
-    Made of the exponent's pattern, hence exact.
+    Else the nearest one whose reciprocal is. Made of the exponent's pattern, hence exact.
     """
     if magnitude.dtype == tl.float64:
         exponent = magnitude.to(tl.int64, bitcast=True) >> 52
@@ -143,7 +143,7 @@ def _load(
     values, other, outer, inner, stride_outer, stride_inner, block, chunk,
     R: tl.constexpr, W: tl.constexpr,
 ):  # fmt: skip
-    """Read one tile in the sums' precision, with `other` outside of the tensor."""
+    """Read one tile, with `other` outside of the tensor."""
     start = block.to(tl.int64) * R * stride_outer + chunk.to(tl.int64) * W * stride_inner
     offsets = (
         tl.arange(0, R).to(tl.int64)[:, None] * stride_outer
@@ -151,7 +151,7 @@ def _load(
     )
     mask = _inside(outer, inner, block, chunk, R, W)
     stored = tl.broadcast_to(other.to(values.dtype.element_ty), (R, W))
-    return _precise(tl.load(values + start + offsets, mask=mask, other=stored))
+    return tl.load(values + start + offsets, mask=mask, other=stored)
 
 
 @triton.jit
@@ -166,7 +166,7 @@ def _first_look(
     Returns:
         shift, scale, and the largest magnitude of the tile as a scalar.
     """
-    x = _load(values, zero, outer, inner, stride_outer, stride_inner, block, chunk, R, W)
+    x = _precise(_load(values, zero, outer, inner, stride_outer, stride_inner, block, chunk, R, W))
     known = _inside(outer, inner, block, chunk, R, W) & _is_finite(x)
     number = _total(known.to(tl.float32), COLUMNS)
     lowest = _lowest(tl.where(known, x, float("inf")), COLUMNS)
@@ -211,7 +211,7 @@ def _second_look(
     number = tl.zeros((R, W), tl.float32)
     b, c = block, chunk
     for _ in range(steps):
-        x = _load(values, zero, outer, inner, stride_outer, stride_inner, b, c, R, W)
+        x = _precise(_load(values, zero, outer, inner, stride_outer, stride_inner, b, c, R, W))
         known = _inside(outer, inner, b, c, R, W) & _is_finite(x)
         low = tl.minimum(low, tl.where(known, x, float("inf")))
         high = tl.maximum(high, tl.where(known, x, float("-inf")))
@@ -224,7 +224,7 @@ def _second_look(
     sums = tl.zeros((R, W), zero.dtype)
     b, c = block, chunk
     for _ in range(steps):
-        x = _load(values, zero, outer, inner, stride_outer, stride_inner, b, c, R, W)
+        x = _precise(_load(values, zero, outer, inner, stride_outer, stride_inner, b, c, R, W))
         sums += tl.where(_is_finite(x), x, 0.0) * scale
         b, c = _next(b, c, chunks, COLUMNS)
     mean = _total(sums, COLUMNS) / tl.maximum(found, 1.0) / scale
@@ -253,13 +253,17 @@ def _powers(
     zeros, bad = tl.zeros((R, W), tl.int32), tl.zeros((R, W), tl.int32)
     counts = tl.zeros((2 * WINDOW,), tl.int32)
     scaled_shift = shift * scale
+    tile = _load(values, shift, outer, inner, stride_outer, stride_inner, block, chunk, R, W)
     for _ in tl.range(steps, loop_unroll_factor=UNROLL):
-        x = _load(values, shift, outer, inner, stride_outer, stride_inner, block, chunk, R, W)
+        x = _precise(tile)
+        inside = _inside(outer, inner, block, chunk, R, W)
+        block, chunk = _next(block, chunk, chunks, COLUMNS)
+        # The next tile is under way while this one is added up; the one after the last may lie
+        # beyond the run, or outside of the tensor, where nothing is loaded.
+        tile = _load(values, shift, outer, inner, stride_outer, stride_inner, block, chunk, R, W)
         zeros += (x == 0).to(tl.int32)
-        if EXTENDED:
-            inside = _inside(outer, inner, block, chunk, R, W)
-            if not CAREFUL:
-                counts += _window_counts(x, inside, base)
+        if EXTENDED and not CAREFUL:
+            counts += _window_counts(x, inside, base)
         if CAREFUL:
             finite = _is_finite(x)
             bad += 1 - finite.to(tl.int32)
@@ -273,7 +277,6 @@ def _powers(
             s3 += square * d
             s4 += square * square
             absolute += tl.where(inside, tl.abs(x), 0.0) * scale
-        block, chunk = _next(block, chunk, chunks, COLUMNS)
     return (
         _total(s1, COLUMNS), _total(s2, COLUMNS), _lowest(low, COLUMNS), _highest(high, COLUMNS),
         _total(zeros, COLUMNS), _total(bad, COLUMNS),
@@ -285,9 +288,9 @@ def _powers(
 def _misled(number, s1, s2, scale, lowest, highest, EXTENDED: tl.constexpr):
     """Whether a guess did not serve: a value is not finite, or shift or scale were far off.
 
-    Deviations reach down to 2^-24 of the magnitude (2^-53 in float64): they must leave their square,
-    or fourth power, in the range of normal numbers, and 2^16 of these must not overflow. A shift
-    that is off by e costs e^2 / variance units of the last place in the variance.
+    Deviations reach down to 2^-24 of the magnitude (2^-53 in float64). Their squares, or fourth
+    powers, must be normal numbers, and 2^16 of these must not overflow. A shift that is off by e
+    costs e^2 / variance units of the last place in the variance.
     """
     if s2.dtype == tl.float64:
         low, high = 2.0**-200, 2.0**240
@@ -327,7 +330,9 @@ def _count_outside(
     """Read the run again for the finite values, other than 0, that the window does not hold."""
     counts = tl.zeros((512,), tl.int32)
     for _ in range(steps):
-        x = _load(values, zero, outer, inner, stride_outer, stride_inner, block, chunk, R, W)
+        x = _precise(
+            _load(values, zero, outer, inner, stride_outer, stride_inner, block, chunk, R, W)
+        )
         exponent = _exponent(x)
         within = (exponent >= base) & (exponent < base + WINDOW - 1)
         kept = _inside(outer, inner, block, chunk, R, W) & ~within & (x != 0)
@@ -356,14 +361,21 @@ def _outside_count(counts):
 
 
 @triton.jit
-def _positions(outer, inner, block, chunk, chunks, steps, COLUMNS: tl.constexpr,
-               R: tl.constexpr, W: tl.constexpr):  # fmt: skip
+def _positions_before(outer, inner, tile, chunks, R: tl.constexpr, W: tl.constexpr):
+    """Return how many values of a channel lie in the tiles before one."""
+    block, chunk = (tile // chunks).to(tl.int64), (tile % chunks).to(tl.int64)
+    rows = tl.minimum(block * R, outer)
+    return rows * inner + tl.minimum(outer - rows, R) * tl.minimum(chunk * W, inner)
+
+
+@triton.jit
+def _positions(
+    outer, inner, first, steps, chunks, COLUMNS: tl.constexpr, R: tl.constexpr, W: tl.constexpr
+):
     """Return how many values of a channel, or of a column, a run of tiles holds."""
-    number = 0
-    for _ in range(steps):
-        number += _left(outer, block, R) * (1 if COLUMNS else _left(inner, chunk, W))
-        block, chunk = _next(block, chunk, chunks, COLUMNS)
-    return number
+    length = 1 if COLUMNS else inner
+    end = _positions_before(outer, length, first + steps, chunks, R, W)
+    return (end - _positions_before(outer, length, first, chunks, R, W)).to(tl.int32)
 
 
 @triton.jit(do_not_specialize=["units", "parts", "part_stride", "tiles", "chunks", "run"])
@@ -407,7 +419,7 @@ def read_tiles(
         values, shift, scale, outer, inner, stride_outer, stride_inner, block, chunk, chunks, steps,
         base, False, EXTENDED, COLUMNS, R, W, UNROLL,
     )  # fmt: skip
-    number = _positions(outer, inner, block, chunk, chunks, steps, COLUMNS, R, W)
+    number = _positions(outer, inner, first, steps, chunks, COLUMNS, R, W)
     if COLUMNS:
         slot = (unit.to(tl.int64) * W + tl.arange(0, W)[None, :]) * parts + part
         stored = tl.arange(0, W)[None, :] < _left(inner, chunk, W)
@@ -465,7 +477,9 @@ def _slots(first, start, parts, channels, C: tl.constexpr, K: tl.constexpr):
     return channel.to(tl.int64) * parts + part, (channel < channels) & (part < parts)
 
 
-@triton.jit(do_not_specialize=["channels", "parts", "part_stride", "row_stride", "column", "repeats"])
+@triton.jit(
+    do_not_specialize=["channels", "parts", "part_stride", "row_stride", "column", "repeats"]
+)
 def merge_parts(
     partial, rows, histogram, channels, parts, part_stride, row_stride, column, repeats,
     EXTENDED: tl.constexpr, C: tl.constexpr, K: tl.constexpr,
@@ -501,8 +515,8 @@ def merge_parts(
     unit_of_all = tl.where(unit_of_all > 0, unit_of_all, 1.0)  # channels that do not exist
     inverse = 1.0 / unit_of_all
     # Means count from the first part's shift: those of a constant channel differ by exactly 0.
-    slot, mask = _slots(first, 0, parts, channels, C, 1)
-    origin = _part(partial, 1, part_stride, slot, mask, 0.0) * inverse
+    first_slot, exists = _slots(first, 0, parts, channels, C, 1)
+    origin = _part(partial, 1, part_stride, first_slot, exists, 0.0) * inverse
     sums = zero
     for start in range(0, parts, K):
         slot, mask = _slots(first, start, parts, channels, C, K)
