@@ -1,9 +1,10 @@
 """The fused read in Triton: a tensor on a CUDA device is read once, base and extended alike.
 
-Two kernels are launched (a third, which clears the histogram, for an extended read), and one
-allocation is made, of `packed` float32 numbers per channel and program; the host does not wait. So
-a read can be captured into a CUDA graph, once it has run before: the first read of a form of tensor
-compiles the kernels.
+Two kernels are launched, and before them, for an extended read, one that clears the histogram. One
+allocation is made: 9 numbers (12 if extended) per channel and program, float32 or, of a float64
+tensor, float64. A tensor whose strides do not fit (outer, C, inner) is copied first. The host does
+not wait. So a read can be captured into a CUDA graph, once it has run before: the first read of a
+form of tensor compiles its kernels, which takes seconds, and Triton keeps them on disk.
 """
 
 from __future__ import annotations

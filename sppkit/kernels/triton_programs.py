@@ -341,7 +341,9 @@ def _count_outside(
         block, chunk = _next(block, chunk, chunks, COLUMNS)
     bins = tl.arange(0, 512)
     kept_bins = (bins & 255) != 255
-    tl.atomic_add(histogram + bins, counts.to(tl.int64), mask=kept_bins & (counts > 0))
+    tl.atomic_add(
+        histogram + bins, counts.to(tl.int64), mask=kept_bins & (counts > 0), sem="relaxed"
+    )
 
 
 @triton.jit
@@ -350,7 +352,7 @@ def _add_window(histogram, counts, base):
     exponent = bins % WINDOW
     target = histogram + base + exponent + (bins // WINDOW) * 256
     kept = (exponent != WINDOW - 1) & (counts > 0)
-    tl.atomic_add(target, counts.to(tl.int64), mask=kept)
+    tl.atomic_add(target, counts.to(tl.int64), mask=kept, sem="relaxed")
 
 
 @triton.jit
@@ -448,6 +450,7 @@ def read_tiles(
                 values, zero, histogram, base, outer, inner, stride_outer, stride_inner, block,
                 chunk, chunks, steps, COLUMNS, R, W,
             )  # fmt: skip
+    part_stride = part_stride.to(tl.int64)
     out = partial + slot
     tl.store(out, number + tl.zeros_like(shift), mask=stored)
     tl.store(out + part_stride, shift, mask=stored)
@@ -499,6 +502,7 @@ def merge_parts(
         repeats: how often the tensor holds each of the values that were read.
     """
     first = tl.program_id(0) * C
+    part_stride, row_stride = part_stride.to(tl.int64), row_stride.to(tl.int64)
     zero = tl.zeros((C, K), tl.float64)
     count, zeros, nonfinite, absolute, unit = zero, zero, zero, zero, zero
     low, high = zero + float("inf"), zero - float("inf")
