@@ -18,7 +18,7 @@ ALL = FLOOR_0 | FLOOR_1 | MEASURE | {"plots", "models", "cli"}
 HOUSE = {
     **{room: (FLOOR_0, {"numpy"}) for room in FLOOR_0},
     **{room: (FLOOR_0 | FLOOR_1, {"numpy", "pandas", "pyarrow"}) for room in FLOOR_1},
-    "kernels": (FLOOR_0 | FLOOR_1, {"numpy", "torch"}),
+    "kernels": (FLOOR_0 | FLOOR_1, {"numpy", "torch", "triton"}),
     "capture": (FLOOR_0 | FLOOR_1 | {"kernels"}, {"numpy", "torch"}),
     "inputs": (FLOOR_0 | FLOOR_1, {"numpy", "torch", "sklearn"}),
     "targets": (FLOOR_0 | FLOOR_1 | {"models"}, {"torch", "timm", "torchvision"}),
