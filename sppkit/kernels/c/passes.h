@@ -3,26 +3,27 @@
  * REAL is the precision, NAME(x) the name of its version of x; BITS, MANTISSA_BITS, LARGEST_EXPONENT
  * and EXPONENT_OFFSET describe it.
  *
- * Values are visited twice while they are in the first cache. The first visit takes the sum, extremes
- * and zeros. The second adds up powers of d = scale (x - shift), where shift is the mean that the
- * first visit found and scale the power of two that brings the largest |d| to [1, 2): so nothing
- * underflows or overflows, whatever the magnitude. Rounding of the shift is undone by the sum of d
- * (the corrected two-pass algorithm). A lane adds up 32 numbers or so before its sum goes on in
- * float64. Sums of values that are not finite are not finite, and such blocks are read again with care.
+ * A visit takes extremes, zeros and sums of powers of d = scale (x - shift), all at once. It guesses:
+ * the shift is the mean of what was read of the channel before, the scale the power of two that brings
+ * |d| to about 1, so that nothing underflows or overflows, whatever the magnitude. Where the guess was
+ * poor, so that M2 = s2 - s1^2 / n would lose digits, the values, still in the first cache, are visited
+ * again with the mean and the range that were found. A lane adds up 32 numbers or so before its sum
+ * goes on in float64. Sums of values that are not finite are not finite: those are read with care.
  */
 
 enum {
-    NAME(TILE) = 16384 / sizeof(REAL), /* values that share the first cache with sums by column */
+    NAME(TILE) = 32768 / sizeof(REAL), /* values of a tile that are copied */
 };
 
 /* Numbers by column of a tile, and memory for copies. */
 typedef struct {
-    REAL sum[WIDEST], lowest[WIDEST], highest[WIDEST], absolute[WIDEST];
-    REAL shift[WIDEST], scale[WIDEST], column_shift[WIDEST], column_scale[WIDEST];
+    REAL lowest[WIDEST], highest[WIDEST], absolute[WIDEST];
     REAL s1[WIDEST], s2[WIDEST], s3[WIDEST], s4[WIDEST];
-    int32_t zeros[WIDEST];
+    REAL shift[WIDEST], scale[WIDEST], column_shift[WIDEST], column_scale[WIDEST];
+    REAL spare[WIDEST];
+    int32_t zeros[WIDEST], spare_counts[WIDEST];
     REAL copy[NAME(TILE)];
-    uint16_t code[BLOCK];
+    uint16_t code[ROOM_FOR_CODES];
     uint32_t counts[4][EXPONENTS];
 } NAME(Desk);
 
@@ -65,20 +66,11 @@ INLINE uint16_t NAME(code_of)(REAL value)
     return (uint16_t)(sign + exponent);
 }
 
-INLINE void NAME(count_exponents)(NAME(Desk) *desk, const REAL *x, int n)
+INLINE void NAME(encode)(uint16_t *restrict code, const REAL *x, int n)
 {
-    for (int begin = 0; begin < n; begin += BLOCK, x += BLOCK) {
-        int length = LOWER(n - begin, BLOCK), i = 0;
-        SIMD()
-        for (int k = 0; k < length; ++k)
-            desk->code[k] = NAME(code_of)(x[k]);
-        /* Neighbours are often alike: in one table each would wait for the one before. */
-        for (; i + 4 <= length; i += 4)
-            for (int k = 0; k < 4; ++k)
-                ++desk->counts[k][desk->code[i + k]];
-        for (; i < length; ++i)
-            ++desk->counts[0][desk->code[i]];
-    }
+    SIMD()
+    for (int i = 0; i < n; ++i)
+        code[i] = NAME(code_of)(x[i]);
 }
 
 /* ---- With care: some values are not finite, or their sum overflows */
@@ -159,59 +151,95 @@ INLINE void NAME(add_to_state)(State state, int64_t first, int channels, const N
     }
 }
 
-INLINE void NAME(choose_shift_and_scale)(NAME(Desk) *desk, int channels, REAL n)
+/* ---- Shift and scale */
+
+INLINE REAL NAME(scale_about)(REAL shift, REAL lowest, REAL highest)
+{
+    return NAME(scale_of)(HIGHER(highest - shift, shift - lowest));
+}
+
+/* Take them from what the channels hold already; returns 0 where one of them holds nothing of use. */
+INLINE int NAME(guess_from_state)(NAME(Desk) *desk, State state, int64_t first, int channels)
+{
+    const double *mean = row_of(state, MEAN) + first;
+    const double *lowest = row_of(state, LOWEST) + first, *highest = row_of(state, HIGHEST) + first;
+    int useful = 1;
+    for (int c = 0; c < channels; ++c)
+        useful &= mean[c] >= lowest[c] && mean[c] <= highest[c];
+    if (!useful)
+        return 0;
+    SIMD()
+    for (int c = 0; c < channels; ++c) {
+        desk->shift[c] = (REAL)mean[c];
+        desk->scale[c] = NAME(scale_about)(desk->shift[c], (REAL)lowest[c], (REAL)highest[c]);
+    }
+    return 1;
+}
+
+/* Without a state: no shift, and the scale of what was read last. */
+INLINE void NAME(guess_from_nothing)(NAME(Desk) *desk, int channels)
+{
+    const REAL scale = desk->scale[0];
+    for (int c = 0; c < channels; ++c)
+        desk->shift[c] = 0, desk->scale[c] = scale;
+}
+
+/* Whether the sums of a visit are good to the last digits: the shift is within a standard deviation
+ * of the mean, and powers of the deviations are normal numbers. */
+INLINE int NAME(guesses_were_good)(const NAME(Desk) *desk, int channels, double n)
+{
+    int good = 1;
+    SIMD(reduction(& : good))
+    for (int c = 0; c < channels; ++c) {
+        REAL shift = desk->shift[c], range = HIGHER(desk->highest[c] - shift, shift - desk->lowest[c]);
+        REAL scaled = range * desk->scale[c];
+        double s1 = desk->s1[c], s2 = desk->s2[c];
+        good &= (2 * s1 * s1 <= n * s2) & ((range == 0) | ((scaled >= LEAST_RANGE) & (scaled <= MOST_RANGE)));
+    }
+    return good;
+}
+
+/* Take them from the sums and extremes of a visit. */
+INLINE void NAME(correct_guesses)(NAME(Desk) *desk, int channels, double n)
 {
     SIMD()
     for (int c = 0; c < channels; ++c) {
-        REAL lowest = desk->lowest[c], highest = desk->highest[c], mean = desk->sum[c] / n;
+        REAL lowest = desk->lowest[c], highest = desk->highest[c];
+        REAL mean = (REAL)(desk->shift[c] + desk->s1[c] / n / desk->scale[c]);
         mean = HIGHER(LOWER(mean, highest), lowest);
         desk->shift[c] = mean;
-        desk->scale[c] = NAME(scale_of)(HIGHER(highest - mean, mean - lowest));
+        desk->scale[c] = NAME(scale_about)(mean, lowest, highest);
     }
 }
 
-/* First visit of a block, in four streams: each lane adds fours, which shortens its sum. */
+INLINE int NAME(sums_are_finite)(const NAME(Desk) *desk, int channels, int extended)
+{
+    int finite = 1;
+    for (int c = 0; c < channels; ++c)
+        finite &= isfinite(desk->s1[c]) && (!extended || isfinite(desk->absolute[c]));
+    return finite;
+}
+
+/* ---- Blocks: neighbouring values of one channel */
+
+/* In four streams: each lane adds fours, which shortens its sum. */
 INLINE void NAME(visit_block)(NAME(Desk) *desk, const REAL *x, int n, int extended)
 {
-    REAL sum = 0, absolute = 0, lowest = x[0], highest = x[0];
+    const REAL scale = desk->scale[0], shift = desk->shift[0] * scale;
+    REAL s1 = 0, s2 = 0, s3 = 0, s4 = 0, absolute = 0, lowest = x[0], highest = x[0];
     int32_t zeros = 0;
-    int quarter = n / 4;
+    const int quarter = n / 4;
     const REAL *x1 = x + quarter, *x2 = x1 + quarter, *x3 = x2 + quarter;
-    SIMD(reduction(+ : sum, absolute, zeros) reduction(min : lowest) reduction(max : highest))
+    SIMD(reduction(+ : s1, s2, s3, s4, absolute, zeros) reduction(min : lowest) reduction(max : highest))
     for (int i = 0; i < quarter; ++i) {
         REAL a = x[i], b = x1[i], c = x2[i], d = x3[i];
         REAL low = LOWER(LOWER(a, b), LOWER(c, d)), high = HIGHER(HIGHER(a, b), HIGHER(c, d));
-        sum += (a + b) + (c + d);
         lowest = LOWER(low, lowest);
         highest = HIGHER(high, highest);
         zeros += (a == 0) + (b == 0) + (c == 0) + (d == 0);
         if (extended)
             absolute += (ABS(a) + ABS(b)) + (ABS(c) + ABS(d));
-    }
-    for (int i = 4 * quarter; i < n; ++i) {
-        sum += x[i];
-        absolute += ABS(x[i]);
-        zeros += x[i] == 0;
-        lowest = LOWER(x[i], lowest);
-        highest = HIGHER(x[i], highest);
-    }
-    desk->sum[0] = sum;
-    desk->absolute[0] = absolute;
-    desk->lowest[0] = lowest;
-    desk->highest[0] = highest;
-    desk->zeros[0] = zeros;
-}
-
-/* Second visit: sums of d, d^2, d^3, d^4. */
-INLINE void NAME(revisit_block)(NAME(Desk) *desk, const REAL *x, int n, int extended)
-{
-    REAL scale = desk->scale[0], shift = desk->shift[0] * scale, s1 = 0, s2 = 0, s3 = 0, s4 = 0;
-    int quarter = n / 4;
-    const REAL *x1 = x + quarter, *x2 = x1 + quarter, *x3 = x2 + quarter;
-    SIMD(reduction(+ : s1, s2, s3, s4))
-    for (int i = 0; i < quarter; ++i) {
-        REAL a = x[i] * scale - shift, b = x1[i] * scale - shift;
-        REAL c = x2[i] * scale - shift, d = x3[i] * scale - shift;
+        a = a * scale - shift, b = b * scale - shift, c = c * scale - shift, d = d * scale - shift;
         REAL aa = a * a, bb = b * b, cc = c * c, dd = d * d;
         s1 += (a + b) + (c + d);
         s2 += (aa + bb) + (cc + dd);
@@ -221,186 +249,216 @@ INLINE void NAME(revisit_block)(NAME(Desk) *desk, const REAL *x, int n, int exte
         }
     }
     for (int i = 4 * quarter; i < n; ++i) {
-        REAL d = x[i] * scale - shift;
+        REAL d = x[i] * scale - shift, dd = d * d;
+        lowest = LOWER(x[i], lowest);
+        highest = HIGHER(x[i], highest);
+        zeros += x[i] == 0;
+        absolute += ABS(x[i]);
         s1 += d;
-        s2 += d * d;
-        s3 += d * d * d;
-        s4 += d * d * d * d;
+        s2 += dd;
+        s3 += dd * d;
+        s4 += dd * dd;
     }
-    desk->s1[0] = s1;
-    desk->s2[0] = s2;
-    desk->s3[0] = s3;
-    desk->s4[0] = s4;
+    desk->lowest[0] = lowest, desk->highest[0] = highest, desk->zeros[0] = zeros;
+    desk->absolute[0] = absolute;
+    desk->s1[0] = s1, desk->s2[0] = s2, desk->s3[0] = s3, desk->s4[0] = s4;
 }
 
 INLINE void NAME(read_block)(NAME(Desk) *desk, State state, int64_t c, const REAL *x, int n, int extended)
 {
-    NAME(visit_block)(desk, x, n, extended);
-    if (!isfinite(extended ? desk->absolute[0] : desk->sum[0])) {
+    if (extended) {
+        NAME(encode)(desk->code, x, n);
+        count_codes(desk->counts, desk->code, n);
+    }
+    if (!NAME(guess_from_state)(desk, state, c, 1))
+        NAME(guess_from_nothing)(desk, 1);
+    for (int visits = 1;; ++visits) {
+        NAME(visit_block)(desk, x, n, extended);
+        if (visits == MOST_VISITS || !NAME(sums_are_finite)(desk, 1, extended) ||
+            NAME(guesses_were_good)(desk, 1, n))
+            break;
+        NAME(correct_guesses)(desk, 1, n);
+    }
+    if (NAME(sums_are_finite)(desk, 1, extended)) {
+        NAME(add_to_state)(state, c, 1, desk, n, extended);
+    } else {
         const NAME(Tile) tile = {.row = {x}, .rows = 1, .fold = 1, .channels = 1, .inner = n, .first_channel = c};
         NAME(read_with_care)(state, &tile, 0, extended);
-        return;
+        desk->scale[0] = 1;
     }
-    NAME(choose_shift_and_scale)(desk, 1, (REAL)n);
-    NAME(revisit_block)(desk, x, n, extended);
-    NAME(add_to_state)(state, c, 1, desk, n, extended);
 }
 
 /* ---- Tiles: channels, or short runs of them, side by side */
 
-/* First visit of `height` rows at a time, 4 or 1: a number per column. */
+/* Visit `height` rows at a time, 4 or 1: a number per column. */
 INLINE void NAME(visit_rows)(NAME(Desk) *desk, const REAL *const *row, const int height, int width, int extended)
 {
     const int last = height - 1;
     const REAL *r0 = row[0], *r1 = row[LOWER(1, last)], *r2 = row[LOWER(2, last)], *r3 = row[last];
     SIMD()
     for (int j = 0; j < width; ++j) {
-        REAL a = r0[j], low = a, high = a, sum = a, absolute = ABS(a);
+        const REAL scale = desk->column_scale[j], shift = desk->column_shift[j];
+        REAL a = r0[j], low = a, high = a, absolute = ABS(a);
         int32_t zeros = a == 0;
+        a = a * scale - shift;
+        REAL aa = a * a, s1 = a, s2 = aa, s3 = aa * a, s4 = aa * aa;
         if (height == 4) {
             REAL b = r1[j], c = r2[j], d = r3[j];
-            low = LOWER(LOWER(a, b), LOWER(c, d));
-            high = HIGHER(HIGHER(a, b), HIGHER(c, d));
-            sum = (a + b) + (c + d);
-            absolute = (ABS(a) + ABS(b)) + (ABS(c) + ABS(d));
+            low = LOWER(LOWER(low, b), LOWER(c, d));
+            high = HIGHER(HIGHER(high, b), HIGHER(c, d));
             zeros += (b == 0) + (c == 0) + (d == 0);
-        }
-        desk->sum[j] += sum;
-        desk->lowest[j] = LOWER(low, desk->lowest[j]);
-        desk->highest[j] = HIGHER(high, desk->highest[j]);
-        desk->zeros[j] += zeros;
-        if (extended)
-            desk->absolute[j] += absolute;
-    }
-}
-
-/* Second visit. */
-INLINE void NAME(revisit_rows)(NAME(Desk) *desk, const REAL *const *row, const int height, int width, int extended)
-{
-    const int last = height - 1;
-    const REAL *r0 = row[0], *r1 = row[LOWER(1, last)], *r2 = row[LOWER(2, last)], *r3 = row[last];
-    SIMD()
-    for (int j = 0; j < width; ++j) {
-        REAL scale = desk->column_scale[j], shift = desk->column_shift[j];
-        REAL a = r0[j] * scale - shift, aa = a * a, s1 = a, s2 = aa, s3 = aa * a, s4 = aa * aa;
-        if (height == 4) {
-            REAL b = r1[j] * scale - shift, c = r2[j] * scale - shift, d = r3[j] * scale - shift;
+            absolute = (absolute + ABS(b)) + (ABS(c) + ABS(d));
+            b = b * scale - shift, c = c * scale - shift, d = d * scale - shift;
             REAL bb = b * b, cc = c * c, dd = d * d;
             s1 = (a + b) + (c + d);
             s2 = (aa + bb) + (cc + dd);
             s3 = (aa * a + bb * b) + (cc * c + dd * d);
             s4 = (aa * aa + bb * bb) + (cc * cc + dd * dd);
         }
+        desk->lowest[j] = LOWER(low, desk->lowest[j]);
+        desk->highest[j] = HIGHER(high, desk->highest[j]);
+        desk->zeros[j] += zeros;
         desk->s1[j] += s1;
         desk->s2[j] += s2;
         if (extended) {
+            desk->absolute[j] += absolute;
             desk->s3[j] += s3;
             desk->s4[j] += s4;
         }
     }
 }
 
-/* Let the columns of each channel go together into one, in place: first over the fold, then over inner. */
-#define JOIN_COLUMNS(name, TYPE, operator, JOIN)                                       \
-    INLINE void NAME(name)(const NAME(Tile) *tile, TYPE *column)                       \
+/* Let the columns of each channel go together into one, in place: first over the fold, then over
+ * inner: long runs one by one, short ones all at once, by windows of 1, 2, 4, ... columns. */
+#define JOIN_COLUMNS(name, TYPE, SPARE, operator, JOIN)                                \
+    INLINE void NAME(name)(NAME(Desk) *desk, const NAME(Tile) *tile, TYPE *column)     \
     {                                                                                  \
         const int period = tile->channels * tile->inner, inner = tile->inner;          \
+        const int start = period - inner; /* of the last run */                        \
+        TYPE *joined = desk->SPARE;                                                    \
         for (int f = 1; f < tile->fold; ++f) {                                         \
             SIMD()                                                                     \
             for (int j = 0; j < period; ++j)                                           \
                 column[j] = JOIN(column[f * period + j], column[j]);                   \
         }                                                                              \
-        for (int c = 0; c < tile->channels && inner > 1; ++c) {                        \
-            const TYPE *run = column + c * inner;                                      \
-            TYPE joined = run[0];                                                      \
-            SIMD(reduction(operator : joined))                                         \
-            for (int k = 1; k < inner; ++k)                                            \
-                joined = JOIN(run[k], joined);                                         \
-            column[c] = joined;                                                        \
+        if (inner >= LONG_WINDOW) {                                                    \
+            for (int c = 0; c < tile->channels; ++c) {                                 \
+                const TYPE *run = column + c * inner;                                  \
+                TYPE all = run[0];                                                     \
+                SIMD(reduction(operator : all))                                        \
+                for (int k = 1; k < inner; ++k)                                        \
+                    all = JOIN(run[k], all);                                           \
+                column[c] = all;                                                       \
+            }                                                                          \
+        } else if (inner > 1) {                                                        \
+            for (int window = 1, done = 0; window <= inner; window *= 2) {             \
+                if (inner & window) {                                                  \
+                    SIMD()                                                             \
+                    for (int j = 0; j <= start; ++j)                                   \
+                        joined[j] = done ? JOIN(column[j + done], joined[j]) : column[j]; \
+                    done += window;                                                    \
+                }                                                                      \
+                SIMD()                                                                 \
+                for (int j = 0; j < period - window; ++j)                              \
+                    column[j] = JOIN(column[j + window], column[j]);                   \
+            }                                                                          \
+            for (int c = 0; c < tile->channels; ++c)                                   \
+                column[c] = joined[c * inner];                                         \
         }                                                                              \
     }
-JOIN_COLUMNS(join_sums, REAL, +, ADDED)
-JOIN_COLUMNS(join_counts, int32_t, +, ADDED)
-JOIN_COLUMNS(join_lowest, REAL, min, LOWER)
-JOIN_COLUMNS(join_highest, REAL, max, HIGHER)
+JOIN_COLUMNS(join_sums, REAL, spare, +, ADDED)
+JOIN_COLUMNS(join_counts, int32_t, spare_counts, +, ADDED)
+JOIN_COLUMNS(join_lowest, REAL, spare, min, LOWER)
+JOIN_COLUMNS(join_highest, REAL, spare, max, HIGHER)
 #undef JOIN_COLUMNS
 
 /* The opposite: from a number per channel to one per column. */
 INLINE void NAME(spread_shift_and_scale)(NAME(Desk) *desk, const NAME(Tile) *tile)
 {
-    for (int f = 0, j = 0; f < tile->fold; ++f)
-        for (int c = 0; c < tile->channels; ++c) {
-            REAL scale = desk->scale[c], shift = desk->shift[c] * scale;
-            for (int k = 0; k < tile->inner; ++k, ++j) {
-                desk->column_scale[j] = scale;
-                desk->column_shift[j] = shift;
+    const int channels = tile->channels, inner = tile->inner;
+    for (int f = 0; f < tile->fold; ++f) {
+        REAL *scale = desk->column_scale + f * channels * inner, *shift = desk->column_shift + f * channels * inner;
+        if (inner == 1) {
+            SIMD()
+            for (int c = 0; c < channels; ++c)
+                scale[c] = desk->scale[c], shift[c] = desk->shift[c] * desk->scale[c];
+        } else {
+            for (int c = 0; c < channels; ++c) {
+                SIMD()
+                for (int k = 0; k < inner; ++k)
+                    scale[c * inner + k] = desk->scale[c], shift[c * inner + k] = desk->shift[c] * desk->scale[c];
             }
         }
+    }
 }
 
-INLINE void NAME(visit_tile)(NAME(Desk) *desk, const NAME(Tile) *tile, int width, int extended)
+INLINE void NAME(visit_tile)(NAME(Desk) *desk, const NAME(Tile) *tile, int rows, int extended)
 {
+    const int width = tile->fold * tile->channels * tile->inner;
     int r = 0;
+    NAME(spread_shift_and_scale)(desk, tile);
     for (int j = 0; j < width; ++j) {
-        desk->sum[j] = desk->absolute[j] = 0;
         desk->lowest[j] = (REAL)INFINITY;
         desk->highest[j] = -(REAL)INFINITY;
         desk->zeros[j] = 0;
+        desk->s1[j] = desk->s2[j] = desk->s3[j] = desk->s4[j] = desk->absolute[j] = 0;
     }
-    for (; r + 4 <= tile->rows; r += 4)
+    for (; r + 4 <= rows; r += 4)
         NAME(visit_rows)(desk, tile->row + r, 4, width, extended);
-    for (; r < tile->rows; ++r)
+    for (; r < rows; ++r)
         NAME(visit_rows)(desk, tile->row + r, 1, width, extended);
-    NAME(join_sums)(tile, desk->sum);
-    NAME(join_lowest)(tile, desk->lowest);
-    NAME(join_highest)(tile, desk->highest);
-    NAME(join_counts)(tile, desk->zeros);
-    if (extended)
-        NAME(join_sums)(tile, desk->absolute);
-}
-
-INLINE void NAME(revisit_tile)(NAME(Desk) *desk, const NAME(Tile) *tile, int width, int extended)
-{
-    int r = 0;
-    for (int j = 0; j < width; ++j)
-        desk->s1[j] = desk->s2[j] = desk->s3[j] = desk->s4[j] = 0;
-    for (; r + 4 <= tile->rows; r += 4)
-        NAME(revisit_rows)(desk, tile->row + r, 4, width, extended);
-    for (; r < tile->rows; ++r)
-        NAME(revisit_rows)(desk, tile->row + r, 1, width, extended);
-    NAME(join_sums)(tile, desk->s1);
-    NAME(join_sums)(tile, desk->s2);
+    NAME(join_lowest)(desk, tile, desk->lowest);
+    NAME(join_highest)(desk, tile, desk->highest);
+    NAME(join_counts)(desk, tile, desk->zeros);
+    NAME(join_sums)(desk, tile, desk->s1);
+    NAME(join_sums)(desk, tile, desk->s2);
     if (extended) {
-        NAME(join_sums)(tile, desk->s3);
-        NAME(join_sums)(tile, desk->s4);
+        NAME(join_sums)(desk, tile, desk->absolute);
+        NAME(join_sums)(desk, tile, desk->s3);
+        NAME(join_sums)(desk, tile, desk->s4);
     }
 }
 
-INLINE int NAME(tile_is_finite)(const NAME(Desk) *desk, int channels, int extended)
+/* Count rows, as many at once as there is room for codes. */
+INLINE void NAME(count_tile)(NAME(Desk) *desk, const NAME(Tile) *tile)
 {
-    const REAL *sums = extended ? desk->absolute : desk->sum;
-    int finite = 1;
-    for (int c = 0; c < channels; ++c)
-        finite &= isfinite(sums[c]) != 0;
-    return finite;
+    const int width = tile->fold * tile->channels * tile->inner;
+    for (int r = 0, held = 0; r < tile->rows; ++r) {
+        NAME(encode)(desk->code + held, tile->row[r], width);
+        held += width;
+        if (held + width > ROOM_FOR_CODES || r + 1 == tile->rows) {
+            count_codes(desk->counts, desk->code, held);
+            held = 0;
+        }
+    }
 }
 
 INLINE void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *tile, int extended)
 {
-    const int width = tile->fold * tile->channels * tile->inner;
-    for (int r = 0; r < tile->rows && extended; ++r)
-        NAME(count_exponents)(desk, tile->row[r], width);
-    NAME(visit_tile)(desk, tile, width, extended);
-    if (!NAME(tile_is_finite)(desk, tile->channels, extended)) {
-        for (int c = 0; c < tile->channels; ++c)
-            NAME(read_with_care)(state, tile, c, extended);
+    const int channels = tile->channels, values = tile->rows * tile->fold * tile->inner;
+    if (extended)
+        NAME(count_tile)(desk, tile);
+    int rows = tile->rows;
+    if (!NAME(guess_from_state)(desk, state, tile->first_channel, channels)) {
+        /* Few means are farther from 0 than a standard deviation; a visit of some rows tells. */
+        NAME(guess_from_nothing)(desk, channels);
+        const int some = HIGHER(SAMPLES / (tile->fold * tile->inner), 4);
+        rows = 3 * some < rows ? some : rows;
+    }
+    for (int visits = 1;; ++visits, rows = tile->rows) {
+        NAME(visit_tile)(desk, tile, rows, extended);
+        if (rows == tile->rows && (visits >= MOST_VISITS || !NAME(sums_are_finite)(desk, channels, extended) ||
+                                   NAME(guesses_were_good)(desk, channels, values)))
+            break;
+        NAME(correct_guesses)(desk, channels, rows * tile->fold * tile->inner);
+    }
+    if (NAME(sums_are_finite)(desk, channels, extended)) {
+        NAME(add_to_state)(state, tile->first_channel, channels, desk, values, extended);
         return;
     }
-    int values = tile->rows * tile->fold * tile->inner;
-    NAME(choose_shift_and_scale)(desk, tile->channels, (REAL)values);
-    NAME(spread_shift_and_scale)(desk, tile);
-    NAME(revisit_tile)(desk, tile, width, extended);
-    NAME(add_to_state)(state, tile->first_channel, tile->channels, desk, values, extended);
+    for (int c = 0; c < channels; ++c)
+        NAME(read_with_care)(state, tile, c, extended);
+    desk->scale[0] = 1;
 }
 
 /* ---- The three ways over a tensor */
@@ -419,8 +477,6 @@ INLINE void NAME(read_run)(NAME(Desk) *desk, State state, const TensorView *tens
             x = (const REAL *)tensor->data + offset + begin;
         else
             NAME(load)(desk->copy, tensor, offset + begin * stride, (int)length, stride);
-        if (extended)
-            NAME(count_exponents)(desk, x, (int)length);
         NAME(read_block)(desk, state, c, x, (int)length, extended);
     }
 }
@@ -447,8 +503,6 @@ INLINE void NAME(read_gathered)(NAME(Desk) *desk, State state, const TensorView 
             NAME(load)(desk->copy + held, tensor, position.offset + start, n, layout->inner_stride);
             held += n;
             if (held + n > BLOCK || o + 1 == part.outer_end) {
-                if (extended)
-                    NAME(count_exponents)(desk, desk->copy, held);
                 NAME(read_block)(desk, state, c, desk->copy, held, extended);
                 held = 0;
             }
@@ -466,13 +520,20 @@ INLINE void NAME(load_position)(REAL *copy, const TensorView *tensor, const Layo
         NAME(load)(copy, tensor, offset, channels * inner, 1);
 }
 
-/* Point the rows of a tile to memory, or to a copy where the tensor's own cannot be read in place. */
-INLINE void NAME(place_rows)(NAME(Desk) *desk, NAME(Tile) *tile, const TensorView *tensor, const Layout *layout, Position position)
+/* Whether rows of a tile lie in memory as they are read. */
+INLINE int NAME(rows_are_in_place)(const TensorView *tensor, const Layout *layout)
+{
+    const int64_t period = layout->channels * layout->inner;
+    return NAME(is_natural)(tensor) && layout->channel_stride == layout->inner &&
+           (layout->fold == 1 || (layout->outer_axes == 1 && layout->outer_stride[0] == period));
+}
+
+/* Point the rows of a tile to memory, or to a copy. */
+INLINE void NAME(place_rows)(NAME(Desk) *desk, NAME(Tile) *tile, const TensorView *tensor, const Layout *layout,
+                             Position position, int in_place)
 {
     const int period = tile->channels * tile->inner;
-    const int in_rows = NAME(is_natural)(tensor) && layout->channel_stride == layout->inner;
     const int64_t start = tile->first_channel * layout->channel_stride;
-    const int in_place = in_rows && (tile->fold == 1 || (layout->outer_axes == 1 && layout->outer_stride[0] == period));
     for (int r = 0, held = 0; r < tile->rows; ++r) {
         tile->row[r] = in_place ? (const REAL *)tensor->data + position.offset + start : desk->copy + held;
         for (int f = 0; f < tile->fold; ++f, held += period, advance(&position))
@@ -485,17 +546,19 @@ INLINE void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *
 {
     const int64_t channels = part.channel_end - part.channel_begin, inner = layout->inner;
     const int64_t strip = inner * channels > STRIP ? HIGHER(1, STRIP / inner) : channels;
+    const int in_place = NAME(rows_are_in_place)(tensor, layout);
     Position position = position_at(layout, part.outer_begin);
     int64_t left = part.outer_end - part.outer_begin;
     while (left > 0) {
         const int fold = left >= layout->fold ? layout->fold : 1;
-        NAME(Tile) tile = {.fold = fold, .inner = (int)inner};
-        const int64_t fitting = LOWER(NAME(TILE) / (strip * inner * fold), MOST_ROWS);
+        NAME(Tile) tile;
+        tile.fold = fold, tile.inner = (int)inner;
+        const int64_t fitting = in_place ? MOST_ROWS : LOWER(NAME(TILE) / (strip * inner * fold), MOST_ROWS);
         tile.rows = (int)LOWER(left / fold, fitting);
         for (int64_t c = 0; c < channels; c += strip) {
             tile.channels = (int)LOWER(strip, channels - c);
             tile.first_channel = part.channel_begin + c;
-            NAME(place_rows)(desk, &tile, tensor, layout, position);
+            NAME(place_rows)(desk, &tile, tensor, layout, position, in_place);
             NAME(read_tile)(desk, state, &tile, extended);
         }
         for (int k = 0; k < tile.rows * fold; ++k, --left)
@@ -506,6 +569,7 @@ INLINE void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *
 INLINE void NAME(read_part)(const TensorView *tensor, const Layout *layout, Part part, State state, int64_t *histogram, int extended)
 {
     NAME(Desk) desk;
+    desk.scale[0] = 1;
     if (extended)
         memset(desk.counts, 0, sizeof desk.counts);
     if (layout->form == RUNS)

@@ -3,6 +3,8 @@
 #ifndef SPPKIT_PORTABLE_H
 #define SPPKIT_PORTABLE_H
 
+#include <stdint.h>
+
 #if defined(_MSC_VER)
 #define INLINE static __forceinline
 #define SIMD(clauses)
@@ -20,6 +22,14 @@
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
 #else
 #define SEVERAL_INSTRUCTION_SETS 0
+#endif
+
+/* Vectors of bytes as gcc and clang know them, whatever registers the machine has. */
+#if defined(__GNUC__) || defined(__clang__)
+#define BYTE_VECTORS 1
+typedef uint8_t ByteVector __attribute__((vector_size(64)));
+#else
+#define BYTE_VECTORS 0
 #endif
 
 #define LOWER(a, b) ((a) < (b) ? (a) : (b))

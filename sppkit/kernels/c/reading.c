@@ -10,9 +10,19 @@ enum {
     WIDEST = 512,    /* columns of a tile at most */
     STRIP = 256,     /* columns of a tile, where the channels can be cut */
     MOST_ROWS = 128, /* rows of a tile: a quarter of it is what a lane adds up */
+    ROOM_FOR_CODES = 4 * BLOCK,
+    MOST_VISITS = 4,
+    SAMPLES = 16,     /* values of a channel that the first guess takes */
+    LONG_WINDOW = 32, /* columns of a channel from which on they are added up for themselves */
 };
 
+/* Scaled ranges whose fourth powers are normal numbers down to deviations of 2^-11 of the range. */
+#define LEAST_RANGE 0x1p-20f
+#define MOST_RANGE 0x1p20f
+
 #define ADDED(a, b) ((a) + (b))
+
+#include "histogram.h"
 
 /* ---- float32, and what is lifted to it */
 
