@@ -182,7 +182,7 @@ class Pass:
             frozenset(self.awaited),
             frozenset(self.expected),
             frozenset(self.aliases.items()),
-            *((device, page.written().tobytes()) for device, page in self.pages.items()),
+            *((device, bytes(page.written)) for device, page in self.pages.items()),
         )
 
     def masked(self, found: Readable) -> Readable:

@@ -2,10 +2,12 @@
 
 import os
 import weakref
+from collections import deque
 from collections.abc import Hashable
 from types import TracebackType
 from typing import Any, Self
 
+import pandas as pd
 import torch
 from torch import nn
 
@@ -25,7 +27,7 @@ from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.readable import join_flags
 from sppkit.capture.reading import Reading
-from sppkit.capture.recipes import Recipe
+from sppkit.capture.recipes import PhasePages, Recipe
 from sppkit.capture.rows import columns_of
 from sppkit.capture.scaling import unscaled
 from sppkit.capture.schedule import StepFunction, describe, is_recorded, make_schedule
@@ -80,6 +82,7 @@ class Recorder(Recording):
         self._is_entered = False
         self._weights: dict[Place, Reading] = {}
         self._recipes: dict[Hashable, Recipe] = {}
+        self._on_the_way: deque[tuple[Columns, Recipe, PhasePages]] = deque()
         self._updates = (
             Updates(self._session, options) if Signal.UPDATE in options.signals else None
         )
@@ -133,6 +136,7 @@ class Recorder(Recording):
             self._is_attached = self._is_entered = False
         self._say_what_is_missing()
         self._session.release()
+        self._make_rows(wait=True)
         self._weights.clear()
         self._recipes.clear()
         if self._updates:
@@ -237,13 +241,31 @@ class Recorder(Recording):
         return self._session.signature()
 
     def _repeat(self, recipe: Recipe) -> None:
-        """Make the rows of a step that looks like an earlier one."""
+        """Make the rows of a step that looks like an earlier one, when its numbers have come."""
         pages = self._session.take_pages()
-        self._blocks.append({**self._constants(), **recipe.columns(pages)})
         for page in (page for found in pages.values() for page in found):
-            page.put_back()
+            page.send()
+        self._on_the_way.append((self._constants(), recipe, pages))
+        self._make_rows(wait=False)
         self._recorded_steps += 1
         self._latest_recorded = self._steps
+
+    def _make_rows(self, *, wait: bool) -> None:
+        """Make rows of what has arrived from the device, in the order of the steps."""
+        while self._on_the_way:
+            constants, recipe, pages = self._on_the_way[0]
+            every = [page for found in pages.values() for page in found]
+            if not wait and not all(page.has_arrived for page in every):
+                return
+            self._blocks.append({**constants, **recipe.columns(pages)})
+            self._on_the_way.popleft()
+            for page in every:
+                page.put_back()
+
+    def table(self) -> pd.DataFrame:
+        """Give the readings so far, as `Recording.table` does."""
+        self._make_rows(wait=True)
+        return super().table()
 
     def _constants(self, rank: int = ALL_RANKS) -> Columns:
         return {"run": self._run, "seed": self._seed, "rank": rank, "step": self._steps}
@@ -285,6 +307,7 @@ class Recorder(Recording):
     def _add_rows(self, readings: list[Reading], rank: int = ALL_RANKS) -> None:
         if not readings:
             return
+        self._make_rows(wait=True)
         read = {r.point.place: r.summary for r in readings if r.point.signal is Signal.WEIGHT}
         weights = read or {place: reading.summary for place, reading in self._weights.items()}
         model = self._session.model

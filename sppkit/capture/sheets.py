@@ -5,7 +5,7 @@ pass. A page is a matrix: one row per quantity of a summary, one column per chan
 tensors of a pass are merged and evaluated at once, and go to the host in one transfer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from sppkit.capture.places import Point
 from sppkit.kernels import kernel_for, native, summarize_into
+from sppkit.kernels.gathering import Gathering
+from sppkit.kernels.layout import channel_count
 from sppkit.summary import BASE_ROWS, EXTENDED_ROWS, HISTOGRAM_BINS, Array, ChannelSummary
-
-_NOT_WRITTEN = -1.0  # in the row of counts, which are never negative
 
 
 class Slot(NamedTuple):
@@ -59,12 +59,14 @@ class Sheet:
         slots: by point, in the order of their columns.
         width: number of columns.
         sizes: number of channels of each point.
+        gathering: small tensors that are not read yet.
     """
 
     def __init__(self, device: torch.device, extended: bool) -> None:
         self.slots: dict[Point, Slot] = {}
         self.width = 0
         self.sizes = np.zeros(0, dtype=np.int64)
+        self.gathering = Gathering()
         self._device, self._extended = device, extended
         self._free: list[Page] = []
 
@@ -105,6 +107,7 @@ class Page:
         rows: shape (7, K), or (10, K) extended: the rows of a packed summary by channel. float64,
             or float32 on MPS, which has no other.
         histograms: shape (points, 512), or None.
+        written: one byte per point, 1 where it was written; columns of others are arbitrary.
     """
 
     def __init__(self, sheet: Sheet, device: torch.device, extended: bool) -> None:
@@ -120,7 +123,10 @@ class Page:
             if extended
             else None
         )
+        self._device_side = [t for t in (self.rows, self.histograms) if t is not None]
+        self._copies: Sequence[Tensor | None] = [None] * len(self._device_side)
         self._read_at = native.read_at if kernel_for(device) == "native" else None
+        self._is_gathered = device.type == "cpu" and not extended and self._read_at is None
         self._address, self._quantities = self.rows.data_ptr(), len(names)
         self.clear()
 
@@ -129,8 +135,9 @@ class Page:
         return slot.number < self.points
 
     def clear(self) -> None:
-        """Mark every point as not written."""
-        self.rows[0].fill_(_NOT_WRITTEN)
+        """Forget what was written."""
+        self.written = bytearray(self.points)
+        self._arrival: torch.cuda.Event | None = None
 
     def put_back(self) -> None:
         """Let another pass write here: nobody looks at the numbers any more."""
@@ -139,7 +146,7 @@ class Page:
     def read(self, slot: Slot, values: Tensor) -> bool:
         """Write the summary of a tensor to its columns; say whether its channels fit them."""
         offset, number, channels, axis = slot[:4]
-        if self._read_at is not None and self._read_at(
+        is_read = self._read_at is not None and self._read_at(
             values,
             axis,
             self._address + 8 * offset,
@@ -147,37 +154,62 @@ class Page:
             self._quantities,
             channels,
             self._histogram_address(number),
-        ):
-            return True
-        if values.device != slot.device:
-            return False
-        if channels != (1 if axis is None else values.shape[axis]):
-            return False
-        histogram = None if self.histograms is None else self.histograms[number]
-        summarize_into(self.rows, offset, values, axis, histogram)
+        )
+        if not is_read:
+            if values.device != slot.device or channels != channel_count(values, axis):
+                return False
+            self._read_by_torch(slot, values)
+        self.written[number] = 1
         return True
+
+    def _read_by_torch(self, slot: Slot, values: Tensor) -> None:
+        gathering = self.sheet.gathering
+        if self._is_gathered and gathering.add(self.rows, slot.offset, values, slot.axis):
+            return
+        histogram = None if self.histograms is None else self.histograms[slot.number]
+        summarize_into(self.rows, slot.offset, values, slot.axis, histogram)
 
     def _histogram_address(self, number: int) -> int:
         if self.histograms is None:
             return 0
         return self.histograms.data_ptr() + 8 * HISTOGRAM_BINS * number
 
+    def send(self) -> None:
+        """Start to bring everything to the host, which does not wait; a CPU's page is there."""
+        self.sheet.gathering.flush()
+        if self.rows.is_cuda:
+            pairs = zip(self._device_side, self._copies, strict=True)
+            self._copies = [_start_copy(tensor, copy) for tensor, copy in pairs]
+            self._arrival = torch.cuda.Event()
+            self._arrival.record(torch.cuda.current_stream(self.rows.device))
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether what was sent can be looked at without waiting."""
+        return self._arrival is None or self._arrival.query()
+
     def on_host(self) -> tuple[Array, Array | None]:
-        """Bring rows and histograms to the host, in float64; those of the CPU are there."""
-        rows = self.rows.cpu().double().numpy()
-        return rows, None if self.histograms is None else self.histograms.cpu().double().numpy()
+        """Give rows and histograms on the host, in float64; those of the CPU are there."""
+        self.sheet.gathering.flush()
+        if self._arrival is not None:
+            self._arrival.synchronize()
+            sides = self._copies
+        else:
+            sides = self._device_side
+        rows, *histograms = (side.cpu().double().numpy() for side in sides if side is not None)
+        return rows, histograms[0] if histograms else None
 
     def summaries(self) -> Iterator[tuple[Point, Slot, ChannelSummary]]:
         """Walk what was written."""
         rows, histograms = self.on_host()
-        for point, slot in list(self.sheet.slots.items())[: self.points]:
-            columns = rows[:, slot.offset : slot.offset + slot.channels]
-            if slot.channels == 0 or columns[0, 0] != _NOT_WRITTEN:
+        for is_written, (point, slot) in zip(self.written, self.sheet.slots.items(), strict=False):
+            if is_written:
+                columns = rows[:, slot.offset : slot.offset + slot.channels]
                 histogram = None if histograms is None else histograms[slot.number]
                 yield point, slot, ChannelSummary.of_rows(columns, histogram)
 
-    def written(self) -> np.ndarray:
-        """Tell for each point whether it was written, shape (points,); empty ones always are."""
-        counts = np.append(self.rows[0].cpu().numpy(), 0.0)
-        starts = np.cumsum(self.sizes) - self.sizes
-        return np.asarray((counts[starts] != _NOT_WRITTEN) | (self.sizes == 0))
+
+def _start_copy(tensor: Tensor, copy: Tensor | None) -> Tensor:
+    """Copy to pinned memory, which the device writes by itself."""
+    copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True) if copy is None else copy
+    return copy.copy_(tensor, non_blocking=True)

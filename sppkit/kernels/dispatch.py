@@ -7,31 +7,42 @@ import os
 import torch
 from torch import Tensor
 
-from sppkit.kernels import native
+from sppkit.kernels import native, triton_kernel
 from sppkit.kernels.torch_operations import summarize
 
 VARIABLE = "SPPKIT_KERNEL"
-CHOICES = ("auto", "native", "torch")
+_KERNELS = {"native": native, "triton": triton_kernel}
+
+CHOICES = {"auto": None, "native": "cpu", "triton": "cuda", "torch": None}
+"""The values it may have, and the type of device that a kernel insists on."""
 
 
 def kernel_for(device: torch.device | str) -> str:
-    """Name the kernel that reads the tensors of a device: "native" or "torch".
+    """Name the kernel that reads the tensors of a device: "native" (C), "triton" or "torch".
 
     The environment variable `SPPKIT_KERNEL` chooses: "auto" takes the best there is, "torch" always
-    torch's operations, "native" insists on the one in C for tensors of the CPU.
+    torch's operations; "native" and "triton" insist on that kernel for the devices that it is for.
 
     Raises:
         ValueError: the variable holds anything else.
-        RuntimeError: the C kernel is asked for and was not built.
+        RuntimeError: a kernel is insisted on that this machine does not have.
     """
-    wanted = os.environ.get(VARIABLE, "auto")
+    wanted, kind = os.environ.get(VARIABLE, "auto"), torch.device(device).type
     if wanted not in CHOICES:
         raise ValueError(f"{VARIABLE}={wanted!r} is unknown; set it to one of {list(CHOICES)}")
-    if torch.device(device).type != "cpu" or wanted == "torch":
-        return "torch"
-    if wanted == "native" and not native.AVAILABLE:
-        raise RuntimeError(f"{VARIABLE}=native, but {native.unavailable_reason()}")
-    return "native" if native.AVAILABLE else "torch"
+    best, absence = _best_kernel(kind)
+    if CHOICES[wanted] == kind and absence:
+        raise RuntimeError(f"{VARIABLE}={wanted}, but {absence}")
+    return "torch" if wanted == "torch" else best
+
+
+def _best_kernel(kind: str) -> tuple[str, str | None]:
+    """Name the best kernel for a type of device, and say why there is no better one."""
+    for name, module in _KERNELS.items():
+        if CHOICES[name] == kind:
+            absence = module.unavailable_reason()
+            return ("torch" if absence else name), absence
+    return "torch", None
 
 
 def summarize_into(
@@ -56,8 +67,8 @@ def summarize_into(
         TypeError: for a tensor that `unsupported_reason` names.
         ValueError: for a channel axis that the tensor does not have, or columns beyond the page.
     """
-    is_native = kernel_for(tensor.device) == "native"
-    if not is_native or not native.read(tensor, channel_axis, rows, column, histogram):
+    kernel = _KERNELS.get(kernel_for(tensor.device))
+    if kernel is None or not kernel.read(tensor, channel_axis, rows, column, histogram):
         _write(rows, column, tensor, channel_axis, histogram)
 
 
@@ -71,7 +82,7 @@ def _write(
     channels = summary.shape[1]
     if not 0 <= column <= rows.shape[1] - channels:
         raise ValueError(
-            f"a summary of {channels} channels at column {column} does not fit a page of "
+            f"a summary of {channels} channels at column {column} does not fit rows of "
             f"{rows.shape[1]} columns."
         )
     with torch.no_grad():

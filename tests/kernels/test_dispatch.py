@@ -33,7 +33,7 @@ def test_columns_are_written_and_nothing_around_them(x, extended):
 @pytest.mark.parametrize("column", [-1, 11])
 def test_a_summary_that_does_not_fit_the_page_is_refused(x, column):
     rows, _ = page(False)
-    message = f"a summary of 6 channels at column {column} does not fit a page of 16 columns."
+    message = f"a summary of 6 channels at column {column} does not fit rows of 16 columns."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         summarize_into(rows, column, x, 1)
     assert (rows == -1).all()
