@@ -2,18 +2,11 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Generic, TypeVar
 
+from benchmarks.bench import Rows
 from benchmarks.pairs import Effort, Timing
-from benchmarks.spread import Spread
 from benchmarks.workloads import Circumstances
-
-
-class Status(StrEnum):
-    """How a measurement ended."""
-
-    MEASURED = "measured"
-    RAISES = "raises"
-    ABSENT = "absent"
 
 
 @dataclass(frozen=True)
@@ -33,64 +26,55 @@ class Request:
     effort: Effort = field(default_factory=Effort)
 
     @property
-    def flags(self) -> str:
-        """The flags of the command line that ask for this."""
+    def what(self) -> str:
+        """The flags that name what is measured."""
+        return f"-w {self.workload} -v {self.variant} --kernel {self.kernel}"
+
+    @property
+    def how(self) -> str:
+        """The flags that name how it is measured."""
         circumstances, effort = self.circumstances, self.effort
-        words = ["-w", self.workload, "-v", self.variant, "--kernel", self.kernel]
-        words += ["--threads", str(self.threads), "--pairs", str(effort.pairs)]
-        words += ["--seconds", f"{effort.seconds:g}", "--resolution", f"{effort.resolution:g}"]
+        words = [f"--threads {self.threads}"]
         if circumstances.device != "cpu":
-            words += ["--device", circumstances.device]
+            words.append(f"--device {circumstances.device}")
         if circumstances.batch is not None:
-            words += ["--batch", str(circumstances.batch)]
+            words.append(f"--batch {circumstances.batch}")
         if circumstances.small:
-            words.append("--quick")
-        return " ".join(words)
+            return " ".join([*words, "--quick"])
+        words.append(f"--pairs {effort.pairs} --seconds {effort.seconds:g}")
+        return " ".join([*words, f"--resolution {effort.resolution:g}"])
+
+
+class Status(StrEnum):
+    """How a measurement ended."""
+
+    MEASURED = "measured"
+    RAISES = "raises"
+    ABSENT = "absent"
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(Generic[T]):
     """The answer to a request.
 
     Attributes:
+        request: what was asked.
+        status: how it ended.
+        result: what was measured, None where nothing was.
         kernel: the kernel that was in use, "" where nothing was read.
+        rows: rows of the table that one recorded step left, by signal.
         notes: what a reader must know.
-        steps: timed steps of a turn.
-        pairs: how many turns of each side.
-        plain_step: processor milliseconds of a plain step.
-        plain_wall_step: wall milliseconds of one.
-        processor_ratio, wall_ratio: instrumented over plain.
     """
 
-    workload: str
-    variant: str
+    request: Request
     status: Status
+    result: T | None = None
     kernel: str = ""
+    rows: Rows = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    steps: int = 0
-    pairs: int = 0
-    plain_step: float | None = None
-    plain_wall_step: float | None = None
-    processor_ratio: Spread | None = None
-    wall_ratio: Spread | None = None
-    command: str = ""
 
 
-def measured(
-    request: Request, timing: Timing, *, kernel: str, notes: tuple[str, ...]
-) -> Measurement:
-    """Make the answer of what was timed."""
-    return Measurement(
-        request.workload,
-        request.variant,
-        Status.MEASURED,
-        kernel,
-        notes,
-        timing.steps,
-        len(timing.pairs),
-        1e3 * timing.plain_step.median,
-        1e3 * timing.plain_wall_step.median,
-        timing.processor_ratio,
-        timing.wall_ratio,
-        f"python -m benchmarks run {request.flags}",
-    )
+Overhead = Measurement[Timing]

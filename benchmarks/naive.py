@@ -5,6 +5,7 @@ is in it: full backward hooks, one reduction per statistic, `.item()` after each
 end of the step.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -64,6 +65,10 @@ class NaiveCollector:
             self._collect("weight", name, parameter.detach(), 0)
             if parameter.grad is not None:
                 self._collect("weight gradient", name, parameter.grad, 0)
+
+    def rows(self) -> dict[str, int]:
+        """Count what was collected in a step, by signal."""
+        return dict(Counter(signal for signal, _ in self.table))
 
     def _forward_hook(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:

@@ -8,18 +8,33 @@ from typing import NamedTuple
 from benchmarks.clocks import Clock, Reading
 from benchmarks.spread import Spread, spread_of
 
+Turn = Callable[[int, int], Reading]
+"""Takes so many untimed steps, then so many timed ones, and returns the time of the latter."""
+
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two things that are compared.
+    """One of the two things that are compared; calling it takes a turn.
 
     Attributes:
         step: one training step.
+        clock: shows the time.
         around: what is entered before a turn and left after it; neither is timed.
     """
 
     step: Callable[[], object]
+    clock: Clock
     around: Callable[[], AbstractContextManager[object]] = nullcontext
+
+    def __call__(self, settling: int, steps: int) -> Reading:
+        """Take a turn."""
+        with self.around():
+            for _ in range(settling):
+                self.step()
+            start = self.clock()
+            for _ in range(steps):
+                self.step()
+            return self.clock().since(start)
 
 
 @dataclass(frozen=True)
@@ -70,26 +85,28 @@ class Timing:
         return spread_of([pair.other.wall / pair.plain.wall for pair in self.pairs])
 
     @property
-    def plain_step(self) -> Spread:
-        """Processor seconds of a plain step."""
-        return spread_of([pair.plain.processor / self.steps for pair in self.pairs])
-
-    @property
-    def plain_wall_step(self) -> Spread:
-        """Wall seconds of a plain step."""
-        return spread_of([pair.plain.wall / self.steps for pair in self.pairs])
+    def plain_step(self) -> Reading:
+        """Median times of a plain step."""
+        columns = zip(*(pair.plain for pair in self.pairs), strict=True)
+        return Reading(*(spread_of(times).median / self.steps for times in columns))
 
 
 def time_pairs(
-    plain: Side, other: Side, clock: Clock, effort: Effort, *, steps: int = 1, by_wall: bool = False
+    plain: Turn,
+    other: Turn,
+    effort: Effort,
+    clock: Clock,
+    *,
+    steps: int = 1,
+    by_wall: bool = False,
 ) -> Timing:
     """Measure in turns.
 
     Args:
         plain: what to compare with.
         other: what to measure.
-        clock: shows the time.
         effort: how long.
+        clock: tells when the time is over.
         steps: timed steps of a turn: the period of whatever is not alike in each.
         by_wall: judge by wall time whether the median is known, as for a device that works by
             itself.
@@ -97,7 +114,7 @@ def time_pairs(
     started = clock().wall
     pairs: list[Pair] = []
     while True:
-        pairs.append(Pair(*(_turn(side, clock, effort.settling, steps) for side in (plain, other))))
+        pairs.append(Pair(plain(effort.settling, steps), other(effort.settling, steps)))
         timing = Timing(steps, tuple(pairs))
         ratio = timing.wall_ratio if by_wall else timing.processor_ratio
         enough = len(pairs) >= effort.pairs and is_known(ratio, effort.resolution)
@@ -108,13 +125,3 @@ def time_pairs(
 def is_known(ratio: Spread, resolution: float) -> bool:
     """Say whether a median ratio is known well enough; without an interval it is not."""
     return ratio.uncertainty <= max(resolution, (ratio.median - 1) / 20)
-
-
-def _turn(side: Side, clock: Clock, settling: int, steps: int) -> Reading:
-    with side.around():
-        for _ in range(settling):
-            side.step()
-        start = clock()
-        for _ in range(steps):
-            side.step()
-        return clock().since(start)

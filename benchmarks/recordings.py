@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import sppkit
+from benchmarks.bench import Rows
 from benchmarks.workloads import Training
 
 RENEWED_AFTER = 40
@@ -15,10 +16,10 @@ UNTIMED_STEPS = 2
 
 
 class Recordings:
-    """One recording after the other, entered for each turn, left after it.
+    """One recording after the other, entered for each turn and left after it.
 
-    Attributes:
-        rows: rows of the table per recorded step, by signal, known after `finish`.
+    Entering and leaving is not timed. What a step costs inside is: its hooks, its end, and putting
+    the hooks on for the next one.
     """
 
     def __init__(self, training: Training, **options: Any) -> None:
@@ -35,9 +36,9 @@ class Recordings:
         with self._recorder:
             yield
 
-    def describe(self) -> str:
-        """Say how many numbers the last recorded step has left, by signal."""
-        return described(self._recorder) if self._recorder else "nothing was recorded"
+    def rows(self) -> Rows:
+        """Count the rows of the last recorded step."""
+        return rows_of_last_step(self._recorder) if self._recorder else {}
 
     def _renewed(self) -> sppkit.Recorder:
         recorder = start_recording(self._training, **self._options)
@@ -48,13 +49,13 @@ class Recordings:
 
 
 def start_recording(training: Training, **options: Any) -> sppkit.Recorder:
-    """Make a recording of a training."""
-    return sppkit.record(training.model, optimizer=training.optimizer, **options)
+    """Make a recording of what a training calls."""
+    return sppkit.record(training.called, optimizer=training.optimizer, **options)
 
 
-def described(recording: sppkit.Recording) -> str:
-    """Say how many rows the last step of a recording has, by signal."""
+def rows_of_last_step(recording: sppkit.Recording) -> Rows:
+    """Count rows by signal."""
     table = recording.table()
     last = table[table["step"] == table["step"].max()]
-    counts = last["signal"].value_counts(sort=False)
-    return "rows per step: " + ", ".join(f"{n} {signal}" for signal, n in counts.items() if n)
+    counts = last["signal"].astype(str).value_counts(sort=False)
+    return {str(signal): int(count) for signal, count in counts.items()}

@@ -6,23 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-import sppkit
+from benchmarks.bench import Bench, Sides
+from benchmarks.compiled import compiled_sides
 from benchmarks.naive import NaiveCollector
-from benchmarks.pairs import Side
-from benchmarks.recordings import Recordings, described, start_recording
-from benchmarks.workloads import Training
-
-
-@dataclass(frozen=True)
-class Sides:
-    """Two sides that take turns, and what is to be said of the second when all is measured."""
-
-    plain: Side
-    other: Side
-    describe: Callable[[], str] = str
+from benchmarks.peers import timm_sides, wandb_sides
+from benchmarks.recordings import Recordings, start_recording
+from sppkit import Signal
 
 
 @dataclass(frozen=True)
@@ -32,7 +23,7 @@ class Variant:
     Attributes:
         name: for the command line.
         description: in a line.
-        open: makes the sides for a training, and cleans up behind them.
+        open: makes the sides, and cleans up behind them.
         steps: timed steps of a turn.
         reads: whether sppkit reads tensors in it, so that the kernel matters.
         without_in_place: whether to measure without in-place operations where it raises with them.
@@ -40,33 +31,20 @@ class Variant:
 
     name: str
     description: str
-    open: Callable[[Training], AbstractContextManager[Sides]]
+    open: Callable[[Bench], AbstractContextManager[Sides]]
     steps: int = 1
     reads: bool = False
     without_in_place: bool = False
 
 
-class Absent(Exception):
-    """A library that a variant needs is not installed."""
+@contextmanager
+def _control(bench: Bench) -> Iterator[Sides]:
+    yield Sides(bench.plain, bench.plain)
 
 
 @contextmanager
-def _control(training: Training) -> Iterator[Sides]:
-    yield Sides(Side(training.step), Side(training.step))
-
-
-@contextmanager
-def _empty_hooks(training: Training) -> Iterator[Sides]:
-    yield Sides(Side(training.step), Side(training.step, partial(_hooked, training.model)))
-
-
-def _ignore(gradient: Tensor) -> None:
-    """Do nothing with a gradient."""
-
-
-def _hook_output(module: nn.Module, inputs: Any, output: Any) -> None:
-    if isinstance(output, Tensor) and output.requires_grad:
-        output.register_hook(_ignore)  # type: ignore[no-untyped-call]
+def _empty_hooks(bench: Bench) -> Iterator[Sides]:
+    yield Sides(bench.plain, bench.side(partial(_hooked, bench.training.model)))
 
 
 @contextmanager
@@ -78,85 +56,68 @@ def _hooked(model: nn.Module) -> Iterator[None]:
         handle.remove()
 
 
+def _hook_output(module: nn.Module, inputs: Any, output: Any) -> None:
+    if isinstance(output, Tensor) and output.requires_grad:
+        output.register_hook(_ignore)
+
+
+def _ignore(gradient: Tensor) -> None:
+    """Do nothing with a gradient."""
+
+
 @contextmanager
-def _naive(training: Training) -> Iterator[Sides]:
-    collector = NaiveCollector(training.model)
+def _naive(bench: Bench) -> Iterator[Sides]:
+    collector = NaiveCollector(bench.training.model)
 
     def step() -> None:
-        training.step()
+        bench.training.step()
         collector.end_step()
 
-    yield Sides(Side(training.step), Side(step, collector.attached))
+    yield Sides(bench.plain, bench.side(collector.attached, step), collector.rows)
 
 
 @contextmanager
-def _recorded(training: Training, **options: Any) -> Iterator[Sides]:
-    recordings = Recordings(training, **options)
-    other = Side(training.step, recordings.entered)
-    yield Sides(Side(training.step), other, recordings.describe)
+def _recorded(bench: Bench, **options: Any) -> Iterator[Sides]:
+    recordings = Recordings(bench.training, **options)
+    yield Sides(bench.plain, bench.side(recordings.entered), recordings.rows)
 
 
 @contextmanager
-def _detached(training: Training) -> Iterator[Sides]:
-    """Let the steps of a model that was recorded, and is no more, follow those of its twin."""
-    twin = training.twin()
+def _detached(bench: Bench) -> Iterator[Sides]:
+    """Compare a model that was recorded, and is no more, with a copy that never was."""
+    twin = bench.training.twin()
     with start_recording(twin):
         for _ in range(3):
             twin.step()
-    yield Sides(Side(training.step), Side(twin.step))
+    yield Sides(bench.plain, bench.side(step=twin.step), notes=("detached: two equal models",))
 
 
-@contextmanager
-def _compiled(training: Training, **options: Any) -> Iterator[Sides]:
-    """Compile two twins; the recording of the one stays on, as hooks are part of the code."""
-    twin = training.twin()
-    for side in (training, twin):
-        side.forward = torch.compile(side.model)
-    recording = sppkit.record(twin.forward, optimizer=twin.optimizer, **options)  # type: ignore[arg-type]
-    with recording:
-        for _ in range(3):
-            twin.step()
-            training.step()
-        yield Sides(Side(training.step), Side(twin.step), lambda: described(recording))
+def _sppkit(name: str, description: str, steps: int = 1, **options: Any) -> Variant:
+    return Variant(name, description, partial(_recorded, **options), steps, reads=True)
 
 
-@contextmanager
-def _compiled_control(training: Training) -> Iterator[Sides]:
-    twin = training.twin()
-    for side in (training, twin):
-        side.forward = torch.compile(side.model)
-    yield Sides(Side(training.step), Side(twin.step))
+def _compiled(
+    name: str, description: str, options: dict[str, Any] | None, steps: int = 1
+) -> Variant:
+    sides = partial(compiled_sides, options=options)
+    return Variant(name, description, sides, steps, reads=options is not None)
 
 
 VARIANTS = (
     Variant("control", "the plain step against itself", _control),
-    Variant("empty", "empty hooks on every leaf and its output", _empty_hooks),
-    Variant("naive", "the naive collector", _naive, without_in_place=True),
-    Variant("every-step", "sppkit, every step", _recorded, reads=True),
-    Variant("every-10", "sppkit, every 10 steps", partial(_recorded, every=10), 10, reads=True),
-    Variant(
-        "forward-only",
-        "sppkit, activations only, every step",
-        partial(_recorded, signals=["activation"]),
-        reads=True,
+    Variant("empty", "empty hooks on every leaf and on its output", _empty_hooks),
+    Variant("naive", "a collector written the obvious way", _naive, without_in_place=True),
+    _sppkit("every-step", "sppkit, every step"),
+    _sppkit("every-10", "sppkit, one step in ten", steps=10, every=10),
+    _sppkit("forward-only", "sppkit, activations only", signals=[Signal.ACTIVATION]),
+    _sppkit("extended", "sppkit, extended statistics", extended=True),
+    _sppkit("update", "sppkit, all signals with updates", signals=list(Signal)),
+    Variant("detached", "sppkit, after its `with` block", _detached),
+    _compiled("compiled-control", "the compiled step against itself", None),
+    _compiled("compiled", "sppkit in a compiled model, every step", {}),
+    _compiled(
+        "compiled-every-10", "sppkit in a compiled model, one step in ten", {"every": 10}, 10
     ),
-    Variant(
-        "extended", "sppkit, extended, every step", partial(_recorded, extended=True), reads=True
-    ),
-    Variant(
-        "update",
-        "sppkit, updates too, every step",
-        partial(_recorded, signals=list(sppkit.Signal)),
-        reads=True,
-    ),
-    Variant("detached", "sppkit, after the `with` block", _detached),
-    Variant("compiled-control", "the compiled plain step against itself", _compiled_control),
-    Variant("compiled", "sppkit, compiled, every step", _compiled, reads=True),
-    Variant(
-        "compiled-every-10",
-        "sppkit, compiled, every 10 steps",
-        partial(_compiled, every=10),
-        10,
-        reads=True,
-    ),
+    Variant("timm", "timm's ActivationStatsHook, every step", timm_sides),
+    Variant("wandb", "wandb.watch(log='all', log_freq=1), offline", wandb_sides),
 )

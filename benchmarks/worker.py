@@ -1,72 +1,77 @@
 """Run one measurement in a process of its own: nothing of another one is left in it.
 
-`python -m benchmarks.worker ANSWER` reads a request from its standard input and writes the answer to the
-file; what libraries print in between does not matter.
+`python -m benchmarks.worker TASK ANSWER` reads a pickled request from its standard input and
+writes the pickled answer to the file; what libraries print in between does not matter.
 """
 
-import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.kernel_choice import VARIABLE
 from benchmarks.machine import ROOT
-from benchmarks.measurement import Measurement, Request, Status
-from benchmarks.pairs import Effort
-from benchmarks.spread import Spread
-from benchmarks.workloads import Circumstances
 
 
-def measure_apart(request: Request) -> Measurement:
-    """Measure in a new process; if it dies, that is the answer."""
+class WorkerError(Exception):
+    """The process of a measurement ended without an answer."""
+
+
+def run_apart(task: str, request: Any, *, kernel: str, threads: int) -> Any:
+    """Run a task in a new process, with the kernel and the threads that are asked for.
+
+    Raises:
+        WorkerError: the process died.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "answer.json"
+        path = Path(folder) / "answer"
         run = subprocess.run(
-            [sys.executable, "-m", "benchmarks.worker", str(path)],
-            input=json.dumps(asdict(request)),
-            env=_environment(request),
+            [sys.executable, "-m", "benchmarks.worker", task, str(path)],
+            input=pickle.dumps(request),
+            env=_environment(kernel, threads),
             capture_output=True,
-            text=True,
             check=False,
         )
         if path.exists():
-            return _answer(json.loads(path.read_text()))
-    reason = (run.stderr.strip() or "no message").splitlines()[-1]
-    note = f"the process ended with code {run.returncode}: {reason}"
-    return Measurement(request.workload, request.variant, Status.RAISES, notes=(note,))
+            return pickle.loads(path.read_bytes())
+    lines = run.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+    raise WorkerError(f"the process ended with code {run.returncode}: {lines[-1]}")
 
 
-def _environment(request: Request) -> dict[str, str]:
+def _environment(kernel: str, threads: int) -> dict[str, str]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **os.environ,
-        VARIABLE: request.kernel,
-        "OMP_NUM_THREADS": str(request.threads),
+        VARIABLE: kernel,
+        "OMP_NUM_THREADS": str(threads),
         "PYTHONPATH": os.pathsep.join(paths),
     }
 
 
-def _answer(data: dict[str, Any]) -> Measurement:
-    for name in ("processor_ratio", "wall_ratio"):
-        data[name] = data[name] and Spread(*data[name])
-    return Measurement(**{**data, "status": Status(data["status"]), "notes": tuple(data["notes"])})
+def tasks() -> dict[str, Callable[[Any], Any]]:
+    """Name what a process can be asked for; torch is imported in it, not before."""
+    from benchmarks.measuring import measure_overhead
+    from benchmarks.memory import measure_memory
+    from benchmarks.profile import measure_profile
+    from benchmarks.reads import measure_reads
 
-
-def _request(data: dict[str, Any]) -> Request:
-    circumstances = Circumstances(**data.pop("circumstances"))
-    return Request(**{**data, "circumstances": circumstances, "effort": Effort(**data["effort"])})
+    return {
+        "overhead": measure_overhead,
+        "memory": measure_memory,
+        "profile": measure_profile,
+        "reads": measure_reads,
+    }
 
 
 def main() -> None:
     """Answer the request on the standard input."""
-    from benchmarks.measuring import measure
-
-    answer = measure(_request(json.load(sys.stdin)))
-    Path(sys.argv[1]).write_text(json.dumps(asdict(answer)))
+    task, path = sys.argv[1:]
+    request = pickle.load(sys.stdin.buffer)
+    Path(path).write_bytes(pickle.dumps(tasks()[task](request)))
 
 
 if __name__ == "__main__":

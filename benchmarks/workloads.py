@@ -4,11 +4,11 @@ import copy
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 
 from benchmarks.networks.efficientnet import Stage, efficientnet_b0
 from benchmarks.networks.mlp import mlp
@@ -173,13 +173,13 @@ class Training:
 
     Attributes:
         model: what is trained.
-        forward: what a step calls: the model, or a compiled form of it.
+        called: what a step calls: the model, or its compiled form.
         optimizer: stochastic gradient descent.
     """
 
     def __init__(self, model: nn.Module, inputs: Tensor, targets: Tensor, autocast: bool) -> None:
         self.model = model
-        self.forward: Callable[[Tensor], Tensor] = model
+        self.called = model
         self.inputs, self.targets = inputs, targets
         self._autocast = autocast
         self.optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
@@ -188,10 +188,14 @@ class Training:
         """Take one step: zero_grad, forward, cross-entropy, backward, SGD."""
         self.optimizer.zero_grad()
         with self._precision():
-            output = self.forward(self.inputs)
-            loss = _cross_entropy(output, self.targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+            output = self.called(self.inputs)
+            loss = _loss(output, self.targets)
+        loss.backward()
         self.optimizer.step()
+
+    def compile(self) -> None:
+        """Let steps call the compiled model."""
+        self.called = cast(nn.Module, torch.compile(self.model))
 
     def twin(self) -> "Training":
         """Give the same with a copy of the model and an optimiser of its own."""
@@ -202,11 +206,11 @@ class Training:
         return torch.autocast(device, torch.bfloat16) if self._autocast else nullcontext()
 
 
-def _cross_entropy(output: Tensor, targets: Tensor) -> Tensor:
+def _loss(output: Tensor, targets: Tensor) -> Tensor:
     """Take the mean over samples, pixels or tokens; those are (N, T, labels)."""
     if output.dim() == 3:
         output, targets = output.flatten(0, 1), targets.flatten()
-    return F.cross_entropy(output, targets)
+    return cross_entropy(output, targets)
 
 
 def make_training(workload: Workload, circumstances: Circumstances) -> Training:

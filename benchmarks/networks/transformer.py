@@ -7,7 +7,7 @@ Neither works in place.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import scaled_dot_product_attention
 
 
 class Attention(nn.Module):
@@ -24,7 +24,7 @@ class Attention(nn.Module):
         samples, tokens, width = x.shape
         split = (samples, tokens, 3, self.heads, width // self.heads)
         q, k, v = self.qkv(x).reshape(split).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        mixed = scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         projected: Tensor = self.proj(mixed.transpose(1, 2).reshape(x.shape))
         return projected
 

@@ -5,6 +5,8 @@ Paper: U-Net: convolutional networks for biomedical image segmentation, Ronneber
 normalisation.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +28,7 @@ class UNet(nn.Module):
     def __init__(self, *, width: int, levels: int, classes: int, in_place: bool) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(levels + 1)]
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.stem = _two_convolutions(3, width, in_place=in_place)
         self.pool = nn.MaxPool2d(2)
         self.down = nn.ModuleList(

@@ -1,0 +1,136 @@
+"""How much memory a step takes, counted allocation by allocation.
+
+Resident set sizes resolve no better than some ten mebibytes. On the CPU torch's profiler hears of
+every tensor that is allocated and freed, and `tracemalloc` of Python objects and numpy arrays; on
+a GPU torch's allocator keeps the peak. What a native kernel allocates by itself is not seen.
+"""
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from itertools import accumulate
+from typing import NamedTuple
+
+import torch
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from benchmarks.bench import Bench, Sides
+from benchmarks.measurement import Measurement, Request
+from benchmarks.measuring import measure
+from benchmarks.pairs import Side, Turn
+from benchmarks.variants import Variant
+from benchmarks.workloads import Training
+
+MEASURED_STEP = "the step that is measured"
+MEMORY_EVENT = "[memory]"
+
+
+class Footprint(NamedTuple):
+    """Memory of one side, in bytes.
+
+    Attributes:
+        tensors: peak of all tensors within a step, the model's and the batch's included.
+        objects: peak of Python objects and numpy arrays that a step makes.
+        kept: what of the latter a step leaves behind.
+    """
+
+    tensors: int
+    objects: int
+    kept: int
+
+
+class Memory(NamedTuple):
+    """The footprints of both sides."""
+
+    plain: Footprint
+    other: Footprint
+
+    @property
+    def beyond(self) -> int:
+        """Bytes of tensors at the peak beyond those of the plain step."""
+        return self.other.tensors - self.plain.tensors
+
+
+def measure_memory(request: Request) -> Measurement[Memory]:
+    """Count the memory of a variant and of the plain step."""
+    return measure(request, _footprints)
+
+
+def _footprints(bench: Bench, sides: Sides, variant: Variant, request: Request) -> Memory:
+    footprints = (_footprint(bench, turn, variant.steps) for turn in (sides.plain, sides.other))
+    return Memory(*footprints)
+
+
+def _footprint(bench: Bench, turn: Turn, steps: int) -> Footprint:
+    if not isinstance(turn, Side):
+        raise TypeError("memory is counted in this process alone, not in that of a compiled side")
+
+    def step() -> None:
+        for _ in range(steps):
+            turn.step()
+
+    with turn.around():
+        step()
+        objects, kept = object_bytes(step)
+        on_device = bench.circumstances.device == "cuda"
+        peak = (
+            device_peak(step) if on_device else standing_bytes(bench.training) + tensor_peak(step)
+        )
+    return Footprint(peak, objects, kept)
+
+
+def standing_bytes(training: Training) -> int:
+    """Count what is there before a step: parameters, buffers and the batch."""
+    model = training.model
+    tensors = [*model.parameters(), *model.buffers(), training.inputs, training.targets]
+    return sum({t.data_ptr(): t.numel() * t.element_size() for t in tensors}.values())
+
+
+def tensor_peak(step: Callable[[], None]) -> int:
+    """Return the largest sum of the CPU tensors that are alive at a time within a step, in bytes.
+
+    Tensors that were allocated before the profiler started are not counted, hence the first step:
+    it makes anew what lives from one step to the next, as gradients do.
+    """
+    gc.collect()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+        with record_function(MEASURED_STEP):
+            step()
+    assert profiler.profiler is not None
+    events = profiler.profiler.kineto_results.events()
+    window = next(event for event in events if event.name() == MEASURED_STEP)
+    changes = sorted(
+        (event.start_ns(), event.nbytes()) for event in events if event.name() == MEMORY_EVENT
+    )
+    sums = zip((time for time, _ in changes), accumulate(n for _, n in changes), strict=True)
+    start, end = window.start_ns(), window.end_ns()
+    return int(max(total for time, total in sums if start <= time <= end))
+
+
+def device_peak(step: Callable[[], None]) -> int:
+    """Return the peak of a CUDA device's allocator within a step, in bytes."""
+    gc.collect()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    torch.cuda.synchronize()
+    return int(torch.cuda.max_memory_allocated())
+
+
+def object_bytes(step: Callable[[], None]) -> tuple[int, int]:
+    """Return the peak of Python objects and numpy arrays within a step, and what it leaves."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        step()
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        step()
+        _, peak = tracemalloc.get_traced_memory()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return peak - before, after - before
