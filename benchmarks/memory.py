@@ -7,9 +7,9 @@ a GPU torch's allocator keeps the peak. What a native kernel allocates by itself
 
 import gc
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
@@ -21,7 +21,9 @@ from benchmarks.pairs import Side, Turn
 from benchmarks.variants import Variant
 from benchmarks.workloads import Training
 
-MEASURED_STEP = "the step that is measured"
+T = TypeVar("T")
+
+MEASURED = "measured steps of side"
 MEMORY_EVENT = "[memory]"
 
 
@@ -57,26 +59,33 @@ def measure_memory(request: Request) -> Measurement[Memory]:
 
 
 def _footprints(bench: Bench, sides: Sides, variant: Variant, request: Request) -> Memory:
-    footprints = (_footprint(bench, turn, variant.steps) for turn in (sides.plain, sides.other))
-    return Memory(*footprints)
+    turns = [_side(turn) for turn in (sides.plain, sides.other)]
+    if bench.circumstances.device == "cuda":
+        peaks = [_alone(device_peak, turn, variant.steps) for turn in turns]
+    else:
+        standing = standing_bytes(bench.training)
+        peaks = [standing + peak for peak in tensor_peaks(turns, variant.steps)]
+    objects = [_alone(object_bytes, turn, variant.steps) for turn in turns]
+    plain, other = (Footprint(peak, *made) for peak, made in zip(peaks, objects, strict=True))
+    return Memory(plain, other)
 
 
-def _footprint(bench: Bench, turn: Turn, steps: int) -> Footprint:
+def _side(turn: Turn) -> Side:
     if not isinstance(turn, Side):
         raise TypeError("memory is counted in this process alone, not in that of a compiled side")
+    return turn
 
-    def step() -> None:
+
+def _alone(count: Callable[[Callable[[], None]], T], side: Side, steps: int) -> T:
+    """Count what so many steps of a side take, a step after it was entered."""
+
+    def take_steps() -> None:
         for _ in range(steps):
-            turn.step()
+            side.step()
 
-    with turn.around():
-        step()
-        objects, kept = object_bytes(step)
-        on_device = bench.circumstances.device == "cuda"
-        peak = (
-            device_peak(step) if on_device else standing_bytes(bench.training) + tensor_peak(step)
-        )
-    return Footprint(peak, objects, kept)
+    with side.around():
+        side.step()
+        return count(take_steps)
 
 
 def standing_bytes(training: Training) -> int:
@@ -86,26 +95,31 @@ def standing_bytes(training: Training) -> int:
     return sum({t.data_ptr(): t.numel() * t.element_size() for t in tensors}.values())
 
 
-def tensor_peak(step: Callable[[], None]) -> int:
-    """Return the largest sum of the CPU tensors that are alive at a time within a step, in bytes.
+def tensor_peaks(sides: Sequence[Side], steps: int) -> list[int]:
+    """Return the largest sum of the CPU tensors that are alive at a time in a step of each side.
 
-    Tensors that were allocated before the profiler started are not counted, hence the first step:
-    it makes anew what lives from one step to the next, as gradients do.
+    All within one session of the profiler, which knows only of tensors that were made in it: a step
+    before the measured one makes anew what lives from one step to the next, as gradients do.
     """
     gc.collect()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step()
-        with record_function(MEASURED_STEP):
-            step()
+        for number, side in enumerate(sides):
+            with side.around():
+                side.step()
+                with record_function(f"{MEASURED} {number}"):
+                    for _ in range(steps):
+                        side.step()
     assert profiler.profiler is not None
     events = profiler.profiler.kineto_results.events()
-    window = next(event for event in events if event.name() == MEASURED_STEP)
-    changes = sorted(
-        (event.start_ns(), event.nbytes()) for event in events if event.name() == MEMORY_EVENT
-    )
+    return [_peak_within(events, f"{MEASURED} {number}") for number in range(len(sides))]
+
+
+def _peak_within(events: Sequence[Any], name: str) -> int:
+    window = next(event for event in events if event.name() == name)
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == MEMORY_EVENT)
     sums = zip((time for time, _ in changes), accumulate(n for _, n in changes), strict=True)
     start, end = window.start_ns(), window.end_ns()
-    return int(max(total for time, total in sums if start <= time <= end))
+    return max(int(total) for time, total in sums if start <= time <= end)
 
 
 def device_peak(step: Callable[[], None]) -> int:

@@ -18,7 +18,8 @@ Table = dict[tuple[str, str], dict[str, float]]
 
 
 def _per_channel(x: Tensor, axis: int) -> Tensor:
-    return x.movedim(axis, 0).flatten(1) if x.dim() > 1 else x.unsqueeze(1)
+    """Return (C, values); a bias or a gain is one channel."""
+    return x.movedim(axis, 0).flatten(1) if x.dim() > 1 else x.unsqueeze(0)
 
 
 STATISTICS: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -62,9 +63,10 @@ class NaiveCollector:
     def end_step(self) -> None:
         """Read the parameters and their gradients."""
         for name, parameter in self._model.named_parameters():
-            self._collect("weight", name, parameter.detach(), 0)
+            axis = _unit_axis(self._model.get_submodule(name.rpartition(".")[0]), parameter)
+            self._collect("weight", name, parameter.detach(), axis)
             if parameter.grad is not None:
-                self._collect("weight gradient", name, parameter.grad, 0)
+                self._collect("weight gradient", name, parameter.grad, axis)
 
     def rows(self) -> dict[str, int]:
         """Count what was collected in a step, by signal."""
@@ -91,3 +93,8 @@ class NaiveCollector:
 def _channel_axis(x: Tensor) -> int:
     """Take images for (N, C, H, W), everything else for (..., C)."""
     return 1 if x.dim() == 4 else -1
+
+
+def _unit_axis(module: nn.Module, parameter: Tensor) -> int:
+    """Find the output units of a weight; a transposed convolution has them second."""
+    return int(isinstance(module, nn.ConvTranspose2d) and parameter.dim() > 1)
