@@ -38,12 +38,16 @@ _resident: list[_Resident] = []
 
 
 def _move_in(
-    workload: Workload, circumstances: Circumstances, threads: int, options: dict[str, Any] | None
+    workload: Workload,
+    circumstances: Circumstances,
+    threads: int,
+    backend: str,
+    options: dict[str, Any] | None,
 ) -> None:
     """Compile the model; record it where there are options; take the first steps."""
     torch.set_num_threads(threads)
     training = make_training(workload, circumstances)
-    training.compile()
+    training.compile(backend)
     exits, recording = ExitStack(), None
     if options is not None:
         recording = exits.enter_context(start_recording(training, **options))
@@ -65,23 +69,28 @@ def _move_out() -> Rows:
 
 
 @contextmanager
-def _housed(bench: Bench, options: dict[str, Any] | None) -> Iterator[ProcessPoolExecutor]:
+def _housed(
+    bench: Bench, backend: str, options: dict[str, Any] | None
+) -> Iterator[ProcessPoolExecutor]:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as process:
-        arguments = bench.workload, bench.circumstances, torch.get_num_threads(), options
+        arguments = bench.workload, bench.circumstances, torch.get_num_threads(), backend, options
         process.submit(_move_in, *arguments).result()
         yield process
 
 
 @contextmanager
-def compiled_sides(bench: Bench, options: dict[str, Any] | None) -> Iterator[Sides]:
+def compiled_sides(
+    bench: Bench, options: dict[str, Any] | None, backend: str = "inductor"
+) -> Iterator[Sides]:
     """Take turns of a compiled plain training and a compiled one.
 
     Args:
         bench: says what to train.
         options: of `sppkit.record`; None records nothing on either side.
+        backend: of `torch.compile`.
     """
-    with _housed(bench, None) as plain, _housed(bench, options) as other:
+    with _housed(bench, backend, None) as plain, _housed(bench, backend, options) as other:
         yield Sides(
             lambda settling, steps: plain.submit(_turn, settling, steps).result(),
             lambda settling, steps: other.submit(_turn, settling, steps).result(),

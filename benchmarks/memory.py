@@ -59,7 +59,7 @@ def measure_memory(request: Request) -> Measurement[Memory]:
 
 
 def _footprints(bench: Bench, sides: Sides, variant: Variant, request: Request) -> Memory:
-    turns = [_side(turn) for turn in (sides.plain, sides.other)]
+    turns = [in_this_process(turn) for turn in (sides.plain, sides.other)]
     if bench.circumstances.device == "cuda":
         peaks = [_alone(device_peak, turn, variant.steps) for turn in turns]
     else:
@@ -70,7 +70,12 @@ def _footprints(bench: Bench, sides: Sides, variant: Variant, request: Request) 
     return Memory(plain, other)
 
 
-def _side(turn: Turn) -> Side:
+def in_this_process(turn: Turn) -> Side:
+    """Return a side whose steps can be looked into.
+
+    Raises:
+        TypeError: it is in another process.
+    """
     if not isinstance(turn, Side):
         raise TypeError("memory is counted in this process alone, not in that of a compiled side")
     return turn

@@ -1,11 +1,10 @@
 """Tables of results: for the terminal, as markdown, as CSV."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -76,9 +75,5 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _comma_separated(report: Report) -> str:
-    text = io.StringIO()
-    records = [{**record, **report.facts} for record in report.records]
-    writer = csv.DictWriter(text, list(records[0]) if records else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
+    table = pd.DataFrame([{**record, **report.facts} for record in report.records])
+    return str(table.to_csv(index=False, lineterminator="\n"))

@@ -193,9 +193,9 @@ class Training:
         loss.backward()
         self.optimizer.step()
 
-    def compile(self) -> None:
+    def compile(self, backend: str) -> None:
         """Let steps call the compiled model."""
-        self.called = cast(nn.Module, torch.compile(self.model))
+        self.called = cast(nn.Module, torch.compile(self.model, backend=backend))
 
     def twin(self) -> "Training":
         """Give the same with a copy of the model and an optimiser of its own."""
