@@ -84,14 +84,13 @@ def test_a_plain_step_takes_nothing_beyond_itself():
     assert memory.plain.tensors > 0
 
 
-def test_a_copy_of_the_parameters_shows():
-    circumstances = Circumstances(batch=2)
-    plain, update = (
-        measure_memory(Request("mlp", variant, circumstances=circumstances)).result
-        for variant in ("every-step", "update")
-    )
-    parameters = 4 * (100 * (64 * 64 + 64) + 64 * 10 + 10)
-    assert update.beyond - plain.beyond > 0.9 * parameters
+def test_what_a_recording_holds_and_keeps_is_counted():
+    request = Request("mlp", "every-step", circumstances=Circumstances(small=True))
+    memory = measure_memory(request).result
+    statistics = 8 * 7 * (3 * 8 + 3 * 8 + 10)  # float64, seven rows per channel of the activations
+    assert memory.beyond > statistics
+    assert memory.other.kept > 32 * 8  # a row for each reading
+    assert memory.plain.kept < memory.other.kept
 
 
 def test_a_side_in_another_process_is_refused():
