@@ -25,6 +25,7 @@ class Options:
         extended: record the extended summary.
         phase: written to the table; None takes "train" or "eval" from the model's flag.
         granularity: "layer", or "operation" to record the functional calls between layers too.
+        resting: layers that are not read in this step, since it is the turn of others.
     """
 
     signals: frozenset[Signal] = frozenset(DEFAULT_SIGNALS)
@@ -38,9 +39,14 @@ class Options:
     extended: bool = False
     phase: str | None = None
     granularity: str = "layer"
+    resting: frozenset[str] = frozenset()
 
     def layer(self, name: str) -> bool:
-        """Say whether a layer is to be recorded."""
+        """Say whether a layer is to be recorded in this step."""
+        return name not in self.resting and self.is_chosen(name)
+
+    def is_chosen(self, name: str) -> bool:
+        """Say whether a layer is to be recorded, in this step or in another."""
         included, excluded = self._layer_matchers
         return (included is None or included(name)) and not (excluded and excluded(name))
 

@@ -61,6 +61,9 @@ class Plan:
         remarks: what the trace found and could not use, in sentences.
         slots: by point.
         sizes: elements of each device's buffer.
+        callees: the modules that each module called itself.
+        known: modules whose outputs are no news, though they have no place here: it is not their
+            turn, or they call others that carry no hooks.
     """
 
     extended: bool
@@ -74,6 +77,8 @@ class Plan:
     remarks: list[str] = field(default_factory=list)
     slots: dict[Point, Slot] = field(default_factory=dict)
     sizes: dict[torch.device, int] = field(default_factory=dict)
+    callees: dict[str, set[str]] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
 
     def add(self, point: Point, like: Slot) -> None:
         """Give a point the next free slot of its device."""

@@ -23,6 +23,7 @@ def record(
     scaler: torch.amp.GradScaler | None = None,
     every: int = 1,
     schedule: StepFunction | None = None,
+    layers_per_step: int | None = None,
     run: str | None = None,
     seed: int = 0,
     signals: Iterable[Signal | str] = DEFAULT_SIGNALS,
@@ -53,6 +54,8 @@ def record(
         schedule: or the steps to record, as windows (`sppkit.schedule`, `torch.profiler.schedule`)
             or as a function of the step's number that returns True or False. It must answer alike
             on all ranks.
+        layers_per_step: read so many layers in each recorded step after the first, turn by turn,
+            and hook no others; a layer's rows are missing in the steps of the others' turns.
         run: name of the run; by default the model's class.
         seed: written to the table.
         signals: which signals to record, of `sppkit.Signal`; by default all but "update", which
@@ -79,7 +82,7 @@ def record(
 
     Raises:
         ValueError: a pattern matches no layer, a signal is unknown, `every` is no positive number
-            or was given together with a schedule.
+            or was given together with a schedule, `layers_per_step` is no positive number.
         TypeError: `model` is no module, is `nn.DataParallel`, or was scripted, traced or exported;
             the schedule is no function of a step.
 
@@ -94,6 +97,7 @@ def record(
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
     cadence = make_schedule(every, schedule)
+    _check_count("layers_per_step", layers_per_step, "layers to read in a step")
     options = Options(
         signals=make_signals(signals),
         include=include,
@@ -119,6 +123,7 @@ def record(
         optimizer=optimizer,
         scaler=scaler,
         schedule=cadence,
+        layers_per_step=layers_per_step,
         loss_reduction=loss_reduction,
         spread=spread,
     )
@@ -133,3 +138,9 @@ def _check_loop(
         raise ValueError("the signal 'update' needs optimizer=: it is what its step changes")
     if options.granularity not in ("layer", "operation"):
         raise ValueError(f"granularity={options.granularity!r} must be 'layer' or 'operation'")
+
+
+def _check_count(name: str, value: int | None, meaning: str) -> None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if value is not None and not is_count:
+        raise ValueError(f"{name}={value!r} must be 1 or more {meaning}, or None for all")

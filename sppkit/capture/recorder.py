@@ -31,6 +31,7 @@ from sppkit.capture.schedule import StepFunction, describe, is_recorded, make_sc
 from sppkit.capture.session import Session
 from sppkit.capture.sharding import Spread
 from sppkit.capture.structure import describe_initialisation
+from sppkit.capture.turns import Turns
 from sppkit.capture.updates import Updates
 from sppkit.errors import RecordingError
 from sppkit.recording import Recording, not_captured_entry
@@ -51,6 +52,7 @@ class Recorder(Recording):
         optimizer: torch.optim.Optimizer | None = None,
         scaler: torch.amp.GradScaler | None = None,
         schedule: StepFunction | None = None,
+        layers_per_step: int | None = None,
         loss_reduction: str | None = None,
         spread: Spread | None = None,
     ) -> None:
@@ -69,6 +71,9 @@ class Recorder(Recording):
         self._run, self._seed = run, seed
         self._schedule = schedule or make_schedule(1, None)
         self.metadata[run]["schedule"] = describe(self._schedule)
+        if layers_per_step is not None:
+            self._session.turns = Turns(layers_per_step)
+            self.metadata[run]["layers_per_step"] = layers_per_step
         self._steps = 0
         self._recorded_steps = 0
         self._described: Plan | None = None
@@ -76,9 +81,7 @@ class Recorder(Recording):
         self._is_attached = False
         self._is_entered = False
         self._weights: dict[Place, Reading] = {}
-        self._updates = (
-            Updates(self._session, options) if Signal.UPDATE in options.signals else None
-        )
+        self._updates = Updates(self._session) if Signal.UPDATE in options.signals else None
         self._loop: Loop | None = None
         if optimizer is not None:
             hear = {"before": self._before_step, "after": self._after_step}
@@ -180,6 +183,8 @@ class Recorder(Recording):
 
     def _open_step(self) -> None:
         if is_recorded(self._schedule, self._steps):
+            if self._session.turns:
+                self._session.turns.begin(self._steps)
             self._session.attach()
             self._is_attached = True
 
@@ -283,7 +288,7 @@ class Recorder(Recording):
                 described = ", ".join(started.get(row["layer"], ()))
                 self._structure_rows.append({**row, "run": self._run, "initialisation": described})
         metadata = self.metadata[self._run]
-        metadata["remarks"] = list(self.plan.remarks)
+        metadata["remarks"] = [*self.plan.remarks, *self._session.remarks()]
         metadata["plan"] = self.plan.digest
         if not known:  # of the network as it was at first
             metadata |= describe_silence(silent_branches(self._session.model, self.plan))

@@ -89,9 +89,12 @@ class Writer:
             self.is_stale |= call.is_new and self._plan.is_made
             if place in self._plan.axes or not self._plan.is_made:
                 self._record(place, tensor, call)
-            elif call.children == 0 and self._options.layer(call.layer):
+            elif call.children == 0 and self._may_be_new(call.layer):
                 self.is_stale = True  # a layer or a call that the traced pass did not have
                 self._record(place, tensor, call)
+
+    def _may_be_new(self, layer: str) -> bool:
+        return layer not in self._plan.known and self._options.is_chosen(layer)
 
     def recomputed(self, layer: str, output: object) -> None:
         """Await the gradients that the first run of a checkpointed call did not have."""
