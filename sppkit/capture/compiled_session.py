@@ -247,6 +247,7 @@ class CompiledSession(Session):
             sizes[0] if sizes else 0,
             self.masks.are_used,
         )
+        opened.sampling = self._options.sampling
         opened.mask = self.masks.take(args, kwargs)
         opened.aliases = dict(self._aliases)
         self._passes.passes.append(opened)
@@ -285,7 +286,7 @@ class CompiledSession(Session):
             found = readable(tensor, axis)
             reason = found if isinstance(found, str) else ""
             if owner is not None and not isinstance(found, str):
-                owner.write(point, owner.masked(found))
+                owner.write(point, owner.chosen(point.place, found))
         except Exception as error:  # a fault of ours must not become one of the user's pass
             reason = f"reading it failed: {type(error).__name__}: {error}"
         if reason:

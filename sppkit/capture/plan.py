@@ -17,6 +17,7 @@ from sppkit.capture.blocks import TapInfo
 from sppkit.capture.masks import UNMASKED, Mask
 from sppkit.capture.places import Place, Point
 from sppkit.capture.readable import Readable, join_flags
+from sppkit.capture.sampling import Sampling, cut
 from sppkit.kernels import summarize, summarize_into
 from sppkit.signals import Signal
 from sppkit.summary import ChannelSummary, packed_size
@@ -118,6 +119,7 @@ class Pass:
         self.phase = phase
         self.batch = batch
         self.mask: Mask | None = None
+        self.sampling: Sampling | None = None
         self.written: set[Point] = set()
         self.aside: dict[Point, tuple[Slot, torch.Tensor]] = {}
         self.aliases: dict[Point, Point] = {}
@@ -141,12 +143,18 @@ class Pass:
         """Whether every gradient that it waits for has arrived."""
         return self.awaited <= self.written
 
-    def masked(self, found: Readable) -> Readable:
-        """Leave out the positions that the mask of this pass leaves out."""
+    def chosen(self, place: Place, found: Readable) -> Readable:
+        """Leave out samples beyond the first, and positions that the mask of this pass leaves out.
+
+        The samples are chosen first, so that none of the others is touched.
+        """
+        samples = self.sampling and self.sampling.samples(place, found, self.batch)
+        if samples is not None:
+            found = cut(found, samples)
         if not self._is_masked or not found.may_be_padded:
             return found
         if self.mask is not None:
-            return self.mask.select(found)
+            return self.mask.select(found, None if samples is None else self.batch)
         return found._replace(flags=join_flags(found.flags, UNMASKED))
 
     def write(self, point: Point, found: Readable) -> None:

@@ -24,6 +24,7 @@ def record(
     every: int = 1,
     schedule: StepFunction | None = None,
     layers_per_step: int | None = None,
+    max_elements: int | None = None,
     run: str | None = None,
     seed: int = 0,
     signals: Iterable[Signal | str] = DEFAULT_SIGNALS,
@@ -56,6 +57,9 @@ def record(
             on all ranks.
         layers_per_step: read so many layers in each recorded step after the first, turn by turn,
             and hook no others; a layer's rows are missing in the steps of the others' turns.
+        max_elements: read an activation or gradient with more elements over its first samples
+            only, as many as fit and one at least; such rows are flagged "first 4 of 64 samples".
+            What has its batch on another axis than the first is read whole, as are parameters.
         run: name of the run; by default the model's class.
         seed: written to the table.
         signals: which signals to record, of `sppkit.Signal`; by default all but "update", which
@@ -81,8 +85,8 @@ def record(
         A recording to use in a `with` statement.
 
     Raises:
-        ValueError: a pattern matches no layer, a signal is unknown, `every` is no positive number
-            or was given together with a schedule, `layers_per_step` is no positive number.
+        ValueError: a pattern matches no layer, a signal is unknown, `every`, `layers_per_step` or
+            `max_elements` is no positive number, or `every` and a schedule were both given.
         TypeError: `model` is no module, is `nn.DataParallel`, or was scripted, traced or exported;
             the schedule is no function of a step.
 
@@ -98,6 +102,8 @@ def record(
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
     cadence = make_schedule(every, schedule)
     _check_count("layers_per_step", layers_per_step, "layers to read in a step")
+    _check_count("max_elements", max_elements, "elements to read of a tensor")
+    spread, model = spread_of(model), unwrapped(model)
     options = Options(
         signals=make_signals(signals),
         include=include,
@@ -109,8 +115,9 @@ def record(
         mask=mask,
         extended=extended,
         granularity=granularity,
+        max_elements=max_elements,
+        spares_output=len(spread.members) > 1,
     )
-    spread, model = spread_of(model), unwrapped(model)
     refuse_without_forward(model)
     with originals_in_place(model):
         options.check(original(model))

@@ -62,6 +62,7 @@ class Writer:
         phase = self._options.phase or mode
         self.passes.append(Pass(self._plan, phase, batch, self._masks.are_used))
         self._latest = None
+        self.current.sampling = self._options.sampling
         self.current.mask = self._masks.take(args, kwargs)
 
     def operation(
@@ -137,7 +138,7 @@ class Writer:
         if self._is_alias(place, tensor):
             return
         if Signal.ACTIVATION in self._options.signals:
-            self.current.write(Point(place, Signal.ACTIVATION), self.current.masked(found))
+            self.current.write(Point(place, Signal.ACTIVATION), self.current.chosen(place, found))
         if Signal.GRADIENT in self._options.signals:
             self._await_gradient(place, tensor, axis, call.is_new)
 
@@ -217,7 +218,7 @@ class _GradientHook:
             found = _flagged(readable(gradient, axis), self._is_new)
             reason = found if isinstance(found, str) else ""
             if not isinstance(found, str):
-                written.write(point, written.masked(found))
+                written.write(point, written.chosen(point.place, found))
                 self._writer.missing.pop(point, None)
         except Exception as error:  # a fault of ours must not become one of the user's backward
             reason = f"reading it failed: {error}"
