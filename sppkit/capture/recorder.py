@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from sppkit.capture.circumstances import environment, never_called
@@ -35,6 +36,7 @@ from sppkit.capture.turns import Turns
 from sppkit.capture.updates import Updates
 from sppkit.errors import RecordingError
 from sppkit.recording import Recording, not_captured_entry
+from sppkit.run_directory import StreamedRows
 from sppkit.signals import Phase, Signal
 
 
@@ -53,6 +55,7 @@ class Recorder(Recording):
         scaler: torch.amp.GradScaler | None = None,
         schedule: StepFunction | None = None,
         layers_per_step: int | None = None,
+        stream: StreamedRows | None = None,
         loss_reduction: str | None = None,
         spread: Spread | None = None,
     ) -> None:
@@ -74,6 +77,9 @@ class Recorder(Recording):
         if layers_per_step is not None:
             self._session.turns = Turns(layers_per_step)
             self.metadata[run]["layers_per_step"] = layers_per_step
+        self._stream = stream
+        if stream is not None:
+            self._rows = stream
         self._steps = 0
         self._recorded_steps = 0
         self._described: Plan | None = None
@@ -96,13 +102,18 @@ class Recorder(Recording):
         """Attach the hooks of the first step; entered again later, go on with the next one.
 
         Raises:
-            RecordingError: it is being recorded into already, or the model is gone.
+            RecordingError: it is being recorded into already, the model is gone, or the run
+                directory holds another recording or cannot be written.
         """
         if self._is_entered:
             raise RecordingError(
                 f"this recording of {self._run!r} is already running: a second `with` would count "
                 "everything twice. Leave the first, or make another recording with sppkit.record."
             )
+        if self._stream is not None:
+            self.metadata[self._run]["ended"] = False
+            rank = dist.get_rank() if len(self._spread.members) > 1 else 0
+            self._stream.open(rank, self.metadata)
         self._session.take(self._model())
         self._is_entered = True
         self._steps += self._latest_recorded == self._steps
@@ -135,6 +146,18 @@ class Recorder(Recording):
         self._weights.clear()
         if self._updates:
             self._updates.forget()
+        if self._stream is not None:
+            self._end_stream(self._stream, error)
+
+    def _end_stream(self, stream: StreamedRows, error: BaseException | None) -> None:
+        """Write the last part; what went wrong before is what the user is to see."""
+        self.metadata[self._run]["ended"] = True
+        try:
+            stream.flush(self.structure(), self.metadata)
+        except RecordingError as failure:
+            if error is None:
+                raise
+            error.add_note(str(failure))
 
     def mask(self, keep: torch.Tensor) -> None:
         """Say which positions of the next forward pass are real: only those are read.
@@ -164,6 +187,21 @@ class Recorder(Recording):
         self._close_step()
         self._open_next_step()
 
+    def flush(self) -> None:
+        """Write the rows so far to the run directory, without waiting until they are due.
+
+        Raises:
+            RecordingError: they cannot be written, or there is no run directory.
+        """
+        if self._stream is None:
+            raise RecordingError(
+                "this recording has no run directory to write to: give one with "
+                "sppkit.record(model, run_directory=...), or write it with save()"
+            )
+        if self._is_entered:
+            self._say_what_is_missing()
+        self._stream.flush(self.structure(), self.metadata)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one parquet file, atomically.
 
@@ -191,6 +229,8 @@ class Recorder(Recording):
     def _open_next_step(self) -> None:
         self._steps += 1
         self._open_step()
+        if self._stream is not None and self._stream.is_due:
+            self.flush()
 
     def _before_step(self) -> None:
         if self._updates and self._is_attached:
@@ -256,7 +296,7 @@ class Recorder(Recording):
         read = {r.point.place: r.summary for r in readings if r.point.signal is Signal.WEIGHT}
         weights = read or {place: reading.summary for place, reading in self._weights.items()}
         rows = list(table_rows(readings, self._session.model, self.plan, constants, weights))
-        self._rows += rows
+        self._rows.append_rows(rows)
         return rows
 
     def _like_its_weight(self, update: Reading) -> Reading:
@@ -313,7 +353,7 @@ class Recorder(Recording):
         metadata["not_captured"] = entries
         metadata["recorded_steps"] = self._recorded_steps
         if self._ranks:
-            metadata["remarks"] = [*metadata["remarks"], *self._ranks.remarks]
+            metadata["remarks"] = list(dict.fromkeys([*metadata["remarks"], *self._ranks.remarks]))
             metadata["distributed"] = self._ranks.describe()
         reasons = {entry["layer"]: entry["reason"] for entry in entries}
         for row in self._structure_rows:
