@@ -89,7 +89,7 @@ def test_a_row_takes_little_memory():
 
 def test_columns_that_do_not_fit_are_refused():
     store, columns = RowStore(STATISTICS), dict.fromkeys(TABLE_COLUMNS, 0)
-    with pytest.raises(ValueError, match=r"columns must be of equal length, not {'step': 3, 'mean': 2}"):
+    with pytest.raises(ValueError, match=r"of equal length, not {'step': 3, 'mean': 2}"):
         store.append({**columns, "mean": [1.0, 2.0], "step": [1, 2, 3]})
     with pytest.raises(ValueError, match=r"the table has no columns \['meen'\]; it has \['run', "):
         store.append({**columns, "meen": [1.0]})
