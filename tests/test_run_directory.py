@@ -368,11 +368,12 @@ def held():
     return tracemalloc.get_traced_memory()[0]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_over_two_thousand_recorded_steps(tmp_path):
     model = nn.Linear(4, 4)
     x = torch.randn(3, 4)
     marks = []
-    arguments = {"run_directory": tmp_path, "flush_rows": 400}
+    arguments = {"run_directory": tmp_path, "flush_rows": 100, "signals": ["activation", "weight"]}
     with sppkit.record(model, **arguments) as recording:
         tracemalloc.start()
         try:
@@ -384,9 +385,9 @@ def test_memory_does_not_grow_over_two_thousand_recorded_steps(tmp_path):
                     marks.append((held(), pa.total_allocated_bytes()))
         finally:
             tracemalloc.stop()
-    assert len(sppkit.read(tmp_path).table()) == 12_000
+    assert len(sppkit.read(tmp_path).table()) == 6_000
     (early, arrow_early), (late, arrow_late) = marks
-    assert late - early < 100_000, (early, late)
+    assert late - early < 50_000, (early, late)
     assert arrow_late <= arrow_early
 
 
