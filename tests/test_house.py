@@ -10,7 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sppkit"
 
 FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits"}
-FLOOR_1 = {"summary", "statistics", "table", "recording", "expectation", "user_code", "gradients"}
+FLOOR_1 = {
+    *("summary", "statistics", "table", "row_store", "run_directory", "recording"),
+    *("expectation", "user_code", "gradients"),
+}
 MEASURE = {"kernels", "capture", "inputs", "targets", "probing"}
 ALL = FLOOR_0 | FLOOR_1 | MEASURE | {"plots", "models", "cli"}
 

@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import nn
 
 from sppkit.capture.reading import Reading
+from sppkit.capture.sampling import is_cut, of_each_process
 from sppkit.capture.sharding import Spread, fingerprint
 from sppkit.capture.side_group import ApartError, MeetingPoint, SideGroup, is_supported
 from sppkit.signals import OF_OUTPUTS, Signal
@@ -242,7 +243,8 @@ class Ranks:
         if not buffers:
             return []
         of_ranks = [_unpacked(buffer[len(parts) :], parts) for buffer in buffers]
-        summaries = iter(merged_summaries(parts, of_ranks))
+        of_samples = [buffer[: len(parts)] for buffer in buffers]
+        summaries = iter(merged_summaries(parts, of_ranks, of_samples))
         samples = {
             reading.phase: int(sum(buffer[position] for buffer in buffers))
             for position, reading in enumerate(parts)
@@ -251,6 +253,7 @@ class Ranks:
             r._replace(
                 summary=next(summaries) if _is_part(r) else r.summary,
                 batch=samples.get(r.phase, r.batch),
+                flags=of_each_process(r.flags),
             )
             for r in readings
         ]
@@ -302,7 +305,9 @@ def _are_unequal(values: Iterable[Any]) -> bool:
 
 
 def merged_summaries(
-    readings: Sequence[Reading], of_ranks: Sequence[Sequence[ChannelSummary]]
+    readings: Sequence[Reading],
+    of_ranks: Sequence[Sequence[ChannelSummary]],
+    batches: Sequence[Array],
 ) -> list[ChannelSummary]:
     """Merge summaries over ranks, position by position.
 
@@ -312,7 +317,7 @@ def merged_summaries(
 
     the gradients are those of L_r times N_r / N.
     """
-    shares = _shares_of_the_loss(readings, of_ranks)
+    shares = _shares_of_the_loss(readings, of_ranks, batches)
     merged = []
     for position, reading in enumerate(readings):
         parts = [summaries[position] for summaries in of_ranks]
@@ -324,12 +329,15 @@ def merged_summaries(
 
 
 def _shares_of_the_loss(
-    readings: Sequence[Reading], of_ranks: Sequence[Sequence[ChannelSummary]]
+    readings: Sequence[Reading],
+    of_ranks: Sequence[Sequence[ChannelSummary]],
+    batches: Sequence[Array],
 ) -> dict[str, list[float]]:
     """Give N_r / N of each rank by phase, counted at the gradient nearest to the loss.
 
     That is the one of the network's own output: of classes, a loss is a mean over samples, of
-    tokens or pixels, over these. Without it, the one that came first in the backward pass.
+    tokens or pixels, over these. Without it, the one that came first in the backward pass; where
+    of that one only some samples were read, all samples count.
     """
     shares = {}
     for phase in {reading.phase for reading in readings}:
@@ -341,6 +349,8 @@ def _shares_of_the_loss(
         if gradients:
             nearest = min(gradients, key=lambda i: readings[i].point.place.layer != "")
             counts = [float(s[nearest].count.max(initial=0)) for s in of_ranks]
+            if is_cut(readings[nearest].flags):
+                counts = [float(of_rank[nearest]) for of_rank in batches]
             shares[phase] = [count / (sum(counts) or 1.0) or 1.0 for count in counts]
     return shares
 
@@ -362,7 +372,7 @@ def _entry(reading: Reading) -> list[Any]:
     slot = reading.slot
     same = "" if _is_part(reading) else hashlib.sha256(reading.summary.pack().tobytes()).hexdigest()
     return [
-        *(reading.phase, *place, str(signal), reading.flags),
+        *(reading.phase, *place, str(signal), of_each_process(reading.flags)),
         *(slot.channels, slot.axis, str(slot.dtype), reading.summary.extended, same),
     ]
 

@@ -6,6 +6,7 @@ and two processes can compare what they are about to record by a digest.
 """
 
 import hashlib
+import itertools
 from collections.abc import Container, Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from sppkit.capture.blocks import TapInfo
 from sppkit.capture.masks import UNMASKED, Mask
 from sppkit.capture.places import Place, Point
 from sppkit.capture.readable import Readable, join_flags
+from sppkit.capture.sampling import Sampling, cut
 from sppkit.capture.sheets import Page, Sheet, SheetKey, Slot
 from sppkit.kernels import summarize
 from sppkit.signals import OF_OUTPUTS, Signal
@@ -41,6 +43,10 @@ class Plan:
         remarks: what the trace found and could not use, in sentences.
         slots: by point.
         sheets: of each device, one for the outputs of layers and one for their parameters.
+        callees: the modules that each module called itself.
+        number: no two plans have the same.
+        known: modules whose outputs are no news, though they have no place here: it is not their
+            turn, or they call others that carry no hooks.
     """
 
     extended: bool
@@ -54,6 +60,9 @@ class Plan:
     remarks: list[str] = field(default_factory=list)
     slots: dict[Point, Slot] = field(default_factory=dict)
     sheets: dict[SheetKey, Sheet] = field(default_factory=dict)
+    callees: dict[str, set[str]] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+    number: int = field(default_factory=itertools.count().__next__)
 
     def add(self, point: Point, like: Slot) -> None:
         """Give a point the next free slot of its sheet."""
@@ -129,6 +138,7 @@ class Pass:
         self.phase = phase
         self.batch = batch
         self.mask: Mask | None = None
+        self.sampling: Sampling | None = None
         self.written: set[Point] = set()
         self.aside: dict[Point, tuple[Slot, torch.Tensor]] = {}
         self.aliases: dict[Point, Point] = {}
@@ -162,7 +172,8 @@ class Pass:
         A fault is told by the way that others go: False says that nothing was written.
         """
         page = self.pages.get(slot.device)
-        if self._is_masked or page is None or slot.number >= page.points:
+        is_whole = not self._is_masked and self.sampling is None
+        if not is_whole or page is None or slot.number >= page.points:
             return False
         try:
             return values.dtype is slot.dtype and page.read(slot, values)
@@ -185,12 +196,18 @@ class Pass:
             *((device, bytes(page.written)) for device, page in self.pages.items()),
         )
 
-    def masked(self, found: Readable) -> Readable:
-        """Leave out the positions that the mask of this pass leaves out."""
+    def chosen(self, place: Place, found: Readable) -> Readable:
+        """Leave out samples beyond the first, and positions that the mask of this pass leaves out.
+
+        The samples are chosen first, so that none of the others is touched.
+        """
+        samples = self.sampling and self.sampling.samples(place, found, self.batch)
+        if samples is not None:
+            found = cut(found, samples)
         if not self._is_masked or not found.may_be_padded:
             return found
         if self.mask is not None:
-            return self.mask.select(found)
+            return self.mask.select(found, None if samples is None else self.batch)
         return found._replace(flags=join_flags(found.flags, UNMASKED))
 
     def write(self, point: Point, found: Readable) -> None:

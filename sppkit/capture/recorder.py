@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import pandas as pd
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from sppkit.capture.circumstances import environment, never_called
@@ -34,12 +35,18 @@ from sppkit.capture.schedule import StepFunction, describe, is_recorded, make_sc
 from sppkit.capture.session import Session
 from sppkit.capture.sharding import Spread
 from sppkit.capture.structure import describe_initialisation
+from sppkit.capture.turns import Turns
 from sppkit.capture.updates import Updates
 from sppkit.errors import RecordingError
 from sppkit.recording import Recording, not_captured_entry
+from sppkit.run_directory import StreamedRows
 from sppkit.signals import Phase, Signal
 from sppkit.statistics import evaluate, maximum, minimum, variance
 from sppkit.table import Columns
+
+
+MOST_RECIPES = 64
+"""Kinds of steps that are remembered: each holds the labels of its rows."""
 
 
 class Recorder(Recording):
@@ -56,6 +63,8 @@ class Recorder(Recording):
         optimizer: torch.optim.Optimizer | None = None,
         scaler: torch.amp.GradScaler | None = None,
         schedule: StepFunction | None = None,
+        layers_per_step: int | None = None,
+        stream: StreamedRows | None = None,
         loss_reduction: str | None = None,
         spread: Spread | None = None,
     ) -> None:
@@ -74,6 +83,12 @@ class Recorder(Recording):
         self._run, self._seed = run, seed
         self._schedule = schedule or make_schedule(1, None)
         self.metadata[run]["schedule"] = describe(self._schedule)
+        if layers_per_step is not None:
+            self._session.turns = Turns(layers_per_step)
+            self.metadata[run]["layers_per_step"] = layers_per_step
+        self._stream = stream
+        if stream is not None:
+            self._rows = stream
         self._steps = 0
         self._recorded_steps = 0
         self._described: Plan | None = None
@@ -83,9 +98,7 @@ class Recorder(Recording):
         self._weights: dict[Place, Reading] = {}
         self._recipes: dict[Hashable, Recipe] = {}
         self._on_the_way: deque[tuple[Columns, Recipe, PhasePages]] = deque()
-        self._updates = (
-            Updates(self._session, options) if Signal.UPDATE in options.signals else None
-        )
+        self._updates = Updates(self._session) if Signal.UPDATE in options.signals else None
         self._loop: Loop | None = None
         if optimizer is not None:
             hear = {"before": self._before_step, "after": self._after_step}
@@ -100,13 +113,18 @@ class Recorder(Recording):
         """Attach the hooks of the first step; entered again later, go on with the next one.
 
         Raises:
-            RecordingError: it is being recorded into already, or the model is gone.
+            RecordingError: it is being recorded into already, the model is gone, or the run
+                directory holds another recording or cannot be written.
         """
         if self._is_entered:
             raise RecordingError(
                 f"this recording of {self._run!r} is already running: a second `with` would count "
                 "everything twice. Leave the first, or make another recording with sppkit.record."
             )
+        if self._stream is not None:
+            self.metadata[self._run]["ended"] = False
+            rank = dist.get_rank() if len(self._spread.members) > 1 else 0
+            self._stream.open(rank, self.metadata)
         self._session.take(self._model())
         self._is_entered = True
         self._steps += self._latest_recorded == self._steps
@@ -141,6 +159,18 @@ class Recorder(Recording):
         self._recipes.clear()
         if self._updates:
             self._updates.forget()
+        if self._stream is not None:
+            self._end_stream(self._stream, error)
+
+    def _end_stream(self, stream: StreamedRows, error: BaseException | None) -> None:
+        """Write the last part; what went wrong before is what the user is to see."""
+        self.metadata[self._run]["ended"] = True
+        try:
+            stream.flush(self.structure(), self.metadata)
+        except RecordingError as failure:
+            if error is None:
+                raise
+            error.add_note(str(failure))
 
     def mask(self, keep: torch.Tensor) -> None:
         """Say which positions of the next forward pass are real: only those are read.
@@ -170,6 +200,22 @@ class Recorder(Recording):
         self._close_step()
         self._open_next_step()
 
+    def flush(self) -> None:
+        """Write the rows so far to the run directory, without waiting until they are due.
+
+        Raises:
+            RecordingError: they cannot be written, or there is no run directory.
+        """
+        if self._stream is None:
+            raise RecordingError(
+                "this recording has no run directory to write to: give one with "
+                "sppkit.record(model, run_directory=...), or write it with save()"
+            )
+        if self._is_entered:
+            self._say_what_is_missing()
+        self._make_rows(wait=True)
+        self._stream.flush(self.structure(), self.metadata)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one parquet file, atomically.
 
@@ -189,12 +235,16 @@ class Recorder(Recording):
 
     def _open_step(self) -> None:
         if is_recorded(self._schedule, self._steps):
+            if self._session.turns:
+                self._session.turns.begin(self._steps)
             self._session.attach()
             self._is_attached = True
 
     def _open_next_step(self) -> None:
         self._steps += 1
         self._open_step()
+        if self._stream is not None and self._stream.is_due:
+            self.flush()
 
     def _before_step(self) -> None:
         if self._updates and self._is_attached:
@@ -232,6 +282,8 @@ class Recorder(Recording):
             readings = self._collected(flag)
             self._keep(readings)
             if signature is not None and readings:
+                if len(self._recipes) >= MOST_RECIPES:
+                    self._recipes.clear()
                 self._recipes[signature] = Recipe(readings, self._session.model, self.plan)
 
     def _signature(self) -> Hashable | None:
@@ -257,7 +309,7 @@ class Recorder(Recording):
             every = [page for found in pages.values() for page in found]
             if not wait and not all(page.has_arrived for page in every):
                 return
-            self._blocks.append({**constants, **recipe.columns(pages)})
+            self._rows.append({**constants, **recipe.columns(pages)})
             self._on_the_way.popleft()
             for page in every:
                 page.put_back()
@@ -311,7 +363,7 @@ class Recorder(Recording):
         read = {r.point.place: r.summary for r in readings if r.point.signal is Signal.WEIGHT}
         weights = read or {place: reading.summary for place, reading in self._weights.items()}
         model = self._session.model
-        self._blocks.append(columns_of(readings, model, self.plan, self._constants(rank), weights))
+        self._rows.append(columns_of(readings, model, self.plan, self._constants(rank), weights))
 
     def _like_its_weight(self, update: Reading) -> Reading:
         """Give an update the phase, passes and samples of the step that made it."""
@@ -344,7 +396,7 @@ class Recorder(Recording):
                 described = ", ".join(started.get(row["layer"], ()))
                 self._structure_rows.append({**row, "run": self._run, "initialisation": described})
         metadata = self.metadata[self._run]
-        metadata["remarks"] = list(self.plan.remarks)
+        metadata["remarks"] = [*self.plan.remarks, *self._session.remarks()]
         metadata["plan"] = self.plan.digest
         if not known:  # of the network as it was at first
             metadata |= describe_silence(silent_branches(self._session.model, self.plan))
@@ -369,7 +421,7 @@ class Recorder(Recording):
         metadata["not_captured"] = entries
         metadata["recorded_steps"] = self._recorded_steps
         if self._ranks:
-            metadata["remarks"] = [*metadata["remarks"], *self._ranks.remarks]
+            metadata["remarks"] = list(dict.fromkeys([*metadata["remarks"], *self._ranks.remarks]))
             metadata["distributed"] = self._ranks.describe()
         reasons = {entry["layer"]: entry["reason"] for entry in entries}
         for row in self._structure_rows:

@@ -115,8 +115,10 @@ def labels_of(readings: Sequence[Reading], model: nn.Module, plan: Plan) -> Colu
 
 
 def _column(values: list[Any]) -> np.ndarray:
-    column = np.array(values)
-    return column if column.dtype.kind in "if" else np.array(values, dtype=object)
+    """Make an array; of numbers that may be missing a float one, where NaN stands for them."""
+    if any(isinstance(value, str) for value in values):
+        return np.array(values, dtype=object)
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def _label(reading: Reading, plan: Plan, kinds: dict[str, str]) -> dict[str, Any]:

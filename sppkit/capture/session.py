@@ -23,6 +23,7 @@ from sppkit.capture.recipes import pages_by_phase
 from sppkit.capture.sharding import Shard, is_distributed_tensor, local_values, shard_of
 from sppkit.capture.sheets import Page, SheetKey, Slot
 from sppkit.capture.structure import structure_rows
+from sppkit.capture.turns import Turns
 from sppkit.capture.watch import Watch
 from sppkit.capture.weight_gradients import WeightGradients
 from sppkit.capture.writer import Writer
@@ -48,6 +49,10 @@ class Session:
         options: what to record.
         plan: of an earlier session on a model of the same architecture; spares the trace.
         unread_parameters: why parameters and their gradients cannot be read, where they cannot.
+
+    Attributes:
+        turns: whose turn it is, where each step reads a part of the layers.
+        options: what to record in the step under way.
     """
 
     def __init__(
@@ -61,11 +66,14 @@ class Session:
         self.missing: dict[tuple[str, str], str] = {}
         self.masks = Masks(options.mask)
         self._held: nn.Module | None = model
-        self._options = options
+        self.turns: Turns | None = None
+        self.options = self._options = options
+        self._plan_of_step = self.plan
         self._watch: Watch | None = None
         self._writer: Writer | None = None
         self._tracer: Tracer | None = None
         self._fetched: dict[tuple[str, Point], Reading] = {}
+        self._totals: dict[str, tuple[int, int]] = {}
         self._awaited: set[Point] = set()
         self._parameters = Pass(self.plan, "", of_parameters=True)
         self._gradients: WeightGradients | None = None
@@ -110,25 +118,40 @@ class Session:
         if (self._writer and self._writer.is_stale) or self._is_another_network():
             self.plan = Plan(self._options.extended)
         self._tracer = None if self.plan.is_made else Tracer(self.model)
-        self._writer = Writer(self.plan, self._options, self.masks, self._tracer)
+        hooked = self._take_turn()
+        self._writer = Writer(self._plan_of_step, self.options, self.masks, self._tracer)
         self._writer.on_pass_end = self._on_pass_end
         self._watch_parameters()
-        if self.plan.is_regular:
-            self._watch = PlannedWatch(
-                *(self.model, self._writer, self.plan, self._options.signals, self._on_missing)
-            )
-        else:
-            self._watch = Watch(
-                self.model,
-                [listener for listener in (self._tracer, self._writer) if listener],
-                operations=True,
-                on_missing=self._on_missing,
-            )
-        self._watch.attach(None if self._needs_every_module() else self._planned_layers())
+        is_planned = self.turns is None and self.plan.is_regular
+        self._watch = self._planned_watch() if is_planned else self._full_watch()
+        self._watch.attach(hooked)
+
+    def _planned_watch(self) -> Watch:
+        assert self._writer
+        return PlannedWatch(
+            *(self.model, self._writer, self.plan, self.options.signals, self._on_missing)
+        )
+
+    def _full_watch(self) -> Watch:
+        return Watch(
+            self.model,
+            [listener for listener in (self._tracer, self._writer) if listener],
+            operations=not self.plan.is_made or self._plan_of_step.has_operations,
+            on_missing=self._on_missing,
+        )
+
+    def _take_turn(self) -> set[str] | None:
+        """Settle what this step reads; name the layers to hook, None for all of them."""
+        self._plan_of_step, self.options = self.plan, self._options
+        if self.turns is None or not self.plan.is_made:
+            return None if self._needs_every_module() else self._planned_layers()
+        turn = self.turns.turn(self.plan, self._options, self.model)
+        self._plan_of_step, self.options = turn.plan, turn.options
+        return turn.hooked
 
     def rest(self) -> None:
         """Write nothing until the next step begins; the hooks stay where they are."""
-        if self._tracer or not self.plan.is_made:
+        if self._tracer or self.turns or not self.plan.is_made:
             self.detach()
             return
         self._is_resting = True
@@ -155,14 +178,16 @@ class Session:
     def _watch_parameters(self) -> None:
         """Have weight gradients read as they are accumulated."""
         self._plan_size = len(self.plan.slots)
-        self._parameters = Pass(self.plan, "", of_parameters=True)
+        self._parameters = Pass(self._plan_of_step, "", of_parameters=True)
         self._planned_parameters = None
         if self._unread_parameters:
             return
-        self._gradients = WeightGradients(self.model, self._options, self.plan, self._parameters)
-        if self._plan_size:
+        self._gradients = WeightGradients(
+            self.model, self.options, self._plan_of_step, self._parameters
+        )
+        if self._plan_size and self.turns is None:
             self._planned_parameters = PlannedParameters.of(
-                self.model, self._options, self.plan, self._gradients
+                self.model, self.options, self.plan, self._gradients
             )
 
     def detach(self) -> None:
@@ -186,6 +211,7 @@ class Session:
         if self._writer:
             self._writer.passes.clear()
         self._fetched.clear()
+        self._totals.clear()
 
     def traced(self) -> tuple[Writer, Graph, Plan]:
         """Give what the traced pass has left: what was written, the graph, and the plan.
@@ -212,8 +238,10 @@ class Session:
         self._note_what_is_missing(self._writer)
         self._place_shards()
         readings = [*self._fetched.values(), *self._of_shared_parameters(self._shared_parameters)]
+        readings = with_totals(readings, self._totals)
         self._fetched.clear()
-        return with_totals(readings)
+        self._totals.clear()
+        return readings
 
     def end_step(self) -> None:
         """Read the parameters, where the step has seen a pass."""
@@ -240,6 +268,7 @@ class Session:
         if any(p.signature() != by_phase[p.phase] for p in self._writer.passes):
             return None  # its passes wrote different points, and are merged point by point
         return (
+            self._plan_of_step.number,
             *((p.phase, p.batch, by_phase[p.phase]) for p in self._writer.passes),
             self._parameters.signature(),
             frozenset(self._shared_parameters.items()),
@@ -259,13 +288,18 @@ class Session:
         self, tensors: list[tuple[Point, torch.Tensor, int | None]], phase: str
     ) -> list[Reading]:
         """Read tensors that no hook shows."""
-        written = Pass(self.plan, phase, of_parameters=True)
+        written = Pass(self._plan_of_step, phase, of_parameters=True)
         for point, tensor, axis in tensors:
             read_parameter(written, point, tensor, axis)
         self._fetch(written)
         readings = list(self._fetched.values())
         self._fetched.clear()
+        self._totals.clear()
         return readings
+
+    def remarks(self) -> list[str]:
+        """Say what a reader of the rows must know of how they were read."""
+        return [self.turns.remark(self.plan, self._options, self.model)] if self.turns else []
 
     def _needs_every_module(self) -> bool:
         return not self.plan.is_made or self.plan.has_operations
@@ -314,6 +348,7 @@ class Session:
         shapes = [node.shape for node in graph.nodes for p in node.emitted if p in chosen]
         self.plan.values = sum(math.prod(shape) for shape in shapes)
         self.plan.axes = chosen
+        self.plan.callees = _callees(graph)
         for written in writer.passes:
             written.keep(chosen)
 
@@ -351,7 +386,7 @@ class Session:
             self.missing["", "weight"] = self._unread_parameters
             return {}
         aliases = {}
-        signals, layer = self._options.signals, self._options.layer
+        signals, layer = self.options.signals, self.options.layer
         in_backward = self._gradients.was_read if self._gradients else lambda _: False
         for point, tensor, axis, alias in parameter_readings(self.model, signals, layer):
             if alias:
@@ -366,7 +401,7 @@ class Session:
 
     def _note_uncomputed_weights(self) -> None:
         for name, module in self.model.named_modules():
-            if self._options.layer(name) and has_effective_weight(module) and is_sharded(module):
+            if self.options.layer(name) and has_effective_weight(module) and is_sharded(module):
                 reason = "computing it from sharded parameters would take all ranks"
                 self.missing[name, Signal.EFFECTIVE_WEIGHT] = reason
 
@@ -406,6 +441,7 @@ class Session:
     def _fetch(self, written: Pass) -> None:
         """Bring a pass to the host, merge it with the others of its phase, and let it go."""
         written.close()
+        self._count(written)
         summaries = written.summaries()
         self._awaited |= written.every_awaited()
         for point, (slot, _) in summaries.items():
@@ -420,6 +456,12 @@ class Session:
                 self._merge(written, point, slot, summary, flags)
         for point, (slot, summary) in summaries.items():
             self._merge(written, point, slot, summary, slot.flags)
+
+    def _count(self, written: Pass) -> None:
+        """Add up the passes and samples of each phase, also of steps that read parameters alone."""
+        if written is not self._parameters:
+            passes, batch = self._totals.get(written.phase, (0, 0))
+            self._totals[written.phase] = passes + 1, batch + written.batch
 
     def _merge(
         self, written: Pass, point: Point, slot: Slot, summary: ChannelSummary, flags: str
@@ -465,8 +507,16 @@ class Session:
             writer.missing = late | dict.fromkeys(self._given_up, reason) | writer.missing
         for point, reason in writer.missing.items():
             place = point.place
-            is_late_leaf = place in writer.leaves and self._options.layer(place.layer)
+            is_late_leaf = place in writer.leaves and self.options.layer(place.layer)
             if place in self.plan.axes or is_late_leaf:
                 self.missing[name_of(point), point.signal] = reason
         self._awaited.clear()
         self._given_up.clear()
+
+
+def _callees(graph: Graph) -> dict[str, set[str]]:
+    callees: dict[str, set[str]] = {}
+    for (layer, _), call in graph.calls.items():
+        for caller, _ in call.stack[-2:-1]:
+            callees.setdefault(caller, set()).add(layer)
+    return callees

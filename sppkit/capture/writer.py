@@ -69,6 +69,7 @@ class Writer:
         phase = self._options.phase or mode
         self.passes.append(Pass(self._plan, phase, batch, self._masks.are_used))
         self._latest = None
+        self.current.sampling = self._options.sampling
         self.current.mask = self._masks.take(args, kwargs)
 
     def operation(
@@ -96,9 +97,12 @@ class Writer:
             self.is_stale |= call.is_new and self._plan.is_made
             if place in self._plan.axes or not self._plan.is_made:
                 self._record(place, tensor, call)
-            elif call.children == 0 and self._options.layer(call.layer):
+            elif call.children == 0 and self._may_be_new(call.layer):
                 self.is_stale = True  # a layer or a call that the traced pass did not have
                 self._record(place, tensor, call)
+
+    def _may_be_new(self, layer: str) -> bool:
+        return layer not in self._plan.known and self._options.is_chosen(layer)
 
     def recomputed(self, layer: str, output: object) -> None:
         """Await the gradients that the first run of a checkpointed call did not have."""
@@ -141,7 +145,7 @@ class Writer:
         if self._is_alias(place, tensor):
             return
         if Signal.ACTIVATION in self._options.signals:
-            self.current.write(Point(place, Signal.ACTIVATION), self.current.masked(found))
+            self.current.write(Point(place, Signal.ACTIVATION), self.current.chosen(place, found))
         if Signal.GRADIENT in self._options.signals:
             self._await_gradient(place, tensor, axis, call.is_new)
 
@@ -212,7 +216,7 @@ class Writer:
             found = _flagged(readable(gradient, axis), is_new)
             reason = found if isinstance(found, str) else ""
             if not isinstance(found, str):
-                written.write(point, written.masked(found))
+                written.write(point, written.chosen(point.place, found))
                 self.missing.pop(point, None)
         except Exception as error:  # a fault of ours must not become one of the user's backward
             reason = f"reading it failed: {error}"

@@ -46,6 +46,7 @@ from sppkit.probing.execution import (
 from sppkit.probing.losses import Loss, loss_name, run_backward
 from sppkit.recording import Recording
 from sppkit.signals import DEFAULT_SIGNALS, Phase, Signal
+from sppkit.table import concatenate
 
 Model = nn.Module | Callable[[], nn.Module]
 
@@ -195,8 +196,8 @@ class _Probe:
         metadata = first.metadata[self._run] | self._stated()
         missing = [entry for r in self._recorders.values() for entry in _missing(r, self._run)]
         metadata["not_captured"] = list({tuple(e.items()): e for e in missing}.values())
-        blocks = [block for recorder in self._recorders.values() for block in recorder._blocks]
-        return Recording(blocks, first._structure_rows, {self._run: metadata})
+        table = concatenate([recorder.table() for recorder in self._recorders.values()])
+        return Recording.from_frames(table, first.structure(), {self._run: metadata})
 
     def _build(self) -> nn.Module:
         device = self._conditions.device
