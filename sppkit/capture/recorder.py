@@ -44,7 +44,6 @@ from sppkit.signals import Phase, Signal
 from sppkit.statistics import evaluate, maximum, minimum, variance
 from sppkit.table import Columns
 
-
 MOST_RECIPES = 64
 """Kinds of steps that are remembered: each holds the labels of its rows."""
 

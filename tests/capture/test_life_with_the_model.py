@@ -870,14 +870,14 @@ def test_a_thousand_recorded_steps_keep_nothing_but_their_rows():
 
     def objects():
         gc.collect()
-        recording._blocks.clear()
+        recording._rows.clear()
         return len(gc.get_objects())
 
     with sppkit.record(model, optimizer=optimizer) as recording:
         train(50)
         before = objects()
         train(800)
-        assert recording._blocks
+        assert len(recording._rows)
         assert not any(output() is not None for output in outputs)
         outputs.clear()
         assert objects() - before < 200
