@@ -10,7 +10,6 @@ enum {
     WIDEST = 512,    /* columns of a tile at most */
     STRIP = 256,     /* columns of a tile, where the channels can be cut */
     MOST_ROWS = 128, /* rows of a tile: a quarter of it is what a lane adds up */
-    ROOM_FOR_CODES = 4 * BLOCK,
     MOST_VISITS = 4,
     SAMPLES = 16,     /* values of a channel that the first guess takes */
     LONG_WINDOW = 32, /* columns of a channel from which on they are added up for themselves */
@@ -108,16 +107,18 @@ INLINE void load_float64(double *restrict copy, const TensorView *tensor, int64_
 
 /* ---- One copy of the machine code for each instruction set */
 
-#define READERS(TARGET, suffix)                                                                        \
-    TARGET static void base_float32_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h)     \
-    { read_part_float32(t, l, p, s, h, 0); }                                                           \
-    TARGET static void extended_float32_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h) \
-    { read_part_float32(t, l, p, s, h, 1); }                                                           \
-    TARGET static void base_float64_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h)     \
-    { read_part_float64(t, l, p, s, h, 0); }                                                           \
-    TARGET static void extended_float64_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h) \
-    { read_part_float64(t, l, p, s, h, 1); }                                                           \
-    static const ReadPart readers_##suffix[2][2] = {{base_float32_##suffix, extended_float32_##suffix}, \
+#define READER(TARGET, name, read, count)                                                                             \
+    TARGET static void name(const TensorView *tensor, const Layout *layout, Part part, State state, int64_t *histogram) \
+    {                                                                                                                 \
+        read(tensor, layout, part, state, histogram, count);                                                          \
+    }
+#define READERS(TARGET, suffix)                                                                                       \
+    TARGET static void count_##suffix(Histogram *histogram) { count_held(histogram); }                                \
+    READER(TARGET, base_float32_##suffix, read_part_float32, NULL)                                                    \
+    READER(TARGET, base_float64_##suffix, read_part_float64, NULL)                                                    \
+    READER(TARGET, extended_float32_##suffix, read_part_float32, count_##suffix)                                      \
+    READER(TARGET, extended_float64_##suffix, read_part_float64, count_##suffix)                                      \
+    static const ReadPart readers_##suffix[2][2] = {{base_float32_##suffix, extended_float32_##suffix},               \
                                                     {base_float64_##suffix, extended_float64_##suffix}};
 
 READERS(, baseline)
