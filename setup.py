@@ -8,7 +8,16 @@ from setuptools.command.build_ext import build_ext
 
 FOLDER = "sppkit/kernels/c"
 SOURCES = ("module", "tensor_access", "sharing", "reading", "layout")
-HEADERS = ("histogram", "layout", "passes", "portable", "reading", "sharing", "state", "tensor_access")
+HEADERS = (
+    "histogram",
+    "layout",
+    "passes",
+    "portable",
+    "reading",
+    "sharing",
+    "state",
+    "tensor_access",
+)
 
 # Sums of several lanes change the order of additions, which `omp simd` permits; no runtime is used.
 FLAGS = {

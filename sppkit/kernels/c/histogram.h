@@ -51,6 +51,15 @@ INLINE uint16_t top_of(const uint16_t *code, int n)
     return top;
 }
 
+/* Sum of LEVELS counts of CODES at most, four at a time. */
+INLINE uint16_t sum_of_row(const uint16_t *row)
+{
+    uint64_t words[LEVELS / 4];
+    memcpy(words, row, sizeof words);
+    const uint64_t sum = ((words[0] + words[1]) + (words[2] + words[3])) + ((words[4] + words[5]) + (words[6] + words[7]));
+    return (uint16_t)(sum * 0x0001000100010001 >> 48);
+}
+
 /* Count how often each pair of levels occurs, which halves the visits to a table: a code goes with
  * that n / 2 places on. Then how often each level occurs. */
 INLINE void count_levels(uint16_t *restrict single, const uint16_t *code, int half, uint16_t top)
@@ -69,15 +78,15 @@ INLINE void count_levels(uint16_t *restrict single, const uint16_t *code, int ha
         ++table[0][pair[half - 1]];
     memset(single, 0, LEVELS * sizeof *single);
     for (int a = 0; a < LEVELS; ++a) {
-        uint16_t sum = 0;
-        SIMD(reduction(+ : sum))
+        uint16_t *row = table[0] + a * LEVELS;
+        SIMD()
         for (int b = 0; b < LEVELS; ++b) {
-            const uint16_t count = (uint16_t)(table[0][a * LEVELS + b] + table[1][a * LEVELS + b]);
-            single[b] += count;
-            sum += count;
+            row[b] += table[1][a * LEVELS + b];
+            single[b] += row[b];
         }
-        single[a] += sum;
     }
+    for (int a = 0; a < LEVELS; ++a)
+        single[a] += sum_of_row(table[0] + a * LEVELS);
 }
 
 /* Count those that lie deeper than the levels reach, few as a rule: most windows hold none. */

@@ -1,7 +1,7 @@
 /* The read of blocks and tiles in one precision; reading.c includes this once for each.
  *
- * REAL is the precision, NAME(x) the name of its version of x; BITS, MANTISSA_BITS, LARGEST_EXPONENT
- * and EXPONENT_OFFSET describe it.
+ * REAL is the precision, NAME(x) the name of its version of x; BITS, MANTISSA_BITS and LARGEST_EXPONENT
+ * describe it.
  *
  * A visit takes extremes, zeros and sums of powers of d = scale (x - shift), all at once. It guesses:
  * the shift is the mean of what was read of the channel before, the scale the power of two that brings
@@ -53,24 +53,12 @@ INLINE REAL NAME(scale_of)(REAL range)
     return range > 0 ? scale : 1;
 }
 
-/* Sign and float32 exponent; zeros and what is not finite go to a place that is thrown away. */
-INLINE uint16_t NAME(code_of)(REAL value)
-{
-    BITS bits = NAME(bits_of)(value);
-    int32_t sign = (int32_t)(bits >> (8 * sizeof(BITS) - 1)) << 8;
-    int32_t own = (int32_t)(bits >> MANTISSA_BITS) & (LARGEST_EXPONENT + 1);
-    int32_t exponent = own - EXPONENT_OFFSET;
-    exponent = LOWER(HIGHER(exponent, 0), NOT_COUNTED - 1);
-    exponent = own > LARGEST_EXPONENT || bits << 1 == 0 ? NOT_COUNTED : exponent;
-    return (uint16_t)(sign + exponent);
-}
-
 INLINE void NAME(encode)(NAME(Desk) *desk, const REAL *x, int n)
 {
     uint16_t *restrict code = room_for_codes(&desk->histogram, n);
     SIMD()
     for (int i = 0; i < n; ++i)
-        code[i] = NAME(code_of)(x[i]);
+        code[i] = NAME(code_of)(NAME(bits_of)(x[i]));
 }
 
 /* ---- With care: some values are not finite, or their sum overflows */
