@@ -9,7 +9,13 @@ from setuptools.command.build_ext import build_ext
 FOLDER = "sppkit/kernels/c"
 SOURCES = ("module", "tensor_access", "sharing", "reading", "layout")
 HEADERS = (
-    *("histogram", "layout", "passes", "portable", "reading", "sharing", "state"),
+    "histogram",
+    "layout",
+    "passes",
+    "portable",
+    "reading",
+    "sharing",
+    "state",
     "tensor_access",
 )
 

@@ -10,82 +10,125 @@
 #include "state.h"
 
 enum {
-    CODES = 1024, /* that are counted at once */
-    LEVELS = 32,  /* 16 powers of two below the largest, with either sign */
-    DEEPER = 254, /* levels that are not told apart */
-    NO_LEVEL = 255,
+    CODES = 4096, /* that are counted at once, at most */
+    PAIRED = 512, /* from that many on, in pairs */
+    WINDOW = 64,  /* codes that are looked at together */
+    LEVELS = 32,  /* 15 powers of two below the largest, with either sign, and two more: */
+    DEEPER = 30,
+    NO_LEVEL = 31, /* of a code that is not counted */
 };
 
-/* Neighbours are often alike: in one table each would wait for the one before. */
-INLINE void count_one_by_one(uint32_t counts[4][EXPONENTS], const uint16_t *code, int n)
+/* Codes that wait for being counted, and the counts. */
+typedef struct Histogram {
+    uint32_t counts[EXPONENTS];
+    int held;
+    void (*count)(struct Histogram *); /* count_held, compiled for this machine */
+    uint16_t code[CODES];
+} Histogram;
+
+INLINE void start_counting(Histogram *histogram, void (*count)(Histogram *))
 {
-    int i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int k = 0; k < 4; ++k)
-            ++counts[k][code[i + k]];
-    for (; i < n; ++i)
-        ++counts[0][code[i]];
+    memset(histogram->counts, 0, sizeof histogram->counts);
+    histogram->held = 0;
+    histogram->count = count;
 }
 
-#if BYTE_VECTORS
-/* Count a level among CODES, a vector at a time. */
-INLINE int count_level(const uint8_t *levels, int level)
+INLINE uint16_t level_of(uint16_t code, uint16_t top)
 {
-    const ByteVector wanted = (uint8_t)level - (ByteVector){0};
-    ByteVector sums = {0};
-    for (int i = 0; i < CODES; i += (int)sizeof(ByteVector)) {
-        ByteVector these;
-        memcpy(&these, levels + i, sizeof these);
-        sums -= (ByteVector)(these == wanted); /* true is -1 */
-    }
-    uint64_t words[sizeof sums / 8], sum = 0;
-    memcpy(words, &sums, sizeof words);
-    for (size_t k = 0; k < sizeof words / sizeof *words; ++k)
-        sum += words[k]; /* a byte holds at most CODES / 64 * 8 = 128 */
-    sum = (sum & 0x00FF00FF00FF00FF) + (sum >> 8 & 0x00FF00FF00FF00FF);
-    return (int)(sum * 0x0001000100010001 >> 48);
+    const uint16_t exponent = code & 255;
+    const uint16_t level = (uint16_t)(2 * (top - exponent) + (code >> 8));
+    return exponent == NOT_COUNTED ? NO_LEVEL : LOWER(level, DEEPER);
 }
 
-/* Count CODES codes. Most numbers of a tensor lie within a few powers of two below the largest, and
- * comparing all of them with each of those is faster than visiting a table with each of them. */
-INLINE void count_by_level(uint32_t counts[4][EXPONENTS], const uint16_t *code)
+INLINE uint16_t top_of(const uint16_t *code, int n)
 {
-    uint8_t levels[CODES];
-    uint16_t top = 0, uncounted = 0, negative = 0;
-    SIMD(reduction(max : top) reduction(+ : uncounted, negative))
-    for (int i = 0; i < CODES; ++i) {
-        const uint16_t exponent = code[i] & 255, counted = exponent != NOT_COUNTED;
-        top = HIGHER(counted ? exponent : 0, top);
-        uncounted += !counted;
-        negative += counted & (code[i] >> 8);
+    uint16_t top = 0;
+    SIMD(reduction(max : top))
+    for (int i = 0; i < n; ++i) {
+        const uint16_t exponent = code[i] & 255, counted = exponent == NOT_COUNTED ? 0 : exponent;
+        top = HIGHER(counted, top);
     }
+    return top;
+}
+
+/* Sum of LEVELS counts of CODES at most, four at a time. */
+INLINE uint16_t sum_of_row(const uint16_t *row)
+{
+    uint64_t words[LEVELS / 4];
+    memcpy(words, row, sizeof words);
+    const uint64_t sum = ((words[0] + words[1]) + (words[2] + words[3])) + ((words[4] + words[5]) + (words[6] + words[7]));
+    return (uint16_t)(sum * 0x0001000100010001 >> 48);
+}
+
+/* Count how often each pair of levels occurs, which halves the visits to a table: a code goes with
+ * that n / 2 places on. Then how often each level occurs. */
+INLINE void count_levels(uint16_t *restrict single, const uint16_t *code, int half, uint16_t top)
+{
+    uint16_t pair[CODES / 2], table[2][LEVELS * LEVELS];
+    memset(table, 0, sizeof table);
     SIMD()
-    for (int i = 0; i < CODES; ++i) {
-        const uint16_t exponent = code[i] & 255, level = 2 * (top - exponent) + (code[i] >> 8);
-        levels[i] = (uint8_t)(exponent == NOT_COUNTED ? NO_LEVEL : LOWER(level, DEEPER));
+    for (int i = 0; i < half; ++i)
+        pair[i] = (uint16_t)(level_of(code[i], top) * LEVELS + level_of(code[half + i], top));
+    /* Neighbours are often alike: in one table each would wait for the one before. */
+    for (int i = 0; i + 2 <= half; i += 2) {
+        ++table[0][pair[i]];
+        ++table[1][pair[i + 1]];
     }
-    int left[2] = {CODES - uncounted - negative, negative};
-    for (int level = 0; level < LEVELS && left[0] + left[1] > 0; ++level) {
-        const int sign = level & 1;
-        if (left[sign] > 0) {
-            const int count = count_level(levels, level);
-            counts[0][256 * sign + top - level / 2] += count;
-            left[sign] -= count;
+    if (half % 2)
+        ++table[0][pair[half - 1]];
+    memset(single, 0, LEVELS * sizeof *single);
+    for (int a = 0; a < LEVELS; ++a) {
+        uint16_t *row = table[0] + a * LEVELS;
+        SIMD()
+        for (int b = 0; b < LEVELS; ++b) {
+            row[b] += table[1][a * LEVELS + b];
+            single[b] += row[b];
         }
     }
-    for (int i = 0; i < CODES && left[0] + left[1] > 0; ++i)
-        if (levels[i] >= LEVELS && levels[i] != NO_LEVEL)
-            ++counts[1][code[i]];
+    for (int a = 0; a < LEVELS; ++a)
+        single[a] += sum_of_row(table[0] + a * LEVELS);
 }
-#endif
 
-INLINE void count_codes(uint32_t counts[4][EXPONENTS], const uint16_t *code, int n)
+/* Count those that lie deeper than the levels reach, few as a rule: most windows hold none. */
+INLINE void count_deeper(uint32_t *counts, const uint16_t *code, int n, uint16_t top)
 {
-#if BYTE_VECTORS
-    for (; n >= CODES; n -= CODES, code += CODES)
-        count_by_level(counts, code);
-#endif
-    count_one_by_one(counts, code, n);
+    for (int begin = 0; begin < n; begin += WINDOW) {
+        const int end = LOWER(begin + WINDOW, n);
+        int deeper = 0;
+        SIMD(reduction(| : deeper))
+        for (int i = begin; i < end; ++i)
+            deeper |= level_of(code[i], top) == DEEPER;
+        for (int i = begin; i < end && deeper; ++i)
+            if (level_of(code[i], top) == DEEPER)
+                ++counts[code[i]];
+    }
+}
+
+INLINE void count_held(Histogram *histogram)
+{
+    const uint16_t *code = histogram->code;
+    const int half = histogram->held < PAIRED ? 0 : histogram->held / 2;
+    if (half > 0) {
+        uint16_t single[LEVELS];
+        const uint16_t top = top_of(code, 2 * half);
+        count_levels(single, code, half, top);
+        for (int level = 0; level < DEEPER && level / 2 <= top; ++level)
+            histogram->counts[256 * (level & 1) + top - level / 2] += single[level];
+        if (single[DEEPER] > 0)
+            count_deeper(histogram->counts, code, 2 * half, top);
+    }
+    for (int i = 2 * half; i < histogram->held; ++i)
+        ++histogram->counts[code[i]];
+    histogram->held = 0;
+}
+
+/* Return where to put n codes, n <= CODES. */
+INLINE uint16_t *room_for_codes(Histogram *histogram, int n)
+{
+    if (histogram->held + n > CODES)
+        histogram->count(histogram);
+    histogram->held += n;
+    return histogram->code + histogram->held - n;
 }
 
 #endif

@@ -179,6 +179,15 @@ static PyObject *describe(PyObject *module, PyObject *arguments)
     return PyUnicode_FromString(instruction_set());
 }
 
+static PyObject *choose(PyObject *module, PyObject *arguments)
+{
+    const char *name;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "z:choose_instruction_set", &name))
+        return NULL;
+    return PyBool_FromLong(choose_instruction_set(name));
+}
+
 static PyMethodDef methods[] = {
     {"read", (PyCFunction)(void (*)(void))read_into_rows, METH_FASTCALL,
      "read(tensor, channel_axis, rows, column, histogram)\n--\n\nSee sppkit.kernels.native."},
@@ -189,6 +198,8 @@ static PyMethodDef methods[] = {
     {"connect", connect_module, METH_VARARGS,
      "connect(torch, use_table)\n--\n\nTell which torch is read; return whether its table is used."},
     {"instruction_set", describe, METH_NOARGS, "instruction_set()\n--\n\nName what the reads are compiled for."},
+    {"choose_instruction_set", choose, METH_VARARGS,
+     "choose_instruction_set(name)\n--\n\nUse other instructions, None for the best; return whether they are there."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -196,4 +207,8 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_native", "Channel summaries of CPU tensors in one read.", -1, methods, NULL, NULL, NULL, NULL,
 };
 
-PyMODINIT_FUNC PyInit__native(void) { return PyModule_Create(&definition); }
+PyMODINIT_FUNC PyInit__native(void)
+{
+    choose_instruction_set(NULL);
+    return PyModule_Create(&definition);
+}

@@ -1,7 +1,7 @@
 /* The read of blocks and tiles in one precision; reading.c includes this once for each.
  *
- * REAL is the precision, NAME(x) the name of its version of x; BITS, MANTISSA_BITS, LARGEST_EXPONENT
- * and EXPONENT_OFFSET describe it.
+ * REAL is the precision, NAME(x) the name of its version of x; BITS, MANTISSA_BITS and LARGEST_EXPONENT
+ * describe it.
  *
  * A visit takes extremes, zeros and sums of powers of d = scale (x - shift), all at once. It guesses:
  * the shift is the mean of what was read of the channel before, the scale the power of two that brings
@@ -23,8 +23,7 @@ typedef struct {
     REAL spare[WIDEST];
     int32_t zeros[WIDEST], spare_counts[WIDEST];
     REAL copy[NAME(TILE)];
-    uint16_t code[ROOM_FOR_CODES];
-    uint32_t counts[4][EXPONENTS];
+    Histogram histogram;
 } NAME(Desk);
 
 /* A tile: rows of `fold` positions x channels x inner values. */
@@ -54,23 +53,12 @@ INLINE REAL NAME(scale_of)(REAL range)
     return range > 0 ? scale : 1;
 }
 
-/* Sign and float32 exponent; zeros and what is not finite go to a place that is thrown away. */
-INLINE uint16_t NAME(code_of)(REAL value)
+INLINE void NAME(encode)(NAME(Desk) *desk, const REAL *x, int n)
 {
-    BITS bits = NAME(bits_of)(value);
-    int32_t sign = (int32_t)(bits >> (8 * sizeof(BITS) - 1)) << 8;
-    int32_t own = (int32_t)(bits >> MANTISSA_BITS) & (LARGEST_EXPONENT + 1);
-    int32_t exponent = own - EXPONENT_OFFSET;
-    exponent = LOWER(HIGHER(exponent, 0), NOT_COUNTED - 1);
-    exponent = own > LARGEST_EXPONENT || bits << 1 == 0 ? NOT_COUNTED : exponent;
-    return (uint16_t)(sign + exponent);
-}
-
-INLINE void NAME(encode)(uint16_t *restrict code, const REAL *x, int n)
-{
+    uint16_t *restrict code = room_for_codes(&desk->histogram, n);
     SIMD()
     for (int i = 0; i < n; ++i)
-        code[i] = NAME(code_of)(x[i]);
+        code[i] = NAME(code_of)(NAME(bits_of)(x[i]));
 }
 
 /* ---- With care: some values are not finite, or their sum overflows */
@@ -266,10 +254,8 @@ INLINE void NAME(visit_block)(NAME(Desk) *desk, const REAL *x, int n, int extend
 
 INLINE void NAME(read_block)(NAME(Desk) *desk, State state, int64_t c, const REAL *x, int n, int extended)
 {
-    if (extended) {
-        NAME(encode)(desk->code, x, n);
-        count_codes(desk->counts, desk->code, n);
-    }
+    if (extended)
+        NAME(encode)(desk, x, n);
     if (!NAME(guess_from_state)(desk, state, c, 1))
         NAME(guess_from_nothing)(desk, 1);
     for (int visits = 1;; ++visits) {
@@ -419,26 +405,12 @@ INLINE void NAME(visit_tile)(NAME(Desk) *desk, const NAME(Tile) *tile, int rows,
     }
 }
 
-/* Count rows, as many at once as there is room for codes. */
-INLINE void NAME(count_tile)(NAME(Desk) *desk, const NAME(Tile) *tile)
-{
-    const int width = tile->fold * tile->channels * tile->inner;
-    for (int r = 0, held = 0; r < tile->rows; ++r) {
-        NAME(encode)(desk->code + held, tile->row[r], width);
-        held += width;
-        if (held + width > ROOM_FOR_CODES || r + 1 == tile->rows) {
-            count_codes(desk->counts, desk->code, held);
-            held = 0;
-        }
-    }
-}
-
 INLINE void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *tile, int extended)
 {
     const int channels = tile->channels, values = tile->rows * tile->fold * tile->inner;
-    if (extended)
-        NAME(count_tile)(desk, tile);
     int rows = tile->rows;
+    for (int r = 0; r < rows && extended; ++r)
+        NAME(encode)(desk, tile->row[r], tile->fold * channels * tile->inner);
     if (!NAME(guess_from_state)(desk, state, tile->first_channel, channels)) {
         /* Few means are farther from 0 than a standard deviation; a visit of some rows tells. */
         NAME(guess_from_nothing)(desk, channels);
@@ -566,18 +538,22 @@ INLINE void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *
     }
 }
 
-INLINE void NAME(read_part)(const TensorView *tensor, const Layout *layout, Part part, State state, int64_t *histogram, int extended)
+INLINE void NAME(read_part)(const TensorView *tensor, const Layout *layout, Part part, State state, int64_t *histogram,
+                            void (*count)(Histogram *))
 {
+    const int extended = count != NULL;
     NAME(Desk) desk;
     desk.scale[0] = 1;
     if (extended)
-        memset(desk.counts, 0, sizeof desk.counts);
+        start_counting(&desk.histogram, count);
     if (layout->form == RUNS)
         NAME(read_runs)(&desk, state, tensor, layout, part, extended);
     else if (layout->form == GATHERED)
         NAME(read_gathered)(&desk, state, tensor, layout, part, extended);
     else
         NAME(read_columns)(&desk, state, tensor, layout, part, extended);
+    if (extended)
+        count(&desk.histogram);
     for (int k = 0; k < EXPONENTS && extended; ++k)
-        histogram[k] += (int64_t)desk.counts[0][k] + desk.counts[1][k] + desk.counts[2][k] + desk.counts[3][k];
+        histogram[k] += desk.histogram.counts[k];
 }

@@ -24,14 +24,6 @@
 #define SEVERAL_INSTRUCTION_SETS 0
 #endif
 
-/* Vectors of bytes as gcc and clang know them, whatever registers the machine has. */
-#if defined(__GNUC__) || defined(__clang__)
-#define BYTE_VECTORS 1
-typedef uint8_t ByteVector __attribute__((vector_size(64)));
-#else
-#define BYTE_VECTORS 0
-#endif
-
 #define LOWER(a, b) ((a) < (b) ? (a) : (b))
 #define HIGHER(a, b) ((a) > (b) ? (a) : (b))
 

@@ -10,7 +10,6 @@ enum {
     WIDEST = 512,    /* columns of a tile at most */
     STRIP = 256,     /* columns of a tile, where the channels can be cut */
     MOST_ROWS = 128, /* rows of a tile: a quarter of it is what a lane adds up */
-    ROOM_FOR_CODES = 4 * BLOCK,
     MOST_VISITS = 4,
     SAMPLES = 16,     /* values of a channel that the first guess takes */
     LONG_WINDOW = 32, /* columns of a channel from which on they are added up for themselves */
@@ -31,7 +30,6 @@ enum {
 #define BITS uint32_t
 #define MANTISSA_BITS 23
 #define LARGEST_EXPONENT 254
-#define EXPONENT_OFFSET 0
 #define PRECISION_float32 FLOAT32
 #define ABS(x) fabsf(x)
 
@@ -55,6 +53,12 @@ INLINE float from_float16(uint16_t bits)
     memcpy(&subnormal_bits, &subnormal, sizeof subnormal_bits);
     const uint32_t finite = rest < (1u << 23) ? subnormal_bits : normal;
     return float_of(sign | (rest >= (31u << 23) ? nonfinite : finite));
+}
+
+/* Sign and exponent; zeros and what is not finite go to places that are thrown away. */
+INLINE uint16_t code_of_float32(uint32_t bits)
+{
+    return (uint16_t)(bits << 1 == 0 ? NOT_COUNTED : bits >> MANTISSA_BITS);
 }
 
 #define COPY(TYPE, LIFT)                                          \
@@ -85,7 +89,6 @@ INLINE void load_float32(float *restrict copy, const TensorView *tensor, int64_t
 #undef BITS
 #undef MANTISSA_BITS
 #undef LARGEST_EXPONENT
-#undef EXPONENT_OFFSET
 #undef ABS
 
 /* ---- float64 */
@@ -95,9 +98,17 @@ INLINE void load_float32(float *restrict copy, const TensorView *tensor, int64_t
 #define BITS uint64_t
 #define MANTISSA_BITS 52
 #define LARGEST_EXPONENT 2046
-#define EXPONENT_OFFSET (1023 - 127) /* to the exponent of a float32 */
 #define PRECISION_float64 FLOAT64
 #define ABS(x) fabs(x)
+
+/* Sign and the exponent that a float32 would have, or nearly. */
+INLINE uint16_t code_of_float64(uint64_t bits)
+{
+    const int64_t exponent = (int64_t)(bits >> MANTISSA_BITS & 2047), of_float32 = exponent - (1023 - 127);
+    const int64_t finite = LOWER(HIGHER(of_float32, 0), NOT_COUNTED - 1);
+    const int counted = exponent <= LARGEST_EXPONENT && bits << 1 != 0;
+    return (uint16_t)((counted ? finite : NOT_COUNTED) + (bits >> 63) * 256);
+}
 
 INLINE void load_float64(double *restrict copy, const TensorView *tensor, int64_t offset, int n, int64_t stride)
 {
@@ -108,53 +119,68 @@ INLINE void load_float64(double *restrict copy, const TensorView *tensor, int64_
 
 /* ---- One copy of the machine code for each instruction set */
 
-#define READERS(TARGET, suffix)                                                                        \
-    TARGET static void base_float32_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h)     \
-    { read_part_float32(t, l, p, s, h, 0); }                                                           \
-    TARGET static void extended_float32_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h) \
-    { read_part_float32(t, l, p, s, h, 1); }                                                           \
-    TARGET static void base_float64_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h)     \
-    { read_part_float64(t, l, p, s, h, 0); }                                                           \
-    TARGET static void extended_float64_##suffix(const TensorView *t, const Layout *l, Part p, State s, int64_t *h) \
-    { read_part_float64(t, l, p, s, h, 1); }                                                           \
-    static const ReadPart readers_##suffix[2][2] = {{base_float32_##suffix, extended_float32_##suffix}, \
-                                                    {base_float64_##suffix, extended_float64_##suffix}};
+#define READER(TARGET, name, read, count)                                                                             \
+    TARGET static void name(const TensorView *tensor, const Layout *layout, Part part, State state, int64_t *histogram) \
+    {                                                                                                                 \
+        read(tensor, layout, part, state, histogram, count);                                                          \
+    }
+#define READERS(TARGET, suffix)                                                       \
+    TARGET static void count_##suffix(Histogram *histogram) { count_held(histogram); } \
+    READER(TARGET, base_float32_##suffix, read_part_float32, NULL)                     \
+    READER(TARGET, extended_float32_##suffix, read_part_float32, count_##suffix)
+#define WIDE_READERS(TARGET, suffix)                                                   \
+    READER(TARGET, base_float64_##suffix, read_part_float64, NULL)                     \
+    READER(TARGET, extended_float64_##suffix, read_part_float64, count_##suffix)
 
 READERS(, baseline)
+WIDE_READERS(, baseline)
 #if SEVERAL_INSTRUCTION_SETS
 READERS(AVX2, avx2)
-READERS(AVX512, avx512)
+WIDE_READERS(AVX2, avx2)
+READERS(AVX512, avx512) /* float64 waits for memory sooner */
 #endif
 
-typedef enum { BASELINE, WITH_AVX2, WITH_AVX512 } InstructionSet;
+typedef enum { UNDECIDED, BASELINE, WITH_AVX2, WITH_AVX512 } InstructionSet;
+
+static const char *const names[] = {"undecided", "baseline", "AVX2", "AVX-512"};
+static InstructionSet chosen = UNDECIDED;
 
 static InstructionSet best_instruction_set(void)
 {
 #if SEVERAL_INSTRUCTION_SETS
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+    const int wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (wide && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         return WITH_AVX512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (wide)
         return WITH_AVX2;
 #endif
     return BASELINE;
 }
 
-ReadPart reader_of(Precision precision, int extended)
+int choose_instruction_set(const char *name)
 {
-    const int wide = precision == FLOAT64;
-#if SEVERAL_INSTRUCTION_SETS
-    switch (best_instruction_set()) {
-    case WITH_AVX512: return readers_avx512[wide][extended];
-    case WITH_AVX2: return readers_avx2[wide][extended];
-    default: break;
-    }
-#endif
-    return readers_baseline[wide][extended];
+    const InstructionSet best = best_instruction_set();
+    chosen = best;
+    for (int k = BASELINE; name && k <= (int)best; ++k)
+        if (strcmp(name, names[k]) == 0)
+            chosen = k;
+    return name == NULL || strcmp(name, names[chosen]) == 0;
 }
 
-const char *instruction_set(void)
+ReadPart reader_of(Precision precision, int extended)
 {
-    static const char *const names[] = {"baseline", "AVX2", "AVX-512"};
-    return names[best_instruction_set()];
+#if SEVERAL_INSTRUCTION_SETS
+    if (precision == FLOAT64 && chosen >= WITH_AVX2)
+        return extended ? extended_float64_avx2 : base_float64_avx2;
+    if (chosen == WITH_AVX512)
+        return extended ? extended_float32_avx512 : base_float32_avx512;
+    if (chosen == WITH_AVX2)
+        return extended ? extended_float32_avx2 : base_float32_avx2;
+#endif
+    if (precision == FLOAT64)
+        return extended ? extended_float64_baseline : base_float64_baseline;
+    return extended ? extended_float32_baseline : base_float32_baseline;
 }
+
+const char *instruction_set(void) { return names[chosen]; }

@@ -37,7 +37,8 @@ enum { DLPACK_MAJOR_VERSION = 1, ON_CPU = 1, FLOAT_CODE = 2, BFLOAT_CODE = 4 };
 static PyObject *tensor_class, *parameter_class, *get_num_threads;
 static PyObject *dtypes[OTHER_PRECISION];
 static const DLPackExchangeTable *table;
-static PyObject *name_is_neg, *name_data_ptr, *name_shape, *name_stride, *name_dtype, *name_is_cpu;
+static PyObject *name_is_neg, *name_data_ptr, *name_shape, *name_stride, *name_dtype, *name_is_cpu,
+    *name_storage_offset;
 
 static int remember(PyObject **place, PyObject *object)
 {
@@ -55,7 +56,8 @@ static int intern(PyObject **place, const char *name)
 static int intern_names(void)
 {
     return intern(&name_is_neg, "is_neg") || intern(&name_data_ptr, "data_ptr") || intern(&name_shape, "shape") ||
-                   intern(&name_stride, "stride") || intern(&name_dtype, "dtype") || intern(&name_is_cpu, "is_cpu")
+                   intern(&name_stride, "stride") || intern(&name_dtype, "dtype") || intern(&name_is_cpu, "is_cpu") ||
+                   intern(&name_storage_offset, "storage_offset")
                ? -1
                : 0;
 }
@@ -194,12 +196,29 @@ static int view_through_methods(PyObject *object, TensorView *view)
 
 /* ---- Both */
 
-static int has_values(const TensorView *view)
+/* Addresses below are looked at twice; memory of most processes lies above. */
+#define LOW_ADDRESS ((uintptr_t)1 << 40)
+
+/* Where the memory of a tensor has been released, as FSDP does, its address is its offset from NULL. */
+static int is_offset_from_null(PyObject *object, const TensorView *view)
 {
-    int64_t values = 1;
+    static const int bytes[] = {2, 2, 4, 8};
+    PyObject *offset = PyObject_CallMethodObjArgs(object, name_storage_offset, NULL);
+    const long long values = offset ? PyLong_AsLongLong(offset) : -1;
+    Py_XDECREF(offset);
+    return PyErr_Occurred() ? -1 : (uintptr_t)view->data == (uintptr_t)values * bytes[view->precision];
+}
+
+/* Whether there is memory behind the view; torch has tensors of zeros that own none. */
+static int has_memory(PyObject *object, const TensorView *view)
+{
     for (int k = 0; k < view->axes; ++k)
-        values *= view->size[k];
-    return values == 0 || view->data != NULL; /* torch has tensors of zeros that own no memory */
+        if (view->size[k] == 0)
+            return 1;
+    if ((uintptr_t)view->data >= LOW_ADDRESS)
+        return 1;
+    const int released = is_offset_from_null(object, view);
+    return released < 0 ? -1 : !released;
 }
 
 /* `x.conj().imag` is stored with the other sign. */
@@ -216,9 +235,11 @@ int view_tensor(PyObject *object, TensorView *view)
     if ((PyObject *)Py_TYPE(object) != tensor_class && (PyObject *)Py_TYPE(object) != parameter_class)
         return 0;
     int viewed = table ? view_through_table(object, view) : view_through_methods(object, view);
+    if (viewed == 1)
+        viewed = has_memory(object, view);
     if (viewed == 1) {
         const int negated = is_negated(object);
-        viewed = negated < 0 ? -1 : !negated && has_values(view);
+        viewed = negated < 0 ? -1 : !negated;
     }
     if (viewed < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
         PyErr_Clear(); /* sparse, nested, batched, ... tensors raise when they are asked for an address */
