@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch._dynamo
 from torch import nn
 
 import sppkit
@@ -210,6 +211,14 @@ def test_the_loss_per_sample_counts_all_samples():
     assert rows["mean"].tolist() == pytest.approx([1 / 8] * len(rows))
 
 
+@pytest.fixture
+def nothing_compiled():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("nothing_compiled")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_compiled_model_is_cut_like_an_eager_one():
@@ -225,7 +234,6 @@ def test_a_compiled_model_is_cut_like_an_eager_one():
         compiled[columns].astype(str).to_numpy().tolist()
     )
     assert np.allclose(eager["second_moment"], compiled["second_moment"], rtol=1e-5)
-    torch._dynamo.reset()
 
 
 def _cut_on_two_ranks(rank, include):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch._dynamo
 from torch import nn
 
 import sppkit
@@ -141,7 +142,8 @@ def test_a_turn_has_so_many_layers_and_the_places_of_a_block_take_turns_too():
     assert sizes == [17, 8, 8, 1, 8, 8, 1]
     table = part.table()
     ends = table[(table["step"] > 0) & (table["tap"] == "block") & (table["signal"] == "gradient")]
-    assert ends["block"].tolist() == [1, 2, 3] * 2
+    read = {step: sorted(rows) for step, rows in ends.groupby("step")["block"]}
+    assert read == {1: [1], 2: [2, 3], 4: [1], 5: [2, 3]}
 
 
 def test_layers_that_rest_carry_no_hooks():
@@ -255,6 +257,14 @@ def test_a_layer_that_is_called_late_is_found_by_a_turn_of_others():
     assert not recording.not_captured
 
 
+@pytest.fixture
+def nothing_compiled():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("nothing_compiled")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("case", ["gains", "dict"])
@@ -272,7 +282,6 @@ def test_a_compiled_model_takes_turns_too(case):
     assert layers_at(part, 1) < layers_at(whole, 1)
     later = set().union(*(layers_at(part, step) for step in range(1, 7)))
     assert later == layers_at(whole, 1)
-    torch._dynamo.reset()
 
 
 def _in_turns_on_two_ranks(rank):
