@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from sppkit import __version__
 from sppkit.errors import OutputError
+from sppkit.escaping import without_control_characters
 
 GENERATOR = f"sppkit {__version__}"
 PNG_RESOLUTION = 160  # dots per inch: legible on a screen and at the width of a column
@@ -26,7 +27,6 @@ _MARKS = {
     ".html": b'<meta name="generator" content="sppkit ',
 }
 _ENDS_TO_READ = 8192  # bytes; matplotlib's PDF carries its metadata at the end, others at the start
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text: it can be searched, selected and edited
@@ -168,7 +168,7 @@ def _pdf(figure: Figure, title: str, description: str) -> bytes:
 def _svg(figure: Figure, title: str, description: str) -> bytes:
     drawn = _rendered(figure, "svg", metadata={"Creator": GENERATOR, "Date": None})
     # names may hold control characters, with which the file would be no XML
-    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", drawn.decode()).encode()
+    return without_control_characters(drawn.decode()).encode()
 
 
 def _html(figure: Figure, title: str, description: str) -> bytes:
@@ -180,7 +180,7 @@ def _html(figure: Figure, title: str, description: str) -> bytes:
         picture=picture,  # safe: matplotlib escaped the texts in it
         description=description,
     )
-    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", page).encode()
+    return without_control_characters(page).encode()
 
 
 def _rendered(figure: Figure, kind: str, **options: Any) -> bytes:

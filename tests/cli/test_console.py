@@ -1,7 +1,8 @@
 import io
 import sys
 
-from sppkit.cli.console import one_line, print_error, print_remark, progress_bar
+from sppkit.cli.console import print_error, print_remark, progress_bar
+from sppkit.escaping import one_line
 
 
 class Terminal(io.StringIO):
