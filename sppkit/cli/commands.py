@@ -9,12 +9,13 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sppkit.cli.console import print_error, print_remark
+from sppkit.cli.usage import UsageError
 from sppkit.errors import NothingObservedError, SppkitError
 
 USAGE_OR_MODEL_ERROR = 2
@@ -24,16 +25,6 @@ PIPE_CLOSED = 141
 
 _PACKAGE = Path(__file__).parents[1]
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
-
-
-@runtime_checkable
-class _UsageError(Protocol):
-    """What typer raises for wrong flags: the class itself moved between its versions."""
-
-    exit_code: int
-    ctx: Any
-
-    def format_message(self) -> str: ...
 
 
 class Commands(TyperGroup):
@@ -54,7 +45,7 @@ class Commands(TyperGroup):
         except typer.Abort:
             code = INTERRUPTED
         except Exception as error:
-            if not isinstance(error, _UsageError):
+            if not isinstance(error, UsageError):
                 raise
             print_error(error.format_message().replace("Value error, ", ""))  # of pydantic
             if error.ctx is not None:
@@ -81,7 +72,7 @@ class ReportingCommand(TyperCommand):
             print_error("interrupted.", color=ctx.params.get("color"))
             raise typer.Exit(INTERRUPTED) from None
         except (Exception, SystemExit) as error:
-            if isinstance(error, typer.Exit | typer.Abort | _UsageError):
+            if isinstance(error, typer.Exit | typer.Abort | UsageError):
                 raise
             if ctx.params.get("verbose"):
                 traceback.print_exception(error)

@@ -20,7 +20,7 @@ def _paragraph(report: Report, *, verbose: bool) -> Iterator[str]:
     diagnosis = report.diagnosis
     if diagnosis is None:
         yield f"{report.target}: error"
-        yield f"  {report.error}"
+        yield from (f"  {line}" for line in report.error.splitlines())
         return
     yield f"{report.target}: {report.verdict} ({_brief(diagnosis)})"
     if diagnosis.verdict == "nothing observed":

@@ -1,0 +1,163 @@
+"""Compare two recordings of a network: which layers moved, and by how much of the seeds' spread."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sppkit.recording import Recording
+from sppkit.signals import Signal
+
+COMPARED: dict[str, tuple[str, ...]] = {
+    Signal.ACTIVATION: ("second_moment", "average_channel_variance"),
+    Signal.GRADIENT: ("second_moment",),
+    Signal.WEIGHT: ("second_moment",),
+    Signal.WEIGHT_GRADIENT: ("second_moment",),
+}
+"""What is compared of each signal; the others follow from these."""
+
+ROUNDING = 1e-3
+"""Least standard deviation of a logarithm: 0.1 %, above what another machine's rounding does."""
+
+_PLACE = ["phase", "layer", "call", "operation", "tensor", "signal"]
+_SERIES = [*_PLACE, "statistic"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side.
+
+    Attributes:
+        shifts: one row for each place, signal and statistic that both runs have, in order of
+            execution: `before` and `after` (geometric means over seeds), `ratio`, `sigma` (standard
+            deviation of the logarithm between seeds) and `sigmas`, the change of the mean logarithm
+            in units of it. Infinite where a signal died, was born, or left the numbers; NaN where
+            no run has two seeds.
+        only_before, only_after: layers that one of the runs alone has.
+    """
+
+    shifts: pd.DataFrame
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+
+    def moved(self, sigmas: float = 3.0) -> pd.DataFrame:
+        """Give the rows that moved by more than a number of standard deviations."""
+        return self.shifts[self.shifts["sigmas"].abs() > sigmas]
+
+    @property
+    def has_spread(self) -> bool:
+        """Say whether there were seeds enough to know a spread."""
+        return bool(self.shifts["sigmas"].notna().any())
+
+
+def compare(
+    before: Recording,
+    after: Recording,
+    *,
+    run: str | None = None,
+    other_run: str | None = None,
+    step: int | None = None,
+) -> Comparison:
+    """Compare a run of one recording with a run of another.
+
+    The spread of a series is the standard deviation of its logarithm between seeds, pooled over
+    both runs, but not less than the median of that over all places of the same signal and
+    statistic: five seeds know a spread to a third only, and many layers know it better.
+
+    Args:
+        before, after: the recordings.
+        run, other_run: names of the runs in them; the only ones by default.
+        step: the recorded step to compare, the first of each by default.
+
+    Raises:
+        ValueError: there is no such run, or several and none was named; no such step.
+    """
+    frames = [
+        _series(recording, _only_run(recording, name), step)
+        for recording, name in ((before, run), (after, other_run))
+    ]
+    order = frames[1].drop_duplicates(_SERIES).set_index(_SERIES)["depth"]
+    summaries = [_summary(frame) for frame in frames]
+    both = summaries[0].join(summaries[1], lsuffix="_before", rsuffix="_after", how="inner")
+    layers = [set(frame["layer"]) for frame in frames]
+    return Comparison(
+        _shifts(both).assign(depth=order).reset_index().sort_values(["depth", "layer"]),
+        only_before=tuple(sorted(layers[0] - layers[1])),
+        only_after=tuple(sorted(layers[1] - layers[0])),
+    )
+
+
+def _only_run(recording: Recording, name: str | None) -> str:
+    if name is None and len(recording.runs) == 1:
+        return recording.runs[0]
+    if name is not None and name in recording.runs:
+        return name
+    runs = ", ".join(repr(each) for each in recording.runs) or "none"
+    raise ValueError(f"one run is compared with one: name it, one of {runs}; received {name!r}")
+
+
+def _series(recording: Recording, run: str, step: int | None) -> pd.DataFrame:
+    """Give one row for each place, statistic and seed, with the logarithm of its value."""
+    table = recording.table()
+    table = table[table["run"] == run]
+    steps = sorted(table["step"].unique())
+    if step is not None and step not in steps:
+        raise ValueError(f"run {run!r} has no step {step}; recorded: {', '.join(map(str, steps))}")
+    table = table[table["step"] == (steps[0] if step is None else step)] if steps else table
+    parts = [
+        table.loc[table["signal"] == signal, [*_PLACE, "seed", "depth"]].assign(
+            statistic=statistic, value=table.loc[table["signal"] == signal, statistic]
+        )
+        for signal, statistics in COMPARED.items()
+        for statistic in statistics
+    ]
+    series = pd.concat(parts, ignore_index=True)
+    series = series.astype(dict.fromkeys(("phase", "layer", "operation", "tensor"), "object"))
+    with np.errstate(divide="ignore"):
+        return series.assign(
+            signal=series["signal"].astype("object"),
+            logarithm=np.log(series["value"].to_numpy(dtype=float)),
+        )
+
+
+def _summary(series: pd.DataFrame) -> pd.DataFrame:
+    """Give mean, squared deviations and number of the logarithms of each series over its seeds."""
+    finite = series[np.isfinite(series["logarithm"])]
+    grouped = finite.groupby(_SERIES)["logarithm"]
+    number = grouped.size()
+    summary = pd.DataFrame(
+        {"mean": grouped.mean(), "squares": grouped.var(ddof=0) * number, "n": number}
+    )
+    gone = series.groupby(_SERIES)["logarithm"].min()  # -inf where it is zero, NaN beyond numbers
+    summary = summary.reindex(gone.index)
+    return summary.assign(mean=summary["mean"].fillna(gone), n=summary["n"].fillna(0)).fillna(
+        {"squares": 0.0}
+    )
+
+
+def _shifts(both: pd.DataFrame) -> pd.DataFrame:
+    sigma = _spread(both)
+    shift = both["mean_after"] - both["mean_before"]
+    same = (both["mean_after"] == both["mean_before"]) | (
+        both["mean_after"].isna() & both["mean_before"].isna()
+    )
+    incomparable = ~np.isfinite(shift) & ~same
+    sign = np.where(both["mean_after"].isna() | (both["mean_before"] == -np.inf), 1.0, -1.0)
+    shift = shift.mask(same, 0.0).mask(incomparable, pd.Series(sign * np.inf, index=both.index))
+    return pd.DataFrame(
+        {
+            "before": np.exp(both["mean_before"]),
+            "after": np.exp(both["mean_after"]),
+            "ratio": np.exp(shift),
+            "sigma": sigma,
+            "sigmas": shift / sigma,
+        }
+    )
+
+
+def _spread(both: pd.DataFrame) -> "pd.Series[float]":
+    freedom = both["n_before"] + both["n_after"] - 2
+    own = ((both["squares_before"] + both["squares_after"]) / freedom.where(freedom > 0)) ** 0.5
+    typical = own.groupby(level=["phase", "signal", "statistic"]).transform("median")
+    known = own.fillna(typical)
+    return known.clip(lower=typical).clip(lower=ROUNDING)
