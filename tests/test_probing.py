@@ -7,7 +7,7 @@ from torch import nn
 
 import sppkit
 from sppkit.errors import ProbeError
-from sppkit.probing import MOST_VALUES, _default_batch_size
+from sppkit.probing.measurement import MOST_VALUES, _default_batch_size
 from tests.cases import DictOutput, PostActivationResNet, Tokens
 
 

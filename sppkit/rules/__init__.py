@@ -7,7 +7,7 @@ Nothing here runs a network or imports torch: a recording that was read from a f
 """
 
 from sppkit.rules.diagnosis import Diagnosis
-from sppkit.rules.finding import Finding, Fix, Severity, Skipped
+from sppkit.rules.finding import Finding, Fix, Severity, Skipped, TriedFix
 from sppkit.rules.judgement import all_rules, judge, named_statistics
 from sppkit.rules.rule import Outcome, Rule
 
@@ -19,6 +19,7 @@ __all__ = [
     "Rule",
     "Severity",
     "Skipped",
+    "TriedFix",
     "all_rules",
     "judge",
     "named_statistics",

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, Literal
 
 from sppkit.recording import NotCaptured
-from sppkit.rules.finding import Finding, Severity, Skipped
+from sppkit.rules.finding import Finding, Severity, Skipped, TriedFix
 
 SCHEMA_VERSION = 1
 
@@ -36,6 +36,7 @@ class Diagnosis:
         observed: whether any activation was read at all.
         nearness: distance of each rule's evidence to its threshold, in standard errors over seeds
             (positive: found); a small absolute value asks for more seeds.
+        tried_fixes: what the fixes did to a copy, where they were tried.
     """
 
     target: str
@@ -49,6 +50,7 @@ class Diagnosis:
     seeds: tuple[int, ...] = ()
     observed: bool = True
     nearness: Mapping[str, float] = field(default_factory=dict)
+    tried_fixes: tuple[TriedFix, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -95,6 +97,7 @@ class Diagnosis:
             "evidence": _plain(self.evidence),
             "nearness": _plain(dict(self.nearness)),
             "seeds": list(self.seeds),
+            "tried_fixes": [_plain(asdict(tried)) for tried in self.tried_fixes],
         }
 
     def __repr__(self) -> str:

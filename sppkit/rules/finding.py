@@ -68,3 +68,30 @@ class Skipped:
 
     code: str
     reason: str
+
+
+@dataclass(frozen=True)
+class TriedFix:
+    """What a fix did to a copy of the network.
+
+    Attributes:
+        fix: the remedy.
+        codes: of the rules that named it.
+        applied: what was changed, in words, layer by layer; empty where it could not be applied.
+        helped: whether there are fewer errors than before, and no new one.
+        verdict_before, verdict_after: "" where it was not applied.
+        probability_before, probability_after: that the network trains; None where not known.
+        measured: code of a finding, its value before and after; None after where it is gone.
+        remark: why it could not be applied, or did not help; "" else.
+    """
+
+    fix: Fix
+    codes: tuple[str, ...]
+    applied: tuple[str, ...]
+    helped: bool
+    verdict_before: str
+    verdict_after: str
+    probability_before: float | None
+    probability_after: float | None
+    measured: tuple[tuple[str, float | None, float | None], ...]
+    remark: str

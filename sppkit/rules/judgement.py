@@ -7,24 +7,24 @@ from typing import Any
 import pandas as pd
 
 from sppkit.recording import Recording
+from sppkit.rules.catalogue import RULES
 from sppkit.rules.diagnosis import Diagnosis
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Severity, Skipped
+from sppkit.rules.named import named_medians
 from sppkit.rules.rule import Outcome, Rule
 from sppkit.rules.selection import mark_ignored, selected, with_thresholds
-
-_RULES: tuple[Rule, ...] = ()
+from sppkit.rules.weighing import probability_of_training
 
 
 def all_rules() -> tuple[Rule, ...]:
     """Return every rule with its default thresholds, in the order of their codes."""
-    return _RULES
+    return RULES
 
 
 def named_statistics(recording: Recording, run: str | None = None) -> dict[str, float]:
     """Return the statistics that the weighing rule uses: logarithms, medians over seeds."""
-    Evidence.of(recording, run)
-    return {}
+    return named_medians(Evidence.of(recording, run))
 
 
 def judge(
@@ -63,6 +63,8 @@ def judge(
         skipped=tuple(Skipped(r.code, o.skipped) for r, o in answers.items() if o.skipped),
         not_captured=tuple(m for m in recording.not_captured if m.run == evidence.run),
         settings=_settings(evidence, asked),
+        probability_of_training=probability_of_training(evidence) if evidence.observed else None,
+        evidence=named_medians(evidence) if evidence.observed else {},
         seeds=evidence.seeds,
         observed=evidence.observed,
         nearness=_nearness(answers),

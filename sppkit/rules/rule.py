@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from sppkit.rules.finding import Finding, Severity
+from sppkit.rules.finding import Finding, Fix, Severity
 
 if TYPE_CHECKING:
     from sppkit.rules.evidence import Evidence
@@ -49,6 +49,37 @@ class Rule(ABC):
     @abstractmethod
     def judge(self, evidence: "Evidence") -> Outcome:
         """Answer for the evidence of one run."""
+
+    def finding(
+        self,
+        evidence: "Evidence",
+        layer: str,
+        *,
+        statistic: str,
+        measured: float | None,
+        expected: str,
+        message: str,
+        advice: str,
+        signal: str = "",
+        severity: Severity | None = None,
+        fix: Fix | None = None,
+    ) -> Finding:
+        """Make a finding of this rule; file and line are those of the layer's class."""
+        file, line = evidence.source(layer)
+        return Finding(
+            code=self.code,
+            severity=severity or self.severity,
+            layer=layer,
+            signal=signal,
+            statistic=statistic,
+            measured=measured,
+            expected=expected,
+            message=message,
+            advice=advice,
+            fix=fix,
+            file=file,
+            line=line,
+        )
 
     @property
     def thresholds(self) -> dict[str, float]:

@@ -1,0 +1,118 @@
+"""A quantity along the network: one value for each seed and place, in order of execution."""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+PLACE = ["depth", "call", "layer", "operation", "tensor"]
+"""What tells places apart, in the order that sorts them by execution."""
+
+FLOOR, CEILING = -12.0, 12.0
+"""Logarithms are cut here: beyond, a signal is as good as gone, or as good as infinite."""
+
+LEAST_SPREAD = 0.05
+"""Decades: what a statistic is taken to vary by between seeds, at least; few seeds show less."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A quantity at places of a network.
+
+    Attributes:
+        layers: name of each place, (P,).
+        values: (S, P), one row per seed; NaN where undefined.
+    """
+
+    layers: tuple[str, ...]
+    values: Array
+
+    @property
+    def log(self) -> Array:
+        """The decadic logarithm of the values, cut at `FLOOR` and `CEILING`, (S, P)."""
+        return logarithm(self.values)
+
+    @property
+    def typical(self) -> Array:
+        """The median over seeds of the logarithm, (P,)."""
+        return median(self.log, axis=0)
+
+    def __len__(self) -> int:
+        """Return the number of places."""
+        return len(self.layers)
+
+
+def curve_of(rows: pd.DataFrame, column: str) -> Curve:
+    """Lay the rows of one signal out by seed and place."""
+    keyed = rows[rows["depth"].notna()].drop_duplicates(["seed", *PLACE])
+    wide = keyed.pivot(index="seed", columns=PLACE, values=column).sort_index(axis=1)
+    return Curve(
+        tuple(place_name(*key[2:4]) for key in wide.columns.to_list()),
+        wide.to_numpy(np.float64),
+    )
+
+
+def place_name(layer: str, operation: str) -> str:
+    """Name a place: the module, or, at the root, the operation."""
+    return layer or operation
+
+
+def logarithm(values: Array) -> Array:
+    """Return log10, cut at `FLOOR` and `CEILING`: of zero it is the floor, of NaN it is NaN."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.clip(np.log10(values), FLOOR, CEILING)
+
+
+def median(values: Array, axis: int) -> Array:
+    """Return the median that passes over NaN, silently where there is nothing else."""
+    kept = np.where(np.isnan(values).all(axis=axis, keepdims=True), 0.0, values)
+    empty = np.isnan(values).all(axis=axis)
+    return np.where(empty, np.nan, np.nanmedian(kept, axis=axis))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A statistic of several seeds against a threshold.
+
+    Attributes:
+        centre: mean over the seeds, of logarithms cut two decades beyond the threshold.
+        margin: how far the centre lies beyond the threshold, in standard errors.
+    """
+
+    centre: float
+    margin: float
+
+    @property
+    def exceeded(self) -> bool:
+        """Say whether the centre is beyond the threshold."""
+        return self.margin > 0
+
+    @property
+    def confidence(self) -> float:
+        """The probability that other seeds of the same network decide alike (normal)."""
+        return NormalDist().cdf(abs(self.margin))
+
+
+def compare(logarithms: Array, threshold: float, *, below: bool = False) -> Comparison:
+    """Compare a statistic, one logarithm per seed, with a threshold in the same unit.
+
+    margin = (mean - threshold) / (s / √S), with s the standard deviation over the S seeds, at
+    least `LEAST_SPREAD`. Values further than two decades from the threshold are cut there, so that
+    one seed in which a unit died does not speak for all.
+
+    Args:
+        logarithms: (S,); NaN are left out, and of none the margin is NaN.
+        threshold: in decades.
+        below: whether the sick side is below the threshold.
+    """
+    known = np.clip(logarithms[~np.isnan(logarithms)], threshold - 2.0, threshold + 2.0)
+    if not known.size:
+        return Comparison(float("nan"), float("nan"))
+    centre = float(known.mean())
+    spread = max(float(known.std(ddof=1)) if known.size > 1 else 0.0, LEAST_SPREAD)
+    beyond = threshold - centre if below else centre - threshold
+    return Comparison(centre, beyond / (spread / known.size**0.5))

@@ -1,0 +1,286 @@
+"""Rules about the forward signal: drift, gains, mean shift, the domain of SELU."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from sppkit.rules.curve import Array, Curve, compare
+from sppkit.rules.evidence import Evidence
+from sppkit.rules.finding import Finding, Fix, Severity
+from sppkit.rules.initialisation import weights_of
+from sppkit.rules.named import share_of_variance
+from sppkit.rules.offender import Offender, drifting_from, first_offender, steps_of
+from sppkit.rules.rule import Outcome, Rule, threshold
+from sppkit.signals import Signal
+
+TOO_SHORT = "fewer than three places at which the signal's scale means something"
+
+
+@dataclass(frozen=True)
+class ForwardDrift(Rule):
+    """Scale the initial weights so that each layer keeps the second moment of its input.
+
+    A signal that shrinks or grows by the same factor in every layer leaves the range in which
+    nonlinearities, losses and number formats work. Use He's initialisation (ReLU), LeCun's (SELU,
+    tanh, none), a normalisation, or scaled weight standardisation with the nonlinearity's gain.
+    """
+
+    code = "SPP101"
+    title = "forward drift"
+    severity = Severity.ERROR
+
+    decay: float = threshold(6.0, "decades of second moment; benchmarks/verdict")
+    growth: float = threshold(6.0, "decades of second moment; benchmarks/verdict")
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        """Compare the change of the second moment along the stream with the limits."""
+        curve = evidence.activation("second_moment")
+        if len(curve) < 3:
+            return Outcome(skipped=TOO_SHORT)
+        change = curve.log[:, -1] - curve.log[:, 0]
+        growth, decay = compare(change, self.growth), compare(change, -self.decay, below=True)
+        worse = growth if growth.margin > decay.margin else decay
+        if not worse.exceeded:
+            return Outcome(margin=worse.margin)
+        limit = self.growth if worse is growth else self.decay
+        return Outcome(
+            (self._report(evidence, curve, float(np.nanmedian(change)), limit),),
+            margin=worse.margin,
+        )
+
+    def _report(self, evidence: Evidence, curve: Curve, change: float, limit: float) -> Finding:
+        offender = first_offender(evidence) or _uniform(evidence, curve)
+        verb = "grows" if change > 0 else "shrinks"
+        per_place = 10 ** (change / (len(curve) - 1))
+        return self.finding(
+            evidence,
+            offender.layer or drifting_from(curve, limit),
+            signal=Signal.ACTIVATION,
+            statistic="second_moment",
+            measured=10**change,
+            expected=f"between 1e-{self.decay:g} and 1e{self.growth:g}",
+            message=(
+                f"the second moment {verb} by a factor of {10 ** abs(change):.3g} over "
+                f"{len(curve)} places ({per_place:.3g} at each): {offender.why}"
+            ),
+            advice=offender.advice,
+            fix=offender.fix,
+        )
+
+
+def _uniform(evidence: Evidence, curve: Curve) -> Offender:
+    """Blame all layers alike, and say what to multiply their weights by."""
+    gain = float(np.median(steps_of(curve)))
+    factor = 10 ** (-gain / 2)
+    layers = tuple(
+        w.layer for w in weights_of(evidence) if not w.normalised and w.layer != evidence.head
+    )
+    return Offender(
+        drifting_from(curve, 0.5),
+        "every layer does the same",
+        f"Multiply the initial weights of all layers by {factor:.3g}.",
+        Fix("scale initialisation", layers, factor),
+    )
+
+
+@dataclass(frozen=True)
+class GainOfPlace(Rule):
+    """Look at this place: it changes the signal's scale unlike its peers.
+
+    A layer that was initialised differently from the others, a factor that is missing or doubled, a
+    merge without its constant.
+    """
+
+    code = "SPP102"
+    title = "gain of a block or layer off its peers"
+    severity = Severity.WARNING
+
+    factor: float = threshold(30.0, "of second moments, against the median place; ours")
+    deviations: float = threshold(3.0, "of the seeds' standard error; ours")
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        """Compare the change at each place with that at the median place."""
+        curve = evidence.activation("second_moment")
+        if len(curve) < 4:
+            return Outcome(skipped="fewer than four places: there are no peers to compare with")
+        steps = np.diff(curve.log, axis=1)
+        away = steps - np.median(steps_of(curve))
+        limit = math.log10(self.factor)
+        for place in range(away.shape[1]):
+            comparison = compare(np.abs(away[:, place]), limit)
+            if comparison.margin > self.deviations:
+                return Outcome((self._report(evidence, curve, place),))
+        return Outcome()
+
+    def _report(self, evidence: Evidence, curve: Curve, place: int) -> Finding:
+        steps = steps_of(curve)
+        usual, here = 10 ** float(np.median(steps)), 10 ** float(steps[place])
+        return self.finding(
+            evidence,
+            curve.layers[place + 1],
+            signal=Signal.ACTIVATION,
+            statistic="second_moment",
+            measured=here,
+            expected=f"{usual:.3g}, as at the median place, within a factor of {self.factor:g}",
+            message=f"the second moment changes by a factor of {here:.3g}; by {usual:.3g} at the "
+            "median place",
+            advice=f"Multiply its initial weights by {(usual / here) ** 0.5:.3g}, or add what is "
+            "missing in front of it.",
+            fix=Fix("scale initialisation", (curve.layers[place + 1],), (usual / here) ** 0.5),
+        )
+
+
+@dataclass(frozen=True)
+class ExponentialDrift(Rule):
+    """Make the change per block smaller: it multiplies, and depth turns it into a power.
+
+    A residual stream may grow linearly, by one block's worth at a time. Here a constant factor per
+    block describes it better: branches that grow with the stream want a normalisation in front, a
+    division by the expected deviation (beta), or a factor of 1/√depth.
+    """
+
+    code = "SPP103"
+    title = "exponential drift"
+    severity = Severity.WARNING
+
+    total: float = threshold(math.log10(50.0), "decades over all places, slope x depth; ours")
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        """Fit a factor per place, and let a constant addition per place compete with it."""
+        curve = evidence.activation("second_moment")
+        if len(curve) < 4:
+            return Outcome(skipped="fewer than four places: no slope to speak of")
+        slopes = _slopes(curve.log)
+        total = slopes * (len(curve) - 1)
+        comparison = compare(np.abs(total), self.total)
+        if not comparison.exceeded or _linear_is_better(curve.typical):
+            return Outcome()
+        factor = 10 ** float(np.nanmedian(slopes))
+        return Outcome((
+            self.finding(
+                evidence,
+                drifting_from(curve, 0.5),
+                signal=Signal.ACTIVATION,
+                statistic="second_moment",
+                measured=factor,
+                expected=f"within {10 ** (self.total / (len(curve) - 1)):.3g} per place",
+                message=f"the second moment changes by a factor of {factor:.3g} at every place, "
+                f"{10 ** float(np.nanmedian(total)):.3g} over all {len(curve)}",
+                advice=f"Multiply the initial weights by {factor ** -0.5:.3g}, or normalise.",
+                fix=Fix("scale initialisation", evidence.hidden, factor**-0.5),
+            ),
+        ))  # fmt: skip
+
+
+def _slopes(log: Array) -> Array:
+    """Fit log = a + b place by least squares, one slope per seed, (S,); NaN where undefined."""
+    place = np.arange(log.shape[1]) - (log.shape[1] - 1) / 2
+    slopes: Array = log @ place / (place @ place)
+    return slopes
+
+
+def _linear_is_better(log: Array) -> bool:
+    """Say whether value = a + b place leaves less unexplained in the logarithm than a power."""
+    place = np.arange(log.size, dtype=np.float64)
+    if not np.isfinite(log).all():
+        return False
+    power = np.polyval(np.polyfit(place, log, 1), place)
+    value = 10.0**log
+    weights = 1.0 / value  # relative errors, as those of the logarithm are
+    line = np.polyval(np.polyfit(place, value, 1, w=weights), place)
+    if (line <= 0).any():
+        return False
+    return bool(np.sum((np.log10(line) - log) ** 2) < np.sum((power - log) ** 2))
+
+
+@dataclass(frozen=True)
+class MeanShift(Rule):
+    """Take the mean out of the signal: all samples look alike to the layers behind.
+
+    The average channel squared mean swamps the average channel variance. Scaled weight
+    standardisation makes each filter sum to zero; batch normalisation subtracts the mean; an odd or
+    self-normalising nonlinearity does not produce one.
+    """
+
+    code = "SPP104"
+    title = "mean shift"
+    severity = Severity.WARNING
+
+    ratio: float = threshold(100.0, "squared mean over variance; He/ReLU of depth 20 has 15; ours")
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        """Look for the first pre-activation whose channels hardly differ between samples."""
+        curve = share_of_variance(evidence)
+        if not len(curve):
+            return Outcome(skipped="no hidden layer with weights")
+        limit = -math.log10(1.0 + self.ratio)
+        for place, layer in enumerate(curve.layers):
+            if compare(curve.log[:, place], limit, below=True).exceeded:
+                share = 10 ** float(curve.typical[place])
+                return Outcome((self._report(evidence, layer, (1 - share) / share),))
+        return Outcome()
+
+    def _report(self, evidence: Evidence, layer: str, ratio: float) -> Finding:
+        return self.finding(
+            evidence,
+            layer,
+            signal=Signal.ACTIVATION,
+            statistic="average_channel_squared_mean / average_channel_variance",
+            measured=ratio,
+            expected=f"below {self.ratio:g}",
+            message=f"the mean of the channels swamps what differs between samples: the average "
+            f"channel squared mean is {ratio:.3g} times the average channel variance",
+            advice="Standardise the weights (each filter summing to zero), normalise, or use a "
+            "self-normalising nonlinearity (SELU with LeCun's initialisation).",
+            fix=Fix("scaled weight standardisation", evidence.hidden),
+        )
+
+
+@dataclass(frozen=True)
+class SeluDomain(Rule):
+    """Keep the inputs of SELU near mean 0 and variance 1: LeCun normal, no bias, no other dropout.
+
+    Inside the domain every layer pulls mean and variance back to the fixed point (0, 1); outside
+    nothing is promised.
+    """
+
+    code = "SPP107"
+    title = "domain of self-normalisation left"
+    severity = Severity.WARNING
+
+    mean: float = threshold(0.1, "Klambauer et al., 2017, arXiv 1706.02515, theorem 1")
+    least_variance: float = threshold(0.8, "the same")
+    largest_variance: float = threshold(1.5, "the same")
+    share: float = threshold(0.5, "of the layers in front of SELU; ours")
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        """Compare mean and variance of what enters SELU with the domain of theorem 1."""
+        selu = evidence.weighted[evidence.weighted["nonlinearity"] == "selu"]["layer"]
+        means, variances = (evidence.of_layers(selu, c) for c in ("mean", "variance"))
+        if not len(means):
+            return Outcome(skipped="no layer with weights is followed by SELU")
+        mean, variance = np.nanmedian(means.values, axis=0), np.nanmedian(variances.values, axis=0)
+        outside = (np.abs(mean) > self.mean) | ~(
+            (self.least_variance <= variance) & (variance <= self.largest_variance)
+        )
+        if outside.mean() <= self.share:
+            return Outcome()
+        first = int(np.flatnonzero(outside)[0])
+        return Outcome((
+            self.finding(
+                evidence,
+                means.layers[first],
+                signal=Signal.ACTIVATION,
+                statistic="variance",
+                measured=float(variance[first]),
+                expected=f"mean within ±{self.mean:g}, variance {self.least_variance:g} to "
+                f"{self.largest_variance:g}",
+                message=f"SELU is fed mean {mean[first]:.3g} and variance {variance[first]:.3g}, "
+                f"outside the domain of self-normalisation, in {outside.sum()} of "
+                f"{len(outside)} layers",
+                advice=f"Multiply the initial weights by {variance[first] ** -0.5:.3g} (LeCun "
+                "normal: variance 1 / fan-in), with biases at zero.",
+                fix=Fix("scale initialisation", tuple(selu), float(variance[first] ** -0.5)),
+            ),
+        ))  # fmt: skip

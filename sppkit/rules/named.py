@@ -1,0 +1,267 @@
+"""The named statistics that the weighing rule weighs: decadic logarithms, one per seed.
+
+Each is a function of the evidence of one run; its name is what the coefficients, the benchmark and
+the command line call it. Undefined ones are NaN: then they carry no weight.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sppkit.rules.curve import Array, Curve, curve_of, logarithm
+from sppkit.rules.evidence import Evidence
+from sppkit.signals import Role, Signal
+
+NamedStatistic = Callable[[Evidence], Array]
+
+
+# -- the loss and the output ---------------------------------------------------------------------
+
+
+def loss_over_chance(evidence: Evidence) -> Array:
+    """Loss at initialisation over ln(classes), the loss of a network that knows nothing."""
+    return logarithm(evidence.loss_over_chance())
+
+
+def output_second_moment(evidence: Evidence) -> Array:
+    """Second moment of the network's output."""
+    return logarithm(evidence.output("second_moment"))
+
+
+def output_variance_across_samples(evidence: Evidence) -> Array:
+    """Variance across samples of the network's output."""
+    return logarithm(evidence.output("variance_across_samples"))
+
+
+def output_share_across_samples(evidence: Evidence) -> Array:
+    """Share of the output's second moment that differs between samples."""
+    return output_variance_across_samples(evidence) - output_second_moment(evidence)
+
+
+# -- gradients of the parameters under a real loss -------------------------------------------------
+
+
+def total_gradient_norm(evidence: Evidence) -> Array:
+    """Norm of all weight gradients together."""
+    norms = evidence.gradient_norms.values
+    total = logarithm(np.sqrt(np.nansum(norms**2, axis=1)))
+    return np.where(np.isnan(norms).all(axis=1), np.nan, total)
+
+
+def first_layer_gradient_norm(evidence: Evidence) -> Array:
+    """Norm of the first layer's weight gradient."""
+    return _first(evidence.gradient_norms)
+
+
+def last_layer_gradient_norm(evidence: Evidence) -> Array:
+    """Norm of the last layer's weight gradient."""
+    return _last(evidence.gradient_norms)
+
+
+def first_to_last_gradient_norm(evidence: Evidence) -> Array:
+    """Norm of the first layer's weight gradient over that of the last."""
+    return first_layer_gradient_norm(evidence) - last_layer_gradient_norm(evidence)
+
+
+def smallest_gradient_norm(evidence: Evidence) -> Array:
+    """Least norm of a weight gradient."""
+    return _least(evidence.gradient_norms)
+
+
+def largest_gradient_norm(evidence: Evidence) -> Array:
+    """Largest norm of a weight gradient."""
+    return _most(evidence.gradient_norms)
+
+
+def first_relative_gradient(evidence: Evidence) -> Array:
+    """|G|/|W| of the first layer."""
+    return _first(evidence.relative_gradients)
+
+
+def smallest_relative_gradient(evidence: Evidence) -> Array:
+    """Least |G|/|W| of a layer."""
+    return _least(evidence.relative_gradients)
+
+
+def median_relative_gradient(evidence: Evidence) -> Array:
+    """Median over layers of |G|/|W|."""
+    return _middle(evidence.relative_gradients)
+
+
+def largest_relative_gradient(evidence: Evidence) -> Array:
+    """Largest |G|/|W| of a layer."""
+    return _most(evidence.relative_gradients)
+
+
+def spread_of_relative_gradients(evidence: Evidence) -> Array:
+    """Largest over least |G|/|W|."""
+    return largest_relative_gradient(evidence) - smallest_relative_gradient(evidence)
+
+
+# -- the forward signal ----------------------------------------------------------------------------
+
+
+def growth_of_second_moment(evidence: Evidence) -> Array:
+    """Second moment at the last place of the stream over that at the first."""
+    curve = evidence.activation("second_moment")
+    return _last(curve) - _first(curve)
+
+
+def range_of_second_moment(evidence: Evidence) -> Array:
+    """Largest over least second moment along the stream."""
+    curve = evidence.activation("second_moment")
+    return _most(curve) - _least(curve)
+
+
+def largest_second_moment(evidence: Evidence) -> Array:
+    """Largest second moment at the output of a weighted layer before the head."""
+    return _most(evidence.of_hidden("second_moment"))
+
+
+def smallest_second_moment(evidence: Evidence) -> Array:
+    """Least second moment at the output of a weighted layer before the head."""
+    return _least(evidence.of_hidden("second_moment"))
+
+
+def growth_of_variance(evidence: Evidence) -> Array:
+    """Average channel variance at the last place of the stream over that at the first."""
+    curve = evidence.activation("average_channel_variance")
+    return _last(curve) - _first(curve)
+
+
+def least_share_of_variance(evidence: Evidence) -> Array:
+    """Least share of the second moment, over weighted layers, that is variance within channels."""
+    return _least(share_of_variance(evidence))
+
+
+def last_share_of_variance(evidence: Evidence) -> Array:
+    """The same share at the last weighted layer before the head."""
+    return _last(share_of_variance(evidence))
+
+
+# -- the backward signal ---------------------------------------------------------------------------
+
+
+def growth_of_gradient(evidence: Evidence) -> Array:
+    """Squared norm of the gradient at the first place of the stream over that at the last."""
+    return _first(evidence.backward) - _last(evidence.backward)
+
+
+def range_of_gradient(evidence: Evidence) -> Array:
+    """Largest over least squared norm of the gradient along the stream."""
+    return _most(evidence.backward) - _least(evidence.backward)
+
+
+def growth_of_energy(evidence: Evidence) -> Array:
+    """Energy (gradient times activation) at the first place of the stream over that at the last."""
+    return _first(evidence.energy) - _last(evidence.energy)
+
+
+# -- units -----------------------------------------------------------------------------------------
+
+
+def largest_share_of_dead_channels(evidence: Evidence) -> Array:
+    """Largest share of channels of a layer that answer zero to everything, plus 1e-3."""
+    return _most(_shifted(_of_leaves(evidence, "dead_channel_fraction")))
+
+
+def median_share_of_zeros(evidence: Evidence) -> Array:
+    """Median over layers of the share of zeros, plus 1e-3."""
+    return _middle(_shifted(_of_leaves(evidence, "zero_fraction")))
+
+
+def largest_kurtosis(evidence: Evidence) -> Array:
+    """Largest kurtosis at the output of a weighted layer before the head."""
+    return _most(evidence.of_hidden("kurtosis"))
+
+
+NAMED: tuple[NamedStatistic, ...] = (
+    loss_over_chance,
+    output_second_moment,
+    output_variance_across_samples,
+    output_share_across_samples,
+    total_gradient_norm,
+    first_layer_gradient_norm,
+    last_layer_gradient_norm,
+    first_to_last_gradient_norm,
+    smallest_gradient_norm,
+    largest_gradient_norm,
+    first_relative_gradient,
+    smallest_relative_gradient,
+    median_relative_gradient,
+    largest_relative_gradient,
+    spread_of_relative_gradients,
+    growth_of_second_moment,
+    range_of_second_moment,
+    largest_second_moment,
+    smallest_second_moment,
+    growth_of_variance,
+    least_share_of_variance,
+    last_share_of_variance,
+    growth_of_gradient,
+    range_of_gradient,
+    growth_of_energy,
+    largest_share_of_dead_channels,
+    median_share_of_zeros,
+    largest_kurtosis,
+)
+
+
+def named_by_seed(evidence: Evidence) -> dict[str, Array]:
+    """Give each named statistic, one value per seed, (S,)."""
+    return {statistic.__name__: statistic(evidence) for statistic in NAMED}
+
+
+def named_medians(evidence: Evidence) -> dict[str, float]:
+    """Give the median over seeds of each named statistic; NaN where it is undefined."""
+    by_seed = named_by_seed(evidence)
+    return {name: _median(values) for name, values in by_seed.items()}
+
+
+def share_of_variance(evidence: Evidence) -> Curve:
+    """Give average channel variance / second moment at the outputs of the hidden layers."""
+    variance = evidence.of_hidden("average_channel_variance")
+    second = evidence.of_hidden("second_moment")
+    with np.errstate(all="ignore"):
+        return Curve(variance.layers, variance.values / second.values)
+
+
+def _of_leaves(evidence: Evidence, column: str) -> Curve:
+    rows = evidence.curves
+    leaves = rows[(rows["role"] == Role.LEAF) & (rows["signal"] == Signal.ACTIVATION)]
+    return curve_of(leaves, column)
+
+
+def _shifted(curve: Curve) -> Curve:
+    return Curve(curve.layers, curve.values + 1e-3)
+
+
+def _median(values: Array) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def _first(curve: Curve) -> Array:
+    return _reduce(curve, lambda known: known[0])
+
+
+def _last(curve: Curve) -> Array:
+    return _reduce(curve, lambda known: known[-1])
+
+
+def _least(curve: Curve) -> Array:
+    return _reduce(curve, np.min)
+
+
+def _most(curve: Curve) -> Array:
+    return _reduce(curve, np.max)
+
+
+def _middle(curve: Curve) -> Array:
+    return _reduce(curve, np.median)
+
+
+def _reduce(curve: Curve, reduce: Callable[[Array], float]) -> Array:
+    """Reduce the defined logarithms of each seed; NaN where there are none."""
+    rows = (row[~np.isnan(row)] for row in curve.log)
+    return np.array([reduce(known) if known.size else np.nan for known in rows], dtype=np.float64)

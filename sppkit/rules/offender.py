@@ -1,0 +1,123 @@
+"""The first layer at fault: where the network departs from itself, in order of execution."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sppkit.rules.curve import Array, Curve, median
+from sppkit.rules.evidence import Evidence
+from sppkit.rules.finding import Fix
+from sppkit.rules.initialisation import Weights, weights_of
+
+OUTLYING = 0.6
+"""Decades by which a layer's gain differs from that of its peers: a factor of 4, ours."""
+
+
+@dataclass(frozen=True)
+class Offender:
+    """A layer, and what is wrong with it.
+
+    Attributes:
+        layer: qualified name.
+        why: half a sentence, behind "because" or a colon.
+        advice: what to do, with numbers.
+        fix: the same, for a machine.
+    """
+
+    layer: str
+    why: str
+    advice: str
+    fix: Fix | None = None
+
+
+def first_offender(evidence: Evidence) -> Offender | None:
+    """Find the layer that differs from its peers, or None where all are alike."""
+    weights = weights_of(evidence)
+    return (
+        _not_finite(evidence)
+        or _outlying_weights(evidence, weights)
+        or _overwhelming_bias(evidence, weights)
+        or _jump(evidence)
+    )
+
+
+def _not_finite(evidence: Evidence) -> Offender | None:
+    rows = evidence.curves[(evidence.curves["nonfinite_fraction"] > 0)]
+    rows = rows[rows["depth"].notna()].sort_values("depth")
+    if rows.empty:
+        return None
+    layer = str(rows["layer"].iloc[0])
+    return Offender(layer, "it holds the first values that are not finite", "Re-initialise it.")
+
+
+def _outlying_weights(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:
+    """Compare each layer's weights with what it needs, and that with its peers."""
+    inner = [w for w in weights if w.layer != evidence.head and not w.normalised]
+    if len(inner) < 3:
+        return None
+    off = np.log10([max(w.gain, 1e-30) / w.needed for w in inner])
+    from_peers = off - np.median(off)
+    worst = int(np.argmax(np.abs(from_peers)))
+    if abs(from_peers[worst]) < OUTLYING:
+        return None
+    w, factor = inner[worst], float(10 ** (-from_peers[worst] / 2))
+    if w.gain == 0:
+        return Offender(w.layer, "its weights are all zero", "Draw its weights anew.", _redraw(w))
+    return Offender(
+        w.layer,
+        f"its weights have {10 ** from_peers[worst]:.3g} times the variance of its peers' "
+        f"(fan-in x variance = {w.gain:.3g})",
+        f"Multiply its initial weights by {factor:.3g}.",
+        Fix("scale initialisation", (w.layer,), factor),
+    )
+
+
+def _redraw(weights: Weights) -> Fix:
+    return Fix("re-initialise", (weights.layer,))
+
+
+def _overwhelming_bias(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:
+    """Find a layer whose bias is most of its output."""
+    curve = evidence.of_hidden("second_moment")
+    outputs = dict(zip(curve.layers, 10**curve.typical, strict=True))
+    for w in weights:
+        if w.bias > 1.0 and w.bias > 0.8 * outputs.get(w.layer, np.inf):
+            return Offender(
+                w.layer,
+                f"its bias (second moment {w.bias:.3g}) is {w.bias / outputs[w.layer]:.0%} of its "
+                f"output",
+                "Start the bias at zero.",
+                Fix("reset biases", (w.layer,)),
+            )
+    return None
+
+
+def _jump(evidence: Evidence) -> Offender | None:
+    """Find the place of the stream where the signal changes unlike everywhere else."""
+    curve = evidence.activation("second_moment")
+    steps = steps_of(curve)
+    if len(steps) < 3:
+        return None
+    from_peers = steps - np.median(steps)
+    worst = int(np.argmax(np.abs(from_peers)))
+    if abs(from_peers[worst]) < OUTLYING:
+        return None
+    return Offender(
+        curve.layers[worst + 1],
+        f"the second moment changes by a factor of {10 ** steps[worst]:.3g} there, and by "
+        f"{10 ** float(np.median(steps)):.3g} at the median place",
+        "Look at what this layer adds or multiplies.",
+        Fix("LSUV", (curve.layers[worst + 1],)),
+    )
+
+
+def steps_of(curve: Curve) -> Array:
+    """Give the change from each place to the next, in decades, medians over seeds, (P - 1,)."""
+    return median(np.diff(curve.log, axis=1), axis=0) if len(curve) > 1 else np.empty(0)
+
+
+def drifting_from(curve: Curve, limit: float) -> str:
+    """Name the first place that lies further than a limit (decades) from the first."""
+    away = np.abs(curve.typical - curve.typical[0])
+    beyond = np.flatnonzero(away > limit)
+    return curve.layers[int(beyond[0])] if beyond.size else curve.layers[-1]
