@@ -14,9 +14,11 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sppkit.cli.configuration import read_configuration
+from sppkit.cli.configuration.keys import options_by_key, variable_of
 from sppkit.cli.console import print_error, print_remark
 from sppkit.cli.usage import UsageError
-from sppkit.errors import NothingObservedError, SppkitError
+from sppkit.errors import ConfigurationError, NothingObservedError, SppkitError
 
 USAGE_OR_MODEL_ERROR = 2
 NOTHING_OBSERVED = 5
@@ -57,7 +59,28 @@ class Commands(TyperGroup):
 
 
 class ReportingCommand(TyperCommand):
-    """A command whose errors are told in one message; `--verbose` adds the traceback."""
+    """A command whose errors are told in one message; `--verbose` adds the traceback.
+
+    Flags get their values from the command line, else from SPPKIT_* variables of the environment,
+    else from configuration files, else from their defaults.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for key, option in options_by_key(self.params).items():
+            option.envvar, option.show_envvar = variable_of(key), False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Read the flags; where the command measures, files give their defaults."""
+        measures = any(parameter.name == "seeds" for parameter in self.params)
+        if measures and not set(ctx.help_option_names) & set(args):
+            try:
+                ctx.obj = read_configuration(ctx)
+            except ConfigurationError as error:
+                print_error(str(error))
+                raise typer.Exit(USAGE_OR_MODEL_ERROR) from error
+            ctx.default_map = {name: each.value for name, each in ctx.obj.flags.items()}
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
