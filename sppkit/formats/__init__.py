@@ -5,7 +5,6 @@ text where it is shown.
 """
 
 from collections.abc import Callable
-from enum import StrEnum
 
 from sppkit.formats.concise import as_concise
 from sppkit.formats.github import as_github
@@ -15,31 +14,20 @@ from sppkit.formats.junit import as_junit
 from sppkit.formats.markdown import as_markdown
 from sppkit.formats.results import CheckResults, Report
 from sppkit.formats.sarif import as_sarif
+from sppkit.formats.statistics import statistics
 from sppkit.formats.text import as_text
 
-__all__ = ["FORMATS", "CheckResults", "Format", "Report"]
+__all__ = ["FORMATS", "CheckResults", "Report", "statistics"]
 
 
-class Format(StrEnum):
-    """For whom the results of a check are written."""
-
-    TEXT = "text"
-    CONCISE = "concise"
-    JSON = "json"
-    JUNIT = "junit"
-    SARIF = "sarif"
-    GITHUB = "github"
-    GITLAB = "gitlab"
-    MARKDOWN = "markdown"
-
-
-FORMATS: dict[Format, Callable[[CheckResults], str]] = {
-    Format.TEXT: as_text,
-    Format.CONCISE: as_concise,
-    Format.JSON: as_json,
-    Format.JUNIT: as_junit,
-    Format.SARIF: as_sarif,
-    Format.GITHUB: as_github,
-    Format.GITLAB: as_gitlab,
-    Format.MARKDOWN: as_markdown,
+FORMATS: dict[str, Callable[[CheckResults], str]] = {
+    "text": as_text,
+    "concise": as_concise,
+    "json": as_json,
+    "junit": as_junit,
+    "sarif": as_sarif,
+    "github": as_github,
+    "gitlab": as_gitlab,
+    "markdown": as_markdown,
 }
+"""The formats, by the words of `--output-format`."""
