@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "sppkit"
 
 FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits"}
 FLOOR_1 = {"summary", "statistics", "table", "recording", "expectation", "user_code", "gradients"}
-MEASURE = {"kernels", "capture", "inputs", "targets", "probing"}
-ALL = FLOOR_0 | FLOOR_1 | MEASURE | {"plots", "rules", "models", "cli"}
+MEASURE = {"kernels", "capture", "inputs", "targets", "probing", "init"}
+ALL = FLOOR_0 | FLOOR_1 | MEASURE | {"plots", "rules", "models", "gate", "cli"}
 
 # room: (rooms it may import, third-party libraries it may import)
 HOUSE = {
@@ -22,6 +22,7 @@ HOUSE = {
     "capture": (FLOOR_0 | FLOOR_1 | {"kernels"}, {"numpy", "torch"}),
     "inputs": (FLOOR_0 | FLOOR_1, {"numpy", "torch", "sklearn"}),
     "targets": (FLOOR_0 | FLOOR_1 | {"models"}, {"torch", "timm", "torchvision"}),
+    "init": (FLOOR_0, {"torch"}),
     "probing": (FLOOR_0 | FLOOR_1 | MEASURE, {"numpy", "torch"}),
     "plots": (
         FLOOR_0 | FLOOR_1,
@@ -29,6 +30,7 @@ HOUSE = {
     ),
     "rules": (FLOOR_0 | FLOOR_1, {"numpy", "pandas"}),
     "models": (FLOOR_0, {"numpy", "torch"}),
+    "gate": (FLOOR_0 | FLOOR_1 | MEASURE | {"rules"}, {"numpy", "pandas", "torch", "scipy"}),
     "cli": (ALL, {"typer", "click", "rich", "torch", "numpy", "pandas", "matplotlib"}),
     "__init__": (ALL, set()),
     "__main__": ({"cli"}, set()),

@@ -96,6 +96,7 @@ class EvidenceProbe:
             phase=Phase.PROBE,
         )
         self.failed: dict[int, SppkitError] = {}
+        self._is_instance = isinstance(model, nn.Module)
         self._function = loss
         self._losses: dict[int, TrainingLoss] = {}
         self._woken: list[str] = []
@@ -141,6 +142,11 @@ class EvidenceProbe:
     def run(self) -> str:
         """The name of the run."""
         return self._measurement.run
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether the model was given as one network, not as what builds networks."""
+        return self._is_instance
 
     @property
     def has_one_initialisation(self) -> bool:
