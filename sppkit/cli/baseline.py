@@ -45,7 +45,7 @@ def baseline(
         bool, typer.Option("--update", help="Write it; without this flag it is compared.")
     ] = False,
 ) -> None:
-    """Write the golden recording of a network, or tell by how much the network left it.
+    """Write or compare the golden recording of a network.
 
     Compare a check with it by --baseline FILE. Leaves with 1 where a layer moved from it.
     """

@@ -32,7 +32,7 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Check whether signals travel well enough through networks for them to train.
+    """Check whether networks will train: the gate.
 
     Leaves with 0 where all passed, 1 for findings, 2 where a target or a setting is broken, and 5
     where nothing was observed. Settings may also stand in SPPKIT_* variables, in sppkit.toml or in

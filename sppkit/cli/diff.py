@@ -57,9 +57,10 @@ def diff(
     before: Annotated[Path, typer.Argument(metavar="A", help="Recording or run directory.")],
     after: Annotated[Path, typer.Argument(metavar="B", help="Recording or run directory.")],
 ) -> None:
-    """Tell which layers moved from one recording to another, in units of the spread of the seeds.
+    """Tell which layers moved between two recordings.
 
-    Leaves with 1 where a layer moved, came or went.
+    The unit is the standard deviation between seeds. Leaves with 1 where a layer moved, came or
+    went.
     """
     from sppkit.cli.recordings import read_recording
 

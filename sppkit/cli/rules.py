@@ -29,7 +29,7 @@ def rules(
         Format.TEXT
     ),
 ) -> None:
-    """List the rules of a check, or explain one with its thresholds and their sources."""
+    """List the rules of a check, or explain one."""
     from sppkit.cli.rulebook import every_rule
     from sppkit.rules.selection import selected
 

@@ -6,7 +6,7 @@ from html import escape
 
 from sppkit.escaping import one_line
 from sppkit.formats.places import place_of
-from sppkit.formats.results import CheckResults, Report, counts, number
+from sppkit.formats.results import CheckResults, Report, counts, fix_in_words, number
 from sppkit.rules import Finding
 
 _SIGNS = re.compile(r"([\\`*_{}\[\]#|~!$])")
@@ -39,12 +39,13 @@ def _target(report: Report) -> tuple[str, ...]:
 
 
 def _section(report: Report) -> Iterator[str]:
-    if report.findings or report.remarks:
+    if report.findings or report.remarks or report.tried_fixes:
         yield from ("", f"### {_cell(report.target)}", "")
     if report.findings:
         yield from _table(_FINDINGS, map(_finding, report.findings))
-    if report.remarks:
-        yield from ("", *(f"- {_cell(remark)}" for remark in report.remarks))
+    notes = [*(f"tried {fix_in_words(each)}" for each in report.tried_fixes), *report.remarks]
+    if notes:
+        yield from ("", *(f"- {_cell(note)}" for note in notes))
 
 
 def _finding(finding: Finding) -> tuple[str, ...]:

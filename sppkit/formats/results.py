@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sppkit import __version__
-from sppkit.rules import Diagnosis, Finding, Rule, Severity
+from sppkit.rules import Diagnosis, Finding, Rule, Severity, TriedFix
 
 Verdict = Literal["pass", "fail", "nothing observed", "error"]
 
@@ -52,6 +52,11 @@ class Report:
     def counted(self) -> tuple[Finding, ...]:
         """The findings that no per-layer ignore covers."""
         return self.diagnosis.counted if self.diagnosis else ()
+
+    @property
+    def tried_fixes(self) -> tuple[TriedFix, ...]:
+        """What fixes did to a copy, where they were tried."""
+        return self.diagnosis.tried_fixes if self.diagnosis else ()
 
     def fails(self, finding: Finding) -> bool:
         """Say whether a finding by itself fails the check."""
@@ -101,6 +106,20 @@ class CheckResults:
     def __iter__(self) -> Iterator[Report]:
         """Go through the reports."""
         return iter(self.reports)
+
+
+def fix_in_words(tried: TriedFix) -> str:
+    """Say what was tried for which rules, and what came of it."""
+    factor = "" if tried.fix.factor is None else f" by {tried.fix.factor:.3g}"
+    what = f"{tried.fix.kind}{factor} for {', '.join(tried.codes)}"
+    if not tried.applied:
+        return f"{what}: not applied, {tried.remark}"
+    verdicts = f"{tried.verdict_before} -> {tried.verdict_after}"
+    if tried.probability_before is not None and tried.probability_after is not None:
+        before, after = tried.probability_before, tried.probability_after
+        verdicts += f", trains with probability {before:.2f} -> {after:.2f}"
+    helped = "helped" if tried.helped else tried.remark or "did not help"
+    return f"{what}: {helped} ({verdicts})"
 
 
 def number(value: float | None) -> str:

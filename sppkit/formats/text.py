@@ -4,8 +4,17 @@ from collections.abc import Iterator
 
 from sppkit.escaping import log_line
 from sppkit.formats.places import place_of
-from sppkit.formats.results import CheckResults, Report, counts, number, subject
-from sppkit.rules import Diagnosis, Finding
+from sppkit.formats.results import (
+    CheckResults,
+    Report,
+    counts,
+    fix_in_words,
+    number,
+    subject,
+)
+from sppkit.rules import Diagnosis, Finding, TriedFix
+
+_FEW = 3
 
 
 def as_text(results: CheckResults) -> str:
@@ -27,6 +36,8 @@ def _paragraph(report: Report, *, verbose: bool) -> Iterator[str]:
         yield "  No activation was read, so there is nothing to judge."
     for finding in diagnosis.findings:
         yield from _finding(finding)
+    for tried in diagnosis.tried_fixes:
+        yield from _tried(tried)
     yield from (f"  note: {remark}" for remark in report.remarks)
     if verbose:
         yield from _in_full(diagnosis)
@@ -59,6 +70,17 @@ def _finding(finding: Finding) -> Iterator[str]:
         yield f"    advice: {finding.advice}"
     if place := place_of(finding):
         yield f"    defined in {place!s}"
+
+
+def _tried(tried: TriedFix) -> Iterator[str]:
+    """Say what a fix did to a copy: what was changed, and the findings before and after."""
+    yield f"  tried {fix_in_words(tried)}"
+    yield from (f"    {change}" for change in tried.applied[:_FEW])
+    if len(tried.applied) > _FEW:
+        yield f"    and {len(tried.applied) - _FEW} more"
+    for code, before, after in tried.measured:
+        gone = "gone" if after is None else number(after)
+        yield f"    {code}: {number(before) or 'found'} -> {gone}"
 
 
 def _in_full(diagnosis: Diagnosis) -> Iterator[str]:
