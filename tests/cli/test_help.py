@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from sppkit import __version__
 from sppkit.cli import app
 
-COMMANDS = ("plot", "models", "doctor")
+COMMANDS = ("plot", "check", "baseline", "diff", "rules", "models", "doctor")
 HEAVY = ("torch", "pandas", "numpy", "matplotlib", "seaborn", "pyarrow", "sklearn", "jinja2")
 
 LIGHT = f"""
