@@ -52,7 +52,7 @@ for command, example in (
     (plot, "sppkit plot ref:nf_resnet20 --seeds 1"),
     (check, "sppkit check ref:nf_resnet20 --activate --seeds 3"),
     (baseline, "sppkit baseline ref:mlp --update -o mlp.parquet"),
-    (diff, "sppkit diff mlp.parquet mlp.parquet"),
+    (diff, "sppkit diff before.parquet after.parquet"),
     (rules, "sppkit rules SPP902"),
     (models, "sppkit models nf_resnet20"),
     (doctor, "sppkit doctor ref:mlp"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from sppkit.escaping import without_control_characters
+from sppkit.escaping import printable
 from sppkit.formats.results import SIGNATURE, CheckResults, Report, number, subject
 from sppkit.rules import Finding
 
@@ -24,7 +24,7 @@ def as_junit(results: CheckResults) -> str:
     root.extend(suites)
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{without_control_characters(text)}\n'
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{printable(text)}\n'
 
 
 def _totals(cases: Sequence[Element]) -> dict[str, str]:

@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from torch import nn
 from typer.testing import CliRunner
 
+import sppkit
 from sppkit import __version__
 from sppkit.cli import app
 
@@ -48,7 +50,9 @@ def test_help_fits_eighty_columns_and_shows_every_default(command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_example_of_each_help_text_runs(command, spp):
+def test_the_example_of_each_help_text_runs(command, spp, folder):
+    for name in ("before", "after"):
+        sppkit.probe(nn.Linear(4, 4), input_size=(4,), seeds=2).save(folder / f"{name}.parquet")
     (example,) = re.findall(r"Example: sppkit (.*)", help_of(command))
     assert spp(*shlex.split(example)).stdout
 
