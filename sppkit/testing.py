@@ -98,7 +98,7 @@ class Judged:
         return "\n".join(lines)
 
     def _explanation(self) -> Iterator[str]:
-        from sppkit.formats.results import number
+        from sppkit.formats.results import number, subject
 
         diagnosis = self.diagnosis
         if not diagnosis.observed:
@@ -108,7 +108,7 @@ class Judged:
         if (first := diagnosis.first_offender) is not None:
             where = f"{first.layer}, " if first.layer else ""
             yield f"First offender: {where}{first.code}: {first.message}"
-            yield f"  {first.statistic}: {number(first.measured)}, expected {first.expected}"
+            yield f"  {subject(first)}: {number(first.measured)}, expected {first.expected}"
         permitted = f", permitted {self.band[0]:g}..{self.band[1]:g}" if self.band else ""
         yield f"Worst layers ({self._words} over that of the first{permitted}):"
         for place, ratio in self._worst():

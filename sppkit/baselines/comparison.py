@@ -47,7 +47,7 @@ class Comparison:
     @property
     def has_spread(self) -> bool:
         """Say whether there were seeds enough to know a spread."""
-        return bool(self.shifts["sigmas"].notna().any())
+        return bool(self.shifts["sigma"].notna().any())
 
 
 def compare(
@@ -78,10 +78,11 @@ def compare(
     ]
     order = frames[1].drop_duplicates(_SERIES).set_index(_SERIES)["depth"]
     summaries = [_summary(frame) for frame in frames]
-    both = summaries[0].join(summaries[1], lsuffix="_before", rsuffix="_after", how="inner")
+    both = summaries[0].add_suffix("_before").join(summaries[1].add_suffix("_after"), how="inner")
     layers = [set(frame["layer"]) for frame in frames]
+    shifts = _shifts(both).assign(depth=order.reindex(both.index))
     return Comparison(
-        _shifts(both).assign(depth=order).reset_index().sort_values(["depth", "layer"]),
+        shifts.reset_index().sort_values(["depth", "layer"]),
         only_before=tuple(sorted(layers[0] - layers[1])),
         only_after=tuple(sorted(layers[1] - layers[0])),
     )
@@ -136,21 +137,20 @@ def _summary(series: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shifts(both: pd.DataFrame) -> pd.DataFrame:
-    sigma = _spread(both)
-    shift = both["mean_after"] - both["mean_before"]
-    same = (both["mean_after"] == both["mean_before"]) | (
-        both["mean_after"].isna() & both["mean_before"].isna()
-    )
-    incomparable = ~np.isfinite(shift) & ~same
-    sign = np.where(both["mean_after"].isna() | (both["mean_before"] == -np.inf), 1.0, -1.0)
-    shift = shift.mask(same, 0.0).mask(incomparable, pd.Series(sign * np.inf, index=both.index))
+    before, after = both["mean_before"], both["mean_after"]
+    sigma, shift = _spread(both), after - before
+    same = (after == before) | (after.isna() & before.isna())
+    lost = ~same & ~np.isfinite(shift)
+    # beyond the numbers counts as up, as does to be born
+    upwards = after.isna() | (after == np.inf) | (before == -np.inf)
+    up = pd.Series(np.where(upwards, np.inf, -np.inf), index=both.index)
     return pd.DataFrame(
         {
-            "before": np.exp(both["mean_before"]),
-            "after": np.exp(both["mean_after"]),
-            "ratio": np.exp(shift),
+            "before": np.exp(before),
+            "after": np.exp(after),
+            "ratio": np.exp(shift.mask(same, 0.0).mask(lost, up)),
             "sigma": sigma,
-            "sigmas": shift / sigma,
+            "sigmas": (shift / sigma).mask(same, 0.0).mask(lost, up),
         }
     )
 

@@ -77,8 +77,8 @@ def default_place(subject: "Subject") -> Path:
     """Name a baseline after what it is of."""
     from sppkit.cli.plot import default_path
 
-    stem = default_path([subject.name.rpartition(":")[2]]).stem.removesuffix("-spp")
-    return Path(f"{stem}-baseline.parquet")
+    name = subject.name.rpartition(":")[2].removesuffix(".py")
+    return Path(f"{default_path([name]).stem.removesuffix('-spp')}-baseline.parquet")
 
 
 def check_place(place: Path) -> None:

@@ -21,6 +21,7 @@ from sppkit.recording import Recording
 from sppkit.rules import Diagnosis, judge
 from sppkit.user_code import split
 
+_OF_PLOTS = "the plot follows the weighted layers"
 _BUILT_IN_LOSSES = ("unit-gradient", "cross-entropy")
 
 
@@ -60,7 +61,7 @@ class Check:
             whole = self.rulebook.with_drift(diagnosis, recording, baseline)
             placed = with_places(whole, structure[structure["run"] == run], _file_of(subject))
             name = subject.name if len(diagnoses) == 1 else f"{subject.name}: {run}"
-            yield name, placed, tuple(recording.metadata[run].get("remarks", ()))
+            yield name, placed, tuple(_remarks(recording, run))
 
     def _judge(self, subject: Subject) -> tuple[Recording, list[Diagnosis]]:
         """Judge what was recorded before."""
@@ -134,6 +135,13 @@ def evidence_options(options: dict[str, Any]) -> dict[str, Any]:
     """
     built_in = options["loss"] in _BUILT_IN_LOSSES
     return {**options, "loss": None} if built_in else options
+
+
+def _remarks(recording: Recording, run: str) -> Iterator[str]:
+    """Yield what has to be known besides the findings; what concerns plots alone has not."""
+    for remark in recording.metadata[run].get("remarks", ()):
+        if not remark.endswith(_OF_PLOTS):
+            yield remark
 
 
 def _compare(subject: Subject, recording: Recording, baseline: Recording) -> None:

@@ -60,9 +60,13 @@ def describe_rule(rule: "Rule") -> dict[str, Any]:
 
 
 def _weights(rule: "Rule") -> dict[str, Any]:
-    """Add the coefficients of a rule that weighs statistics."""
-    coefficients = getattr(rule, "coefficients", None)
-    return {} if coefficients is None else {"coefficients": coefficients}
+    """Add the fitted model of the rule that weighs everything."""
+    from sppkit.rules.weighing import WeighedEvidence, fitted
+
+    if not isinstance(rule, WeighedEvidence):
+        return {}
+    model = fitted()
+    return {"weighing": None if model is None else dict(model.content)}
 
 
 def _print_list(found: "tuple[Rule, ...]", color: Color) -> None:
@@ -87,5 +91,25 @@ def _explained(rule: "Rule") -> Iterator[str]:
         yield from textwrap.wrap(
             threshold["source"], 74, initial_indent="    source: ", subsequent_indent="    "
         )
-    for name, value in described.get("coefficients", {}).items():
-        yield f"  {value:+.4f}  {name}"
+    if "weighing" in described:
+        yield ""
+        yield from (f"  {line}" for line in _formula(described["weighing"]))
+
+
+def _formula(model: dict[str, Any] | None) -> Iterator[str]:
+    """Write out the fitted model: what each statistic adds to the logit of training."""
+    if model is None:
+        yield "no coefficients are fitted: the rule is skipped"
+    elif model["kind"] == "tree":
+        yield from json.dumps(model["tree"], indent=2).splitlines()
+    else:
+        yield "logit of training = intercept + the sum over the statistics x of"
+        yield "coefficient (x - mean) / scale, and of each bend"
+        yield f"{model['intercept']:+.4g}  intercept"
+        for name, entry in model["statistics"].items():
+            coefficient = f"{entry.get('coefficient', 0.0):+.4g}"
+            yield f"{coefficient}  ({name} - {entry['mean']:.4g}) / {entry['scale']:.4g}"
+            for bend in entry.get("bends", ()):
+                ends = (bend["at"], name) if bend["side"] == "below" else (name, bend["at"])
+                first, second = (e if isinstance(e, str) else f"{e:.4g}" for e in ends)
+                yield f"{bend['coefficient']:+.4g}  max(0, {first} - {second})"

@@ -7,11 +7,14 @@ behind SPPKIT_.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sppkit.cli.flags import parse_size
 from sppkit.cli.usage import UsageError
 from sppkit.errors import ConfigurationError
 from sppkit.user_code import did_you_mean
 
 PREFIX = "SPPKIT_"
+
+_SIZE = "input_size"
 
 _OF_THE_COMMAND_LINE = frozenset({"help", "force", "show-settings", "update", "limits", "list"})
 
@@ -78,6 +81,10 @@ def checked_value(place: str, key: str, value: Any, parameter: Any, context: Any
         raise ConfigurationError(f"{place}: {key} = {value!r}; expected {kind}.")
     try:
         parameter.process_value(context, given)
+        if parameter.name == _SIZE:
+            [parse_size(text) for text in given]
+    except ValueError as error:
+        raise ConfigurationError(f"{place}: {key} = {value!r}: {error}") from error
     except Exception as error:
         if not isinstance(error, UsageError):
             raise
@@ -91,7 +98,7 @@ def _as_flag(value: Any, parameter: Any) -> Any:
     if getattr(parameter, "is_flag", False):
         return value if isinstance(value, bool) else None
     if getattr(parameter, "multiple", False):
-        return _as_texts(value, sizes=parameter.name == "input_size")
+        return _as_texts(value, sizes=parameter.name == _SIZE)
     scalar = isinstance(value, str | int | float) and not isinstance(value, bool)
     return value if scalar else None
 

@@ -64,6 +64,6 @@ def _described(model: Any) -> Mapping[str, Any]:
 
 
 def _written(value: Any) -> str:
-    if value is None:
+    if value is None or (isinstance(value, list | tuple) and not value):
         return "(not set)"
     return json.dumps(value, default=str, ensure_ascii=True)
