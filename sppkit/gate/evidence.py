@@ -96,7 +96,7 @@ class EvidenceProbe:
             phase=Phase.PROBE,
         )
         self.failed: dict[int, SppkitError] = {}
-        self._is_instance = isinstance(model, nn.Module)
+        self.is_instance = isinstance(model, nn.Module)
         self._function = loss
         self._losses: dict[int, TrainingLoss] = {}
         self._woken: list[str] = []
@@ -110,6 +110,7 @@ class EvidenceProbe:
             most_multiplications=MOST_MULTIPLICATIONS,
             circumstances=self._with_woken_heads,
         )
+        self.run = self._measurement.run
 
     def measure(self, seeds: Iterable[int], on_seed: OnSeed | None = None) -> None:
         """Probe seeds.
@@ -137,16 +138,6 @@ class EvidenceProbe:
         metadata["not_captured"] = [*metadata["not_captured"], *self._said_of_failed(run)]
         rows = [row for row in recording._rows if not _is_repeated(row)]
         return Recording(rows, recording._structure_rows, recording.metadata)
-
-    @property
-    def run(self) -> str:
-        """The name of the run."""
-        return self._measurement.run
-
-    @property
-    def is_instance(self) -> bool:
-        """Whether the model was given as one network, not as what builds networks."""
-        return self._is_instance
 
     @property
     def has_one_initialisation(self) -> bool:

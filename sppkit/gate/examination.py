@@ -3,8 +3,9 @@
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
+from sppkit.errors import SppkitError
 from sppkit.gate.evidence import EvidenceProbe, OnSeed
 from sppkit.gate.seeds import CONFIDENCE, Clarity, clarity, next_number_of_seeds
 from sppkit.gate.try_fix import try_fixes
@@ -15,6 +16,20 @@ from sppkit.rules import Diagnosis, judge
 from sppkit.user_code import did_you_mean
 
 MAXIMUM_SEEDS = 20
+
+
+class Probe(Protocol):
+    """What gives evidence seed by seed: an `EvidenceProbe`, or recorded seeds that are replayed."""
+
+    run: str
+    is_instance: bool
+    failed: dict[int, SppkitError]
+
+    def measure(self, seeds: Iterable[int], on_seed: OnSeed | None = None) -> None:
+        """Add seeds."""
+
+    def recording(self) -> Recording:
+        """Give what was measured so far."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +134,7 @@ def examine(
     probe = EvidenceProbe(model, **conditions)
     check_conditions(probe.conditions, seeds, seed)
     judge_arguments = {key: _listed(value) for key, value in judging.items()}
-    examination = _decided(probe, seed, seeds, max(seeds, maximum_seeds), judge_arguments, on_seed)
+    examination = decide(probe, seed, seeds, max(seeds, maximum_seeds), judge_arguments, on_seed)
     if not try_fix:
         return examination
     tried = try_fixes(
@@ -134,15 +149,22 @@ def examine(
     return replace(examination, diagnosis=replace(examination.diagnosis, tried_fixes=tried))
 
 
-def _decided(
-    probe: EvidenceProbe,
+def decide(
+    probe: Probe,
     first: int,
     seeds: int,
     maximum: int,
     judging: Mapping[str, Any],
-    on_seed: OnSeed | None,
+    on_seed: OnSeed | None = None,
 ) -> Examination:
-    """Probe and judge until the verdict is clear or the seeds are used up."""
+    """Probe and judge until the verdict is clear or the seeds are used up.
+
+    Args:
+        probe: measures seeds.
+        first, seeds, maximum: the first seed, how many to begin with, how many to stop at.
+        judging: arguments of `sppkit.rules.judge`.
+        on_seed: is called with each seed when it is done.
+    """
     drawn, wanted = 0, seeds
     while True:
         probe.measure(range(first + drawn, first + wanted), on_seed)
@@ -167,7 +189,7 @@ def _decided(
     return Examination(replace(diagnosis, settings=settings), recording)
 
 
-def _remarks_on_seeds(probe: EvidenceProbe, asked: int, drawn: int, found: Clarity) -> list[str]:
+def _remarks_on_seeds(probe: Probe, asked: int, drawn: int, found: Clarity) -> list[str]:
     remarks = []
     if probe.is_instance:
         remarks.append(

@@ -1,6 +1,7 @@
 """Try the fixes that findings name on copies of the network, and measure what they did."""
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ def try_fixes(
     conditions: Mapping[str, Any],
     on_seed: OnSeed | None = None,
 ) -> tuple[TriedFix, ...]:
-    """Try each fix that a counted finding names, and all of them together where none is enough.
+    """Try the fixes that findings name until one is enough; where none is, all of them together.
 
     Args:
         model: as the user gave it; it is copied, or built anew, and never changed.
@@ -62,9 +63,13 @@ def try_fixes(
         return _compared(fix, codes, fixed.applied, diagnosis, after)
 
     named = fixes_named(diagnosis.counted)
-    tried = [outcome(fix, codes, [fix]) for fix, codes in named.items()]
+    tried: list[TriedFix] = []
+    for fix, codes in named.items():
+        tried.append(outcome(fix, codes, [fix]))
+        if tried[-1].verdict_after == "pass" and tried[-1].helped:
+            return tuple(tried)
     working = [each.fix for each in tried if each.applied]
-    if len(working) > 1 and all(each.verdict_after != "pass" for each in tried):
+    if len(working) > 1:
         layers = tuple(dict.fromkeys(layer for fix in working for layer in fix.layers))
         codes = tuple(dict.fromkeys(code for fix in working for code in named[fix]))
         tried.append(outcome(Fix(ALL_TOGETHER, layers), codes, working))
@@ -72,13 +77,27 @@ def try_fixes(
 
 
 def fixes_named(findings: Iterable[Finding]) -> dict[Fix, tuple[str, ...]]:
-    """Collect different fixes with the codes of the rules that name them, errors first."""
+    """Collect different fixes with the codes of the rules that name them.
+
+    Where there are errors, their fixes are meant; else those of warnings. Fixes of the same layers
+    whose factors differ by less than a tenth are one: rules estimate them in different ways.
+    """
+    counted = sorted(findings, key=lambda finding: list(Severity).index(finding.severity))
+    worst = [f for f in counted if f.severity is counted[0].severity is not Severity.INFO]
     named: dict[Fix, tuple[str, ...]] = {}
-    for finding in sorted(findings, key=lambda f: list(Severity).index(f.severity)):
-        if finding.fix is not None and finding.severity is not Severity.INFO:
-            codes = (*named.get(finding.fix, ()), finding.code)
-            named[finding.fix] = tuple(dict.fromkeys(codes))
+    for finding in worst:
+        if finding.fix is not None:
+            fix = next((known for known in named if _are_alike(known, finding.fix)), finding.fix)
+            named[fix] = tuple(dict.fromkeys((*named.get(fix, ()), finding.code)))
     return named
+
+
+def _are_alike(one: Fix, other: Fix) -> bool:
+    if (one.kind, one.layers) != (other.kind, other.layers):
+        return False
+    if one.factor is None or other.factor is None:
+        return one.factor is other.factor
+    return math.isclose(one.factor, other.factor, rel_tol=0.1)
 
 
 class FixedModel:

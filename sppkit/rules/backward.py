@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sppkit.rules.curve import Array, Comparison, Curve, compare, curve_of, logarithm
+from sppkit.rules.curve import FLOOR, Array, Comparison, Curve, compare, logarithm
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
 from sppkit.rules.named import growth_of_energy, largest_relative_gradient
-from sppkit.rules.offender import first_offender
+from sppkit.rules.offender import DRIFTED, first_offender, steps_of, uniform_drift
 from sppkit.rules.rule import Outcome, Rule, threshold
 from sppkit.signals import Role, Signal
 
@@ -29,7 +29,9 @@ def without_loss(evidence: Evidence) -> str:
 
 def _blame(evidence: Evidence, otherwise: str) -> tuple[str, str, str, Fix | None]:
     """Give layer, reason, advice and fix of the first offender, or of the layer measured."""
-    offender = first_offender(evidence)
+    steps = steps_of(evidence.activation("second_moment"))
+    drifts = len(steps) > 1 and abs(float(np.median(steps))) * len(steps) > 2 * DRIFTED
+    offender = first_offender(evidence) or (uniform_drift(evidence) if drifts else None)
     if offender:
         return offender.layer, f": {offender.why}", offender.advice, offender.fix
     fix = Fix("LSUV", evidence.hidden)
@@ -73,8 +75,8 @@ class VanishingGradient(Rule):
             statistic="root mean square",
             measured=10**largest,
             expected=f"above {self.root_mean_square:g} in some hidden layer",
-            message=f"no gradient arrives: its root mean square is at most {_power(largest)} in "
-            f"all {len(sizes)} hidden layers{why}",
+            message=f"no gradient arrives: in all {len(sizes)} hidden layers its root mean square "
+            f"is {_power(largest)}{why}",
             advice=advice,
             fix=fix,
         )
@@ -83,8 +85,8 @@ class VanishingGradient(Rule):
 def hidden_gradients(evidence: Evidence) -> Curve:
     """Give the root mean square of each hidden layer's weight gradient under a real loss."""
     rows = evidence.weight_gradients
-    rows = rows[rows["layer"] != evidence.head]
-    return curve_of(rows.assign(size=np.sqrt(rows["second_moment"])), "size")
+    rows = rows.keep(rows["layer"] != evidence.head)
+    return evidence.audible(rows, np.sqrt(rows["second_moment"]))
 
 
 def _largest(curve: Curve) -> Array:
@@ -93,7 +95,7 @@ def _largest(curve: Curve) -> Array:
 
 
 def _power(log: float) -> str:
-    return "zero" if log <= -11.9 else f"{10**log:.2g}"
+    return "zero" if log <= FLOOR + 0.1 else f"at most {10**log:.2g}"
 
 
 @dataclass(frozen=True)
@@ -241,22 +243,21 @@ class NoGradient(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Look for weights of called layers that have no gradient under a real loss."""
-        if evidence.under_loss.empty:
+        if not evidence.has_loss:
             return Outcome(skipped=NO_LOSS)
-        rows = evidence.curves
-        stored = rows[(rows["role"] == Role.PARAMETER) & (rows["signal"] == Signal.WEIGHT)]
-        stored = stored[stored["depth"].notna()].drop_duplicates(["layer", "tensor"])
-        if stored.empty:
+        stored = evidence.curves.where(role=Role.PARAMETER, signal=Signal.WEIGHT)
+        stored = stored.keep((stored["place"] >= 0) & (stored["seed_number"] == 0)).by("place")
+        if not len(stored):
             return Outcome(skipped="no weights were recorded")
-        gradients = evidence.under_loss[evidence.under_loss["signal"] == Signal.WEIGHT_GRADIENT]
+        gradients = evidence.under_loss.where(signal=Signal.WEIGHT_GRADIENT)
         reached = set(zip(gradients["layer"], gradients["tensor"], strict=True))
-        names = list(zip(stored["layer"], stored["tensor"], strict=True))
+        names = zip(stored["layer"], stored["tensor"], strict=True)
         missing = np.array([name not in reached for name in names])
         if not missing.any():
             return Outcome()
-        values = (stored["channels"] * stored["samples"]).to_numpy(np.float64)
+        values = stored["channels"] * stored["samples"]
         share = float(values[missing].sum() / values.sum())
-        first = stored[missing].sort_values("depth").iloc[0]
+        first = stored.keep(missing).first()
         return Outcome((self._report(evidence, str(first["layer"]), int(missing.sum()), share),))
 
     def _report(self, evidence: Evidence, layer: str, count: int, share: float) -> Finding:

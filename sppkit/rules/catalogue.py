@@ -8,6 +8,7 @@ from sppkit.rules.backward import (
     VanishingGradient,
 )
 from sppkit.rules.coverage import BatchDependence, Coverage
+from sppkit.rules.depth_scale import DepthScale
 from sppkit.rules.forward import (
     ExponentialDrift,
     ForwardDrift,
@@ -31,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     ResidualBranch(),
     ZeroInitialisedBranches(),
     SeluDomain(),
+    DepthScale(),
     VanishingGradient(),
     ExplodingGradient(),
     Imbalance(),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Severity
 from sppkit.rules.rule import Outcome, Rule, threshold
-from sppkit.signals import Role, Signal
+from sppkit.signals import Signal
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,10 @@ class Coverage(Rule):
         own = own[own["parameters"].fillna(0) > 0]
         if own.empty:
             return Outcome(skipped="the network has no parameters")
-        seen = set(evidence.table.loc[evidence.table["signal"] == Signal.ACTIVATION, "layer"])
-        gradients = evidence.table["signal"] == Signal.WEIGHT_GRADIENT
-        seen |= set(evidence.table.loc[gradients, "layer"])
+        seen = {
+            *evidence.rows.where(signal=Signal.ACTIVATION)["layer"],
+            *evidence.rows.where(signal=Signal.WEIGHT_GRADIENT)["layer"],
+        }
         missing = own[~own["layer"].isin(seen)]
         share = float(missing["parameters"].sum() / own["parameters"].sum())
         if share <= self.share:
@@ -73,12 +74,11 @@ class BatchDependence(Rule):
         norms = evidence.structure[evidence.structure["computes"] == "batch_norm"]
         if norms.empty:
             return Outcome(skipped="no batch normalisation")
-        rows = evidence.curves[evidence.curves["layer"].isin(set(norms["layer"]))]
-        rows = rows[(rows["signal"] == Signal.ACTIVATION) & (rows["role"] != Role.CONTAINER)]
-        few = rows[rows["samples"] < self.fewest].sort_values("depth")
-        if few.empty:
+        rows = evidence.outputs.among("layer", set(norms["layer"]))
+        few = rows.keep(rows["samples"] < self.fewest).by("place")
+        if not len(few):
             return Outcome()
-        layer, samples = str(few["layer"].iloc[0]), int(few["samples"].iloc[0])
+        layer, samples = str(few["layer"][0]), int(few["samples"][0])
         return Outcome((
             self.finding(
                 evidence,
@@ -88,7 +88,7 @@ class BatchDependence(Rule):
                 measured=float(samples),
                 expected=f"at least {self.fewest:g}",
                 message=f"batch normalisation over {samples} values per channel in "
-                f"{few['layer'].nunique()} layers: what a sample becomes depends on its neighbours",
+                f"{len(set(few['layer']))} layers: what a sample becomes depends on its neighbours",
                 advice="Use a larger batch or input, in training too, or group normalisation.",
             ),
         ))  # fmt: skip

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from sppkit.rules.rows import Rows
 
-PLACE = ["depth", "call", "layer", "operation", "tensor"]
-"""What tells places apart, in the order that sorts them by execution."""
+Array = NDArray[np.float64]
 
 FLOOR, CEILING = -12.0, 12.0
 """Logarithms are cut here: beyond, a signal is as good as gone, or as good as infinite."""
@@ -46,14 +44,24 @@ class Curve:
         return len(self.layers)
 
 
-def curve_of(rows: pd.DataFrame, column: str) -> Curve:
-    """Lay the rows of one signal out by seed and place."""
-    keyed = rows[rows["depth"].notna()].drop_duplicates(["seed", *PLACE])
-    wide = keyed.pivot(index="seed", columns=PLACE, values=column).sort_index(axis=1)
-    return Curve(
-        tuple(place_name(*key[2:4]) for key in wide.columns.to_list()),
-        wide.to_numpy(np.float64),
+def curve_of(rows: Rows, values: str | Array) -> Curve:
+    """Lay rows of one signal out by seed and place.
+
+    Args:
+        rows: of one signal; of several rows of a seed and place the first counts.
+        values: a column, or one value per row.
+    """
+    known = rows["place"] >= 0
+    places, example, position = np.unique(
+        rows["place"][known], return_index=True, return_inverse=True
     )
+    seeds, seed = np.unique(rows["seed_number"][known], return_inverse=True)
+    laid_out = np.full((len(seeds), len(places)), np.nan)
+    column = rows[values] if isinstance(values, str) else values
+    # backwards, so that the first of several is what remains
+    laid_out[seed[::-1], position[::-1]] = column[known][::-1]
+    names = zip(rows["layer"][known][example], rows["operation"][known][example], strict=True)
+    return Curve(tuple(place_name(*name) for name in names), laid_out)
 
 
 def place_name(layer: str, operation: str) -> str:

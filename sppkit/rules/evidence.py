@@ -1,6 +1,6 @@
 """The evidence that rules judge: one run of a recording, cut to the phases that answer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,16 +10,14 @@ import pandas as pd
 
 from sppkit.recording import Recording
 from sppkit.rules.curve import Array, Curve, curve_of
+from sppkit.rules.rows import Rows
 from sppkit.signals import Phase, Role, Signal, Tap
-from sppkit.table import TABLE_COLUMNS
 
 CURVE_PHASES = (Phase.PROBE, Phase.TRAIN, Phase.EVAL)
 """Where activations are read; of several phases the first that was recorded."""
 
 LOSS_PHASES = ("loss", Phase.TRAIN)
 """Where gradients are those of a real loss; of several phases the first that was recorded."""
-
-_TEXT = [column for column, kind in TABLE_COLUMNS.items() if kind == "category"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,39 +44,50 @@ class Evidence:
         """
         name = _one_run(recording, run)
         table, structure = recording.table(), recording.structure()
-        table = table[table["run"] == name].astype(dict.fromkeys(_TEXT, "object"))
+        table = table[table["run"] == name]
+        first = (table["step"] == table["step"].min()) & (table["rank"] == table["rank"].min())
         return cls(
             name,
-            table[(table["step"] == table["step"].min()) & (table["rank"] == table["rank"].min())],
+            table[first],
             structure[structure["run"] == name],
             recording.metadata[name],
         )
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The table as arrays."""
+        return Rows.of(self.table)
 
     # -- what was recorded ---------------------------------------------------------------------
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds that were recorded."""
-        return tuple(sorted(int(seed) for seed in self.table["seed"].unique()))
+        return tuple(int(seed) for seed in np.unique(self.rows["seed"]))
 
     @property
     def observed(self) -> bool:
         """Say whether any activation was read."""
-        return bool((self.table["signal"] == Signal.ACTIVATION).any())
+        return len(self.rows.where(signal=Signal.ACTIVATION)) > 0
 
     @cached_property
-    def curves(self) -> pd.DataFrame:
+    def curves(self) -> Rows:
         """Rows of the probe with the unit gradient, or of what stands in for it."""
         return self._first_phase(CURVE_PHASES)
 
     @cached_property
-    def under_loss(self) -> pd.DataFrame:
+    def under_loss(self) -> Rows:
         """Rows of the pass under a real loss; empty where there was none."""
         return self._first_phase(LOSS_PHASES)
 
-    def _first_phase(self, phases: tuple[str, ...]) -> pd.DataFrame:
-        recorded = [p for p in phases if (self.table["phase"] == p).any()]
-        return self.table[self.table["phase"] == (recorded[0] if recorded else "")]
+    @property
+    def has_loss(self) -> bool:
+        """Say whether there was a pass under a real loss, even if no gradient came of it."""
+        return isinstance(self.metadata.get("loss"), Mapping) or len(self.under_loss) > 0
+
+    def _first_phase(self, phases: tuple[str, ...]) -> Rows:
+        recorded = [phase for phase in phases if (self.rows["phase"] == phase).any()]
+        return self.rows.where(phase=recorded[0] if recorded else "")
 
     # -- places --------------------------------------------------------------------------------
 
@@ -110,36 +119,37 @@ class Evidence:
         return bool((self.structure["tap"] == Tap.BLOCK).any())
 
     @cached_property
-    def stream(self) -> pd.DataFrame:
+    def stream(self) -> Rows:
         """Rows of the places at which the signal's scale means something.
 
         With residual blocks the stem and the blocks; else the outputs of the weighted layers, and
         where a normalisation follows one, the output of the normalisation instead. The head, whose
         scale is a matter of taste, is left out.
         """
-        rows = self.curves
         if self.has_blocks:
-            return rows[rows["tap"].isin([Tap.STEM, Tap.BLOCK])]
-        leaves = rows[(rows["role"] == Role.LEAF) & ~_repeated(rows)]
+            return self.curves.among("tap", {Tap.STEM, Tap.BLOCK})
         weighted = set(self.weighted["layer"]) - self.normalised - {self.head}
-        norms = set(self._norms_behind_weights)
-        return leaves[leaves["layer"].isin(weighted | norms)]
+        norms = self.structure["computes"].fillna("").str.contains("norm")
+        return self.leaves(weighted | set(self.structure.loc[norms, "layer"]))
+
+    def leaves(self, layers: Container[object]) -> Rows:
+        """Rows of the outputs of some layers, those left out that only repeat another's."""
+        return self._leaves.among("layer", layers)
 
     @cached_property
-    def _norms_behind_weights(self) -> frozenset[str]:
-        norms = self.structure["computes"].fillna("").str.contains("norm")
-        return frozenset(self.structure.loc[norms, "layer"])
+    def _leaves(self) -> Rows:
+        leaves = self.curves.where(role=Role.LEAF)
+        return leaves.keep(np.array(["alias of" not in flags for flags in leaves["flags"]], bool))
 
-    def leaves(self, layers: Iterable[str]) -> pd.DataFrame:
-        """Rows of the outputs of some layers."""
-        rows = self.curves
-        return rows[(rows["role"] == Role.LEAF) & rows["layer"].isin(set(layers))]
+    @cached_property
+    def outputs(self) -> Rows:
+        """Rows of the activations of all leaves."""
+        return self.curves.where(role=Role.LEAF, signal=Signal.ACTIVATION)
 
     def source(self, layer: str) -> tuple[str, int | None]:
         """Give file and line of the class of a layer; "" and None where they are not known."""
-        rows = self.structure[
-            (self.structure["layer"] == layer) & (self.structure["operation"] == "")
-        ]
+        own = (self.structure["layer"] == layer) & (self.structure["operation"] == "")
+        rows = self.structure[own]
         if rows.empty or pd.isna(rows["file"].iloc[0]):
             return "", None
         line = rows["line"].iloc[0]
@@ -149,20 +159,21 @@ class Evidence:
 
     def activation(self, column: str) -> Curve:
         """Give a statistic of the activation along the stream."""
-        return curve_of(_signal(self.stream, Signal.ACTIVATION), column)
+        return curve_of(self.stream.where(signal=Signal.ACTIVATION), column)
 
     def of_hidden(self, column: str) -> Curve:
         """Give a statistic of the output of each weighted layer before the head."""
         return self.of_layers(self.hidden, column)
 
-    def of_layers(self, layers: Iterable[str], column: str) -> Curve:
+    def of_layers(self, layers: Container[object], column: str) -> Curve:
         """Give a statistic of the output of some layers, in order of execution."""
-        return curve_of(_signal(self.leaves(layers), Signal.ACTIVATION), column)
+        return curve_of(self.leaves(layers).where(signal=Signal.ACTIVATION), column)
 
     @cached_property
     def backward(self) -> Curve:
         """Give Σg², summed over all values of a place of the stream, under the unit gradient."""
-        return curve_of(_with_total(_signal(self.stream, Signal.GRADIENT)), "total")
+        rows = self.stream.where(signal=Signal.GRADIENT)
+        return curve_of(rows, _total(rows))
 
     @cached_property
     def energy(self) -> Curve:
@@ -180,25 +191,24 @@ class Evidence:
         return Curve(tuple(shared), pick(second, shared) * pick(backward, shared))
 
     @cached_property
-    def weight_gradients(self) -> pd.DataFrame:
-        """Rows of the gradients of weight matrices and kernels under a real loss, by execution."""
-        rows = _signal(self.under_loss, Signal.WEIGHT_GRADIENT)
-        matrices = rows[(rows["channels"] > 1) & (rows["samples"] > 1) & rows["depth"].notna()]
-        summed = _with_total(matrices)
-        return summed.assign(norm=np.sqrt(summed["total"]))
+    def weight_gradients(self) -> Rows:
+        """Rows of the gradients of weight matrices and kernels under a real loss."""
+        rows = self.under_loss.where(signal=Signal.WEIGHT_GRADIENT)
+        return rows.keep((rows["channels"] > 1) & (rows["samples"] > 1) & (rows["place"] >= 0))
 
     @cached_property
     def gradient_norms(self) -> Curve:
         """Give ‖G‖ of each weight under a real loss; undefined where silence explains a zero."""
-        return self._audible(curve_of(self.weight_gradients, "norm"))
+        return self.audible(self.weight_gradients, np.sqrt(_total(self.weight_gradients)))
 
     @cached_property
     def relative_gradients(self) -> Curve:
         """Give ‖G‖/‖W‖ of each weight under a real loss; undefined as `gradient_norms` is."""
-        return self._audible(curve_of(self.weight_gradients, "norm_to_weight_ratio"))
+        return self.audible(self.weight_gradients, "norm_to_weight_ratio")
 
-    def _audible(self, curve: Curve) -> Curve:
-        """Leave out zeros where a zero-initialised gain or head explains them: they do not last."""
+    def audible(self, rows: Rows, values: str | Array) -> Curve:
+        """Lay gradients out; zeros that a zero-initialised gain or head explains are left out."""
+        curve = curve_of(rows, values)
         if not (self.silent or self.zero_head):
             return curve
         return Curve(curve.layers, np.where(curve.values > 0, curve.values, np.nan))
@@ -214,11 +224,8 @@ class Evidence:
     @cached_property
     def zero_head(self) -> bool:
         """Say whether the head's weight is exactly zero and was not woken for the probes."""
-        rows = self.curves[
-            (self.curves["layer"] == self.head) & (self.curves["role"] == Role.PARAMETER)
-        ]
-        weights = rows[(rows["signal"] == Signal.WEIGHT) & rows["tensor"].str.endswith("weight")]
-        return bool(len(weights) and self.head and (weights["second_moment"] == 0).all())
+        rows = self.curves.where(layer=self.head, signal=Signal.WEIGHT, tensor="weight")
+        return bool(self.head and len(rows) and (rows["second_moment"] == 0).all())
 
     def loss_over_chance(self) -> Array:
         """Give the loss at initialisation over that of an answer without information, (S,).
@@ -239,9 +246,18 @@ class Evidence:
             values = [stated.get(str(seed), {}).get(quantity, np.nan) for seed in self.seeds]
             return np.array(values, dtype=np.float64)
         column = "second_moment" if quantity == "second_moment" else "average_channel_variance"
-        rows = _signal(self.curves, Signal.ACTIVATION)
-        by_seed = rows[rows["layer"] == ""].groupby("seed")[column].first()
-        return by_seed.reindex(list(self.seeds)).to_numpy(np.float64)
+        rows = self.curves.where(signal=Signal.ACTIVATION, layer="", operation="")
+        by_seed = dict(zip(rows["seed"][::-1], rows[column][::-1], strict=True))
+        return np.array([by_seed.get(seed, np.nan) for seed in self.seeds], dtype=np.float64)
+
+    def share_across_samples(self) -> Array:
+        """Give the share of the output's second moment that differs between samples, (S,).
+
+        Of an output that is zero it is zero.
+        """
+        second, across = self.output("second_moment"), self.output("variance_across_samples")
+        with np.errstate(all="ignore"):
+            return np.where(second == 0.0, 0.0, across / second)
 
 
 def pick(curve: Curve, layers: Iterable[str]) -> Array:
@@ -250,17 +266,9 @@ def pick(curve: Curve, layers: Iterable[str]) -> Array:
     return curve.values[:, [place[layer] for layer in layers]]
 
 
-def _signal(rows: pd.DataFrame, signal: Signal) -> pd.DataFrame:
-    return rows[rows["signal"] == signal]
-
-
-def _with_total(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(total=rows["second_moment"] * rows["channels"] * rows["samples"])
-
-
-def _repeated(rows: pd.DataFrame) -> pd.Series:
-    """Say which rows only repeat another one."""
-    return rows["flags"].fillna("").str.contains("alias of")
+def _total(rows: Rows) -> Array:
+    total: Array = rows["second_moment"] * rows["channels"] * rows["samples"]
+    return total
 
 
 def _one_run(recording: Recording, run: str | None) -> str:

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from sppkit.rules.curve import median
+from sppkit.rules.curve import curve_of, median
 from sppkit.rules.evidence import Evidence
 from sppkit.signals import Signal
 from sppkit.theory import NONLINEARITIES, nonlinearity_moments
 
+_OF_VALUES = ("second_moment", "minimum", "maximum", "channels", "samples")
 _COLUMNS = ["fan_in", "fan_out", "groups", "nonlinearity", "before"]
 
 
@@ -52,52 +50,55 @@ class Weights:
         return preserving_gain(self.fed_by)
 
 
+@lru_cache(maxsize=1)  # several rules ask about the same evidence
 def weights_of(evidence: Evidence) -> tuple[Weights, ...]:
     """Describe the weights of each weighted layer, in order of execution."""
-    stored = _by_layer(evidence, Signal.WEIGHT, "weight")
-    effective = _by_layer(evidence, Signal.EFFECTIVE_WEIGHT, "weight")
-    biases = _by_layer(evidence, Signal.WEIGHT, "bias")
-    found = []
-    for layer, *row in evidence.weighted[["layer", *_COLUMNS]].itertuples(index=False):
-        own = effective.get(layer, stored.get(layer))
-        if own is not None:
-            described = dict(zip(_COLUMNS, row, strict=True))
-            normalised = layer in evidence.normalised
-            found.append(_describe(layer, described, own, biases.get(layer), normalised))
-    return tuple(found)
+    own = {
+        **_medians(evidence, Signal.WEIGHT, "weight"),
+        **_medians(evidence, Signal.EFFECTIVE_WEIGHT, "weight"),
+    }
+    biases = _medians(evidence, Signal.WEIGHT, "bias")
+    rows = evidence.weighted[["layer", *_COLUMNS]].itertuples(index=False)
+    described = {layer: dict(zip(_COLUMNS, row, strict=True)) for layer, *row in rows}
+    return tuple(
+        _describe(layer, row, own[layer], biases.get(layer), layer in evidence.normalised)
+        for layer, row in described.items()
+        if layer in own
+    )
+
+
+def _medians(evidence: Evidence, signal: Signal, tensor: str) -> dict[str, dict[str, float]]:
+    """Give medians over seeds of what is asked of the parameters of that name, by layer."""
+    chosen = evidence.curves.where(signal=signal, tensor=tensor)
+    columns = {column: curve_of(chosen, column) for column in _OF_VALUES}
+    layers = columns["channels"].layers
+    medians = {column: median(curve.values, axis=0) for column, curve in columns.items()}
+    return {
+        layer: {column: float(medians[column][place]) for column in _OF_VALUES}
+        for place, layer in enumerate(layers)
+    }
 
 
 def _describe(
     layer: str,
     row: Mapping[str, Any],
-    own: pd.DataFrame,
-    bias: pd.DataFrame | None,
+    own: Mapping[str, float],
+    bias: Mapping[str, float] | None,
     normalised: bool,
 ) -> Weights:
-    equal = (own["minimum"] == own["maximum"]) & (own["second_moment"] > 0)
     return Weights(
         layer=layer,
-        gain=float(row["fan_in"]) * _typical(own["second_moment"]),
+        gain=float(row["fan_in"]) * own["second_moment"],
         fan_in=int(row["fan_in"]),
         fan_out=int(row["fan_out"]),
         groups=int(row["groups"]),
         nonlinearity=_text(row["nonlinearity"]),
         fed_by=_last_nonlinearity(_text(row["before"])),
-        values=int(own["channels"].iloc[0] * own["samples"].iloc[0]),
+        values=int(own["channels"] * own["samples"]),
         normalised=normalised,
-        constant=bool(equal.all()),
-        bias=0.0 if bias is None else _typical(bias["second_moment"]),
+        constant=own["minimum"] == own["maximum"] and own["second_moment"] > 0,
+        bias=0.0 if bias is None else bias["second_moment"],
     )
-
-
-def _by_layer(evidence: Evidence, signal: Signal, tensor: str) -> dict[str, pd.DataFrame]:
-    rows = evidence.curves
-    chosen = rows[(rows["signal"] == signal) & (rows["tensor"] == tensor)]
-    return {str(layer): group for layer, group in chosen.groupby("layer", observed=True)}
-
-
-def _typical(values: pd.Series) -> float:
-    return float(median(values.to_numpy(np.float64), axis=0))
 
 
 def _text(value: Any) -> str:

@@ -5,12 +5,12 @@ the command line call it. Undefined ones are NaN: then they carry no weight.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
 from sppkit.rules.curve import Array, Curve, curve_of, logarithm
 from sppkit.rules.evidence import Evidence
-from sppkit.signals import Role, Signal
 
 NamedStatistic = Callable[[Evidence], Array]
 
@@ -35,7 +35,7 @@ def output_variance_across_samples(evidence: Evidence) -> Array:
 
 def output_share_across_samples(evidence: Evidence) -> Array:
     """Share of the output's second moment that differs between samples."""
-    return output_variance_across_samples(evidence) - output_second_moment(evidence)
+    return logarithm(evidence.share_across_samples())
 
 
 # -- gradients of the parameters under a real loss -------------------------------------------------
@@ -162,12 +162,12 @@ def growth_of_energy(evidence: Evidence) -> Array:
 
 def largest_share_of_dead_channels(evidence: Evidence) -> Array:
     """Largest share of channels of a layer that answer zero to everything, plus 1e-3."""
-    return _most(_shifted(_of_leaves(evidence, "dead_channel_fraction")))
+    return _most(_shifted(curve_of(evidence.outputs, "dead_channel_fraction")))
 
 
 def median_share_of_zeros(evidence: Evidence) -> Array:
     """Median over layers of the share of zeros, plus 1e-3."""
-    return _middle(_shifted(_of_leaves(evidence, "zero_fraction")))
+    return _middle(_shifted(curve_of(evidence.outputs, "zero_fraction")))
 
 
 def largest_kurtosis(evidence: Evidence) -> Array:
@@ -207,6 +207,7 @@ NAMED: tuple[NamedStatistic, ...] = (
 )
 
 
+@lru_cache(maxsize=1)  # the rule and the diagnosis ask about the same evidence
 def named_by_seed(evidence: Evidence) -> dict[str, Array]:
     """Give each named statistic, one value per seed, (S,)."""
     return {statistic.__name__: statistic(evidence) for statistic in NAMED}
@@ -224,12 +225,6 @@ def share_of_variance(evidence: Evidence) -> Curve:
     second = evidence.of_hidden("second_moment")
     with np.errstate(all="ignore"):
         return Curve(variance.layers, variance.values / second.values)
-
-
-def _of_leaves(evidence: Evidence, column: str) -> Curve:
-    rows = evidence.curves
-    leaves = rows[(rows["role"] == Role.LEAF) & (rows["signal"] == Signal.ACTIVATION)]
-    return curve_of(leaves, column)
 
 
 def _shifted(curve: Curve) -> Curve:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
+from sppkit.rules.rows import Rows, joined
 from sppkit.rules.rule import Outcome, Rule, threshold
 from sppkit.signals import Role, Signal
 
@@ -20,8 +20,16 @@ CONTEXT = 5
 """How many places before the offender a message tells of."""
 
 
-def _row(rows: pd.DataFrame, position: int = 0) -> Row:
-    return {str(column): rows[column].iloc[position] for column in rows.columns}
+_ORDER = (Signal.WEIGHT, Signal.EFFECTIVE_WEIGHT, Signal.ACTIVATION)
+"""In which signals the origin is looked for; then in the gradients, from the last layer on."""
+
+
+def _first(spoilt: Rows) -> Row:
+    """Find the origin; a container only repeats what one of its layers returned."""
+    rank = np.array([_ORDER.index(s) if s in _ORDER else len(_ORDER) for s in spoilt["signal"]])
+    execution = np.where(rank < len(_ORDER), spoilt["place"], -spoilt["place"])
+    order = np.lexsort([execution, spoilt["role"] == Role.CONTAINER, rank])
+    return Rows(spoilt.column, spoilt.number[order]).first()
 
 
 @dataclass(frozen=True)
@@ -42,33 +50,19 @@ class NotFinite(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Look for the first tensor with NaN or infinity: weights, activations, then gradients."""
-        rows = pd.concat([evidence.curves, evidence.under_loss])
-        spoilt = rows[rows["nonfinite_fraction"] > self.share]
-        if spoilt.empty:
+        rows = joined((evidence.curves, evidence.under_loss))
+        spoilt = rows.keep(rows["nonfinite_fraction"] > self.share)
+        if not len(spoilt):
             return Outcome()
-        first = self._first(spoilt)
-        return Outcome((self._report(evidence, first, spoilt),))
+        return Outcome((self._report(evidence, _first(spoilt), spoilt),))
 
-    def _first(self, spoilt: pd.DataFrame) -> Row:
-        order = [Signal.WEIGHT, Signal.EFFECTIVE_WEIGHT, Signal.ACTIVATION]
-        rank = spoilt["signal"].map({str(s): i for i, s in enumerate(order)}).astype(float)
-        backward = rank.isna()  # gradients meet the deepest layer first
-        depth = spoilt["depth"].astype(float).where(~backward, -spoilt["depth"].astype(float))
-        # a container only repeats what one of its layers returned
-        container = (spoilt["role"] == Role.CONTAINER).astype(int)
-        keys = pd.DataFrame({"rank": rank.fillna(9), "container": container, "depth": depth})
-        order_of = keys.reset_index(drop=True).sort_values(
-            ["rank", "container", "depth"], kind="stable"
-        )
-        return _row(spoilt, int(order_of.index[0]))
-
-    def _report(self, evidence: Evidence, first: Row, spoilt: pd.DataFrame) -> Finding:
+    def _report(self, evidence: Evidence, first: Row, spoilt: Rows) -> Finding:
         layer, signal, share = (
             str(first["layer"]),
             str(first["signal"]),
             first["nonfinite_fraction"],
         )
-        seeds = spoilt["seed"].nunique()
+        seeds = len(set(spoilt["seed"]))
         is_weight = signal in (Signal.WEIGHT, Signal.EFFECTIVE_WEIGHT)
         return self.finding(
             evidence,
@@ -87,17 +81,14 @@ class NotFinite(Rule):
 
     def _context(self, evidence: Evidence, first: Row) -> str:
         """Tell the largest magnitudes of the places before, as the way into the overflow."""
-        rows = evidence.curves
-        before = rows[
-            (rows["signal"] == Signal.ACTIVATION)
-            & (rows["role"] == Role.LEAF)
-            & (rows["seed"] == first["seed"])
-            & (rows["depth"] < first["depth"])
-        ].sort_values("depth")
-        if first["signal"] != Signal.ACTIVATION or before.empty:
+        before = evidence.outputs.where(seed=first["seed"])
+        before = before.keep((before["place"] >= 0) & (before["place"] < first["place"])).by(
+            "place"
+        )
+        if first["signal"] != Signal.ACTIVATION or not len(before):
             return ""
-        last = before.tail(CONTEXT)
-        sizes = np.maximum(last["maximum"].abs(), last["minimum"].abs())
+        last = before.keep(np.arange(len(before)) >= len(before) - CONTEXT)
+        sizes = np.maximum(np.abs(last["maximum"]), np.abs(last["minimum"]))
         told = ", ".join(
             f"{name} {size:.3g}" for name, size in zip(last["layer"], sizes, strict=True)
         )
@@ -121,17 +112,15 @@ class Headroom(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Compare the largest magnitudes with the format in which they are stored."""
-        rows = evidence.curves[evidence.curves["signal"] == Signal.ACTIVATION]
-        rows = rows[rows["depth"].notna()].sort_values("depth")
-        largest = rows["dtype"].map(LARGEST).astype(float)
-        size = np.maximum(rows["maximum"].abs(), rows["minimum"].abs())
-        over = rows[size > largest / self.factor]
-        small = (rows["dtype"] == "float16") & (rows["float16_underflow_fraction"] > self.underflow)
-        if not over.empty:
-            return Outcome((self._too_large(evidence, _row(over)),))
-        return (
-            Outcome((self._too_small(evidence, _row(rows[small])),)) if small.any() else Outcome()
-        )
+        rows = evidence.curves.where(signal=Signal.ACTIVATION).by("place")
+        largest = np.array([LARGEST.get(dtype, np.inf) for dtype in rows["dtype"]])
+        size = np.maximum(np.abs(rows["maximum"]), np.abs(rows["minimum"]))
+        over = rows.keep(size > largest / self.factor)
+        half = rows["dtype"] == "float16"
+        small = rows.keep(half & (rows["float16_underflow_fraction"] > self.underflow))
+        if len(over):
+            return Outcome((self._too_large(evidence, over.first()),))
+        return Outcome((self._too_small(evidence, small.first()),)) if len(small) else Outcome()
 
     def _too_large(self, evidence: Evidence, row: Row) -> Finding:
         size = max(abs(row["maximum"]), abs(row["minimum"]))

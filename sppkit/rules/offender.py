@@ -12,6 +12,9 @@ from sppkit.rules.initialisation import Weights, weights_of
 OUTLYING = 0.6
 """Decades by which a layer's gain differs from that of its peers: a factor of 4, ours."""
 
+DRIFTED = 0.5
+"""Decades from the first place at which a drift is called one: a factor of 3, ours."""
+
 
 @dataclass(frozen=True)
 class Offender:
@@ -37,16 +40,17 @@ def first_offender(evidence: Evidence) -> Offender | None:
         _not_finite(evidence)
         or _outlying_weights(evidence, weights)
         or _overwhelming_bias(evidence, weights)
+        or _loud_head(evidence, weights)
         or _jump(evidence)
     )
 
 
 def _not_finite(evidence: Evidence) -> Offender | None:
-    rows = evidence.curves[(evidence.curves["nonfinite_fraction"] > 0)]
-    rows = rows[rows["depth"].notna()].sort_values("depth")
-    if rows.empty:
+    spoilt = evidence.curves.keep(evidence.curves["nonfinite_fraction"] > 0)
+    spoilt = spoilt.keep(spoilt["place"] >= 0).by("place")
+    if not len(spoilt):
         return None
-    layer = str(rows["layer"].iloc[0])
+    layer = str(spoilt["layer"][0])
     return Offender(layer, "it holds the first values that are not finite", "Re-initialise it.")
 
 
@@ -92,6 +96,20 @@ def _overwhelming_bias(evidence: Evidence, weights: tuple[Weights, ...]) -> Offe
     return None
 
 
+def _loud_head(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:
+    """Find a head that makes the outputs large; a quiet one does no harm."""
+    head = [w for w in weights if w.layer == evidence.head]
+    if not head or head[0].gain < 10 ** (2 * OUTLYING):
+        return None
+    factor = head[0].gain ** -0.5
+    return Offender(
+        evidence.head,
+        f"fan-in x variance of the head's weights is {head[0].gain:.3g}",
+        f"Multiply the head's initial weights by {factor:.3g}.",
+        Fix("scale initialisation", (evidence.head,), factor),
+    )
+
+
 def _jump(evidence: Evidence) -> Offender | None:
     """Find the place of the stream where the signal changes unlike everywhere else."""
     curve = evidence.activation("second_moment")
@@ -108,6 +126,19 @@ def _jump(evidence: Evidence) -> Offender | None:
         f"{10 ** float(np.median(steps)):.3g} at the median place",
         "Look at what this layer adds or multiplies.",
         Fix("LSUV", (curve.layers[worst + 1],)),
+    )
+
+
+def uniform_drift(evidence: Evidence) -> Offender:
+    """Blame all layers alike, and say what to multiply their weights by."""
+    curve = evidence.activation("second_moment")
+    factor = 10 ** (-float(np.median(steps_of(curve))) / 2)
+    layers = tuple(layer for layer in evidence.hidden if layer not in evidence.normalised)
+    return Offender(
+        drifting_from(curve, DRIFTED),
+        "every layer does the same",
+        f"Multiply the initial weights of all hidden layers by {factor:.3g}.",
+        Fix("scale initialisation", layers, factor),
     )
 
 

@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from sppkit.rules.curve import Array, compare, place_name
+from sppkit.rules.curve import Array, compare, logarithm, place_name
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
 from sppkit.rules.rule import Outcome, Rule, threshold
@@ -66,22 +65,20 @@ def branch_ratios(evidence: Evidence) -> dict[str, Array]:
     The branch counts with its constant factor. Of a branch with a learned gain nothing is said: its
     gain is not in the frames.
     """
-    rows = evidence.curves[evidence.curves["signal"] == Signal.ACTIVATION]
+    rows = evidence.curves.where(signal=Signal.ACTIVATION)
     ends = evidence.structure[evidence.structure["tap"] == Tap.RESIDUAL_BRANCH]
     ends = ends[(ends["gains"].fillna("") == "") & ends["constant"].notna()]
-    stream = rows[rows["tap"].isin([Tap.STEM, Tap.BLOCK])]
-    entering = stream.groupby(["seed", "block"])["second_moment"].first()
+    stream = rows.among("tap", {Tap.STEM, Tap.BLOCK})
+    keys = zip(stream["seed"], stream["block"], strict=True)
+    entering = dict(zip(keys, stream["second_moment"], strict=True))
     found: dict[str, Array] = {}
     columns = ends[["layer", "operation", "block", "constant"]]
     for layer, operation, block, constant in columns.itertuples(index=False):
-        at_end = rows[(rows["layer"] == layer) & (rows["operation"] == operation)]
-        values = at_end.groupby("seed")["second_moment"].first() * constant**2
-        keys = [(seed, block - 1) for seed in values.index]
-        before = entering.reindex(pd.MultiIndex.from_tuples(keys)).to_numpy(np.float64)
-        with np.errstate(all="ignore"):
-            logs = np.log10(values.to_numpy(np.float64) / before)
-        if not np.isnan(logs).all():
-            found[place_name(layer, operation)] = logs
+        at_end = rows.where(layer=layer, operation=operation)
+        before = np.array([entering.get((seed, block - 1), np.nan) for seed in at_end["seed"]])
+        ratios = logarithm(at_end["second_moment"] * constant**2 / before)
+        if not np.isnan(ratios).all():
+            found[place_name(layer, operation)] = ratios
     return found
 
 

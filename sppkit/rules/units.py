@@ -4,18 +4,21 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from sppkit.rules.curve import compare, curve_of, logarithm
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
 from sppkit.rules.initialisation import weights_of
 from sppkit.rules.offender import first_offender
+from sppkit.rules.rows import Rows
 from sppkit.rules.rule import Outcome, Rule, threshold
-from sppkit.signals import Role, Signal
+from sppkit.signals import Signal
 
 RECTIFIERS = frozenset({"relu", "relu6", "threshold"})
 SATURATING = frozenset({"tanh", "sigmoid", "softsign", "hardsigmoid", "hardtanh"})
+
+BLIND = -3.0
+"""Decades of the share of variance at which a layer's channels are said not to vary, ours."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,9 @@ class DeadUnits(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Look for the first layer most of whose channels are zero for the whole batch."""
-        rows = evidence.curves
-        leaves = rows[(rows["role"] == Role.LEAF) & (rows["signal"] == Signal.ACTIVATION)]
-        dead = curve_of(leaves, "dead_channel_fraction")
-        killed = curve_of(self._rectified(evidence), "dead")
+        dead = curve_of(evidence.outputs, "dead_channel_fraction")
+        rectified = self._rectified(evidence)
+        killed = curve_of(rectified, (rectified["maximum"] <= 0).astype(float))
         for curve in (dead, killed):
             share = np.nanmean(curve.values, axis=0) if len(curve) else np.empty(0)
             for place in np.flatnonzero(share > self.share):
@@ -45,13 +47,11 @@ class DeadUnits(Rule):
                     return Outcome((self._report(evidence, curve.layers[place], share[place]),))
         return Outcome()
 
-    def _rectified(self, evidence: Evidence) -> pd.DataFrame:
-        """Give rows of pre-activations of rectifiers; dead where no value is positive."""
+    def _rectified(self, evidence: Evidence) -> Rows:
+        """Give rows of the pre-activations of rectifiers; all is dead where none is positive."""
         weighted = evidence.weighted
         rectified = weighted.loc[weighted["nonlinearity"].isin(RECTIFIERS), "layer"]
-        rows = evidence.leaves(set(rectified) - evidence.normalised)
-        rows = rows[rows["signal"] == Signal.ACTIVATION]
-        return rows.assign(dead=(rows["maximum"] <= 0).astype(float))
+        return evidence.leaves(set(rectified) - evidence.normalised).where(signal=Signal.ACTIVATION)
 
     def _explained(self, evidence: Evidence) -> set[str]:
         """Name the layers whose zeros a zero-initialised gain, weight or head explains."""
@@ -148,48 +148,42 @@ class OneAnswer(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Compare the output's variance across samples with its second moment."""
-        second = logarithm(evidence.output("second_moment"))
-        across = logarithm(evidence.output("variance_across_samples"))
-        if np.isnan(second).all() or evidence.zero_head:
-            return Outcome(
-                skipped="the head's weights are zero"
-                if evidence.zero_head
-                else "the output was not recorded"
-            )
-        comparison = compare(across - second, math.log10(self.share), below=True)
-        constant = bool(np.nanmax(across) <= -12.0)
-        if not (comparison.exceeded or constant):
+        share = logarithm(evidence.share_across_samples())
+        if evidence.zero_head:
+            return Outcome(skipped="the head's weights are zero")
+        if np.isnan(share).all():
+            return Outcome(skipped="the output was not recorded, or is not finite")
+        comparison = compare(share, math.log10(self.share), below=True)
+        if not comparison.exceeded:
             return Outcome(margin=comparison.margin)
         return Outcome((self._report(evidence),), margin=comparison.margin)
 
     def _report(self, evidence: Evidence) -> Finding:
         offender = first_offender(evidence)
         layer = offender.layer if offender else first_blind(evidence)
-        across = float(np.nanmedian(evidence.output("variance_across_samples")))
+        share = float(np.nanmedian(evidence.share_across_samples()))
         return self.finding(
             evidence,
             layer,
             signal=Signal.ACTIVATION,
-            statistic="variance across samples of the output",
-            measured=across,
-            expected=f"above {self.share:g} of its second moment",
-            message="the output hardly depends on the input: its variance across samples is "
-            f"{across:.3g}" + (f"; {offender.why}" if offender else f"; lost by {layer!r}"),
+            statistic="variance across samples / second_moment of the output",
+            measured=share,
+            expected=f"above {self.share:g}",
+            message="the output hardly depends on the input: of its second moment only a share of "
+            f"{share:.2g} differs between samples"
+            + (f"; {offender.why}" if offender else f"; the difference is lost at {layer!r}"),
             advice=offender.advice if offender else "Look at what this layer does to the samples.",
             fix=offender.fix if offender else None,
         )
 
 
 def first_blind(evidence: Evidence) -> str:
-    """Name the first layer whose channels do not vary; the head where all do."""
-    curve = curve_of(
-        evidence.curves[
-            (evidence.curves["role"] == Role.LEAF)
-            & (evidence.curves["signal"] == Signal.ACTIVATION)
-        ],
-        "average_channel_variance",
-    )
-    blind = np.flatnonzero(curve.typical <= -11.9)
+    """Name the first layer whose channels hardly vary between samples; the head where all do."""
+    outputs = evidence.outputs
+    with np.errstate(all="ignore"):
+        share = outputs["average_channel_variance"] / outputs["second_moment"]
+    curve = curve_of(outputs, np.where(outputs["second_moment"] == 0.0, 0.0, share))
+    blind = np.flatnonzero(curve.typical <= BLIND)
     return curve.layers[int(blind[0])] if blind.size else evidence.head
 
 
@@ -247,16 +241,11 @@ class SaturatedAttention(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Look for a softmax within the network whose answers are nearly all or nothing."""
-        rows = evidence.curves
-        inner = rows[(rows["layer_type"] == "Softmax") & (rows["signal"] == Signal.ACTIVATION)]
-        inner = inner[inner["second_moment"].notna() & (inner["mean"] > 0)]
-        if inner.empty:
+        inner = evidence.curves.where(layer_type="Softmax", signal=Signal.ACTIVATION)
+        inner = inner.keep((inner["mean"] > 0) & (inner["mean"] <= 1.0 / self.fewest))
+        if not len(inner):
             return Outcome(skipped="no softmax within the network is a module of its own")
-        answers = 1.0 / inner["mean"]
-        certainty = curve_of(
-            inner.assign(certainty=inner["second_moment"] / inner["mean"])[answers >= self.fewest],
-            "certainty",
-        )
+        certainty = curve_of(inner, inner["second_moment"] / inner["mean"])
         for place, layer in enumerate(certainty.layers):
             if compare(certainty.log[:, place], math.log10(self.certainty)).exceeded:
                 measured = 10 ** float(certainty.typical[place])
