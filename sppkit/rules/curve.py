@@ -23,7 +23,7 @@ class Curve:
 
     Attributes:
         layers: name of each place, (P,).
-        values: (S, P), one row per seed; NaN where undefined.
+        values: (S, P), one row per seed of the recording; NaN where undefined.
     """
 
     layers: tuple[str, ...]
@@ -55,8 +55,8 @@ def curve_of(rows: Rows, values: str | Array) -> Curve:
     places, example, position = np.unique(
         rows["place"][known], return_index=True, return_inverse=True
     )
-    seeds, seed = np.unique(rows["seed_number"][known], return_inverse=True)
-    laid_out = np.full((len(seeds), len(places)), np.nan)
+    seed = rows["seed_number"][known]
+    laid_out = np.full((rows.seeds, len(places)), np.nan)
     column = rows[values] if isinstance(values, str) else values
     # backwards, so that the first of several is what remains
     laid_out[seed[::-1], position[::-1]] = column[known][::-1]

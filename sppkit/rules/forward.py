@@ -232,7 +232,7 @@ class SeluDomain(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Compare mean and variance of what enters SELU with the domain of theorem 1."""
-        selu = evidence.weighted[evidence.weighted["nonlinearity"] == "selu"]["layer"]
+        selu = set(evidence.weighted[evidence.weighted["nonlinearity"] == "selu"]["layer"])
         means, variances = (evidence.of_layers(selu, c) for c in ("mean", "variance"))
         if not len(means):
             return Outcome(skipped="no layer with weights is followed by SELU")
@@ -257,6 +257,6 @@ class SeluDomain(Rule):
                 f"{len(outside)} layers",
                 advice=f"Multiply the initial weights by {variance[first] ** -0.5:.3g} (LeCun "
                 "normal: variance 1 / fan-in), with biases at zero.",
-                fix=Fix("scale initialisation", tuple(selu), float(variance[first] ** -0.5)),
+                fix=Fix("scale initialisation", means.layers, float(variance[first] ** -0.5)),
             ),
         ))  # fmt: skip

@@ -9,7 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from sppkit.rules.curve import Array, Curve, curve_of, logarithm
+from sppkit.rules.branches import branch_ratios
+from sppkit.rules.curve import Array, Curve, curve_of, logarithm, median
 from sppkit.rules.evidence import Evidence
 
 NamedStatistic = Callable[[Evidence], Array]
@@ -175,6 +176,30 @@ def largest_kurtosis(evidence: Evidence) -> Array:
     return _most(evidence.of_hidden("kurtosis"))
 
 
+# -- the architecture ------------------------------------------------------------------------------
+
+
+def number_of_layers(evidence: Evidence) -> Array:
+    """Number of weighted layers."""
+    return logarithm(np.full(len(evidence.seeds), float(len(evidence.weighted)) or np.nan))
+
+
+def median_branch_ratio(evidence: Evidence) -> Array:
+    """Median over residual branches of the second moment at their end over what enters the block.
+
+    Of branches with a learned gain nothing is known: its value is not in the frames.
+    """
+    ratios = list(branch_ratios(evidence).values())
+    if not ratios:
+        return np.full(len(evidence.seeds), np.nan)
+    return median(np.stack(ratios), axis=0)
+
+
+def largest_gradient_kurtosis(evidence: Evidence) -> Array:
+    """Largest kurtosis of a weight gradient: of units that mostly get none it is large."""
+    return _most(curve_of(evidence.weight_gradients, "kurtosis"))
+
+
 NAMED: tuple[NamedStatistic, ...] = (
     loss_over_chance,
     output_second_moment,
@@ -204,6 +229,9 @@ NAMED: tuple[NamedStatistic, ...] = (
     largest_share_of_dead_channels,
     median_share_of_zeros,
     largest_kurtosis,
+    number_of_layers,
+    median_branch_ratio,
+    largest_gradient_kurtosis,
 )
 
 

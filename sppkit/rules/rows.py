@@ -51,6 +51,11 @@ class Rows:
             self._kept[name] = self.column(name)[self.number]
         return self._kept[name]
 
+    @property
+    def seeds(self) -> int:
+        """The number of seeds in the whole table."""
+        return int(self.column("seed_number").max(initial=-1)) + 1
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.number)

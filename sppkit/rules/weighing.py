@@ -34,9 +34,10 @@ class Weighing:
     Attributes:
         content: of weighing.json. Logistic: the logit is the intercept plus, for each statistic x,
             coefficient (x - mean) / scale, plus for each of its bends coefficient max(0, at - x)
-            (side "below") or coefficient max(0, x - at) (side "above"). An undefined statistic
-            adds nothing. Tree: nodes {"statistic", "at", "below", "above"}, leaves
-            {"probability"}; an undefined statistic goes the way of the node's "undefined".
+            (side "below") or coefficient max(0, x - at) (side "above"). The linear part may be
+            missing, and an undefined statistic adds nothing. Tree: nodes {"statistic", "at",
+            "below", "above"}, leaves {"probability"}; an undefined statistic goes the way of the
+            node's "undefined".
     """
 
     content: Mapping[str, Any]
@@ -64,7 +65,9 @@ class Weighing:
 
 
 def _term(values: Array, entry: Mapping[str, Any]) -> Array:
-    term = entry.get("coefficient", 0.0) * (values - entry["mean"]) / entry["scale"]
+    term = np.zeros_like(values)
+    if "coefficient" in entry:
+        term = entry["coefficient"] * (values - entry["mean"]) / entry["scale"]
     for bend in entry.get("bends", ()):
         distance = bend["at"] - values if bend["side"] == "below" else values - bend["at"]
         term = term + bend["coefficient"] * np.maximum(0.0, distance)
