@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+# sessions inside take back what they import, and torch registers an operator once in a process
+import sppkit.gate
+import sppkit.plots  # noqa: F401
+
 pytest_plugins = ["pytester"]
 
 MODULE = """
