@@ -8,7 +8,8 @@ import pandas as pd
 
 from sppkit.rules import Diagnosis, Finding
 
-_INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
+_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def with_places(diagnosis: Diagnosis, structure: pd.DataFrame, fallback: Path | None) -> Diagnosis:
@@ -38,4 +39,4 @@ def _placed(finding: Finding, modules: pd.DataFrame, fallback: Path | None) -> F
 
 
 def _is_own(file: Path) -> bool:
-    return not any(file.is_relative_to(folder) for folder in _INSTALLED)
+    return not _INSTALLED & set(file.parts) and not file.is_relative_to(_STANDARD_LIBRARY)
