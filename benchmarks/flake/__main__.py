@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 
 import sppkit
-from benchmarks.flake.networks import Candidate, plain_networks, small_references
+from benchmarks.flake.networks import (
+    Candidate,
+    full_size,
+    plain_networks,
+    small_references,
+)
 from benchmarks.flake.replay import RecordedSeeds, decisions, flake_rate
 from sppkit.gate import record_evidence
 
@@ -22,16 +27,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flake", description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="recorded of each network")
     parser.add_argument("--resamples", type=int, default=10_000, help="decisions of each network")
+    parser.add_argument("--full-size", action="store_true", help="five large networks instead")
     parser.add_argument("--match", default="", help="only networks with this in their name")
     given = parser.parse_args()
     results: dict[str, Any] = {}
-    for candidate in (*small_references(), *plain_networks()):
+    small = [*small_references(), *plain_networks()]
+    for candidate in full_size() if given.full_size else small:
         if given.match in candidate.name:
             results[candidate.name] = _result(candidate, given.seeds, given.resamples)
             print(candidate.name, json.dumps(results[candidate.name]), flush=True)
     written = {"seeds": given.seeds, "resamples": given.resamples, "networks": results}
     if not given.match:
-        (HERE / "results.json").write_text(json.dumps(written, indent=1) + "\n")
+        name = "results_full_size.json" if given.full_size else "results.json"
+        (HERE / name).write_text(json.dumps(written, indent=1) + "\n")
 
 
 def _result(candidate: Candidate, seeds: int, resamples: int) -> dict[str, Any]:
@@ -48,7 +56,7 @@ def _result(candidate: Candidate, seeds: int, resamples: int) -> dict[str, Any]:
 
 def _recorded(candidate: Candidate, seeds: int) -> sppkit.Recording:
     RECORDINGS.mkdir(exist_ok=True)
-    path = RECORDINGS / f"{candidate.name.replace(' ', '_')}-{seeds}.parquet"
+    path = RECORDINGS / f"{candidate.name.replace(' ', '_').replace(':', '_')}-{seeds}.parquet"
     if path.exists():
         return sppkit.read(path)
     recording = record_evidence(

@@ -10,6 +10,15 @@ from sppkit.models import build, find_reference
 SMALL = ("mlp", "sn_mlp", "bn_resnet20", "nf_resnet20", "sn_resnet20", "nf_resnet26_cifar")
 
 
+FULL_SIZE = {
+    "ref:bn_resnet50": (3, 128, 128),
+    "ref:nf_resnet50": (3, 128, 128),
+    "timm:convnext_tiny": (3, 128, 128),
+    "timm:efficientnet_b0": (3, 128, 128),
+    "timm:vit_small_patch16_224": (3, 224, 224),
+}
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A network, the size of its input, and the verdict that is expected of it."""
@@ -26,6 +35,20 @@ def small_references() -> list[Candidate]:
         Candidate(name, lambda name=name: build(name), find_reference(name).input_size, "pass")
         for name in SMALL
     ]
+
+
+def full_size() -> list[Candidate]:
+    """List five networks of full size, all of which train; timm is needed for three of them."""
+    return [Candidate(name, _full_size(name), size, "pass") for name, size in FULL_SIZE.items()]
+
+
+def _full_size(name: str) -> Callable[[], nn.Module]:
+    library, _, own = name.partition(":")
+    if library == "ref":
+        return lambda: build(own)
+    from tests.zoo import of_timm
+
+    return lambda: of_timm.find(own).build()
 
 
 def plain(gain: float, depth: int = 20, width: int = 64) -> Callable[[], nn.Module]:

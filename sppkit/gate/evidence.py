@@ -46,7 +46,7 @@ class EvidenceProbe:
         loss: a function of output and labels; None takes one that fits the outputs.
 
     Raises:
-        ValueError: an argument is out of its range.
+        TypeError: the loss is no function.
     """
 
     def __init__(
@@ -72,6 +72,11 @@ class EvidenceProbe:
         mask: MaskFunction | None = None,
         run: str | None = None,
     ) -> None:
+        if loss is not None and not callable(loss):
+            raise TypeError(
+                f"loss must be a function of output and labels, not {loss!r}; leave it out to have "
+                "one chosen by the outputs"
+            )
         self.conditions = Conditions(
             input=as_source(input),
             input_size=as_sizes(input_size),
@@ -116,7 +121,8 @@ class EvidenceProbe:
         """Probe seeds.
 
         Raises:
-            ProbeError: every seed so far has failed; the error is that of the first.
+            ProbeError: every seed has failed, or the first two in the same words; the error is that
+                of the first.
         """
         check(self.conditions, 1, 0)
         for seed in seeds:
@@ -124,10 +130,16 @@ class EvidenceProbe:
                 self._measurement.measure(seed)
             except SppkitError as error:
                 self.failed[seed] = error
+            if self._is_hopeless():
+                break
             if on_seed:
                 on_seed(seed)
         if not self._measurement.seeds:
             raise next(iter(self.failed.values()))
+
+    def _is_hopeless(self) -> bool:
+        several = len(self.failed) > 1 and not self._measurement.seeds
+        return several and len({str(error) for error in self.failed.values()}) == 1
 
     def recording(self) -> Recording:
         """Join the seeds measured so far."""
@@ -162,9 +174,9 @@ class EvidenceProbe:
 
     def _stated(self) -> dict[str, Any]:
         """List for the metadata what a check knows beside a probe."""
-        losses = {s: self._losses[s] for s in self._measurement.seeds if self._losses[s].parts}
-        first = next(iter(losses.values()), TrainingLoss(0, {}))
-        values = {str(seed): loss.value for seed, loss in losses.items()}
+        losses = {seed: self._losses[seed] for seed in self._measurement.seeds}
+        first = next(iter(losses.values()))
+        values = {str(seed): loss.value for seed, loss in losses.items() if loss.parts}
         return {
             "loss": {**first.describe(), "values": values},
             "output": {str(seed): loss.output for seed, loss in losses.items()},

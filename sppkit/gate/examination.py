@@ -17,6 +17,9 @@ from sppkit.user_code import did_you_mean
 
 MAXIMUM_SEEDS = 20
 
+_JUDGING = set(inspect.signature(judge).parameters) - {"recording", "run"}
+_PROBING = set(inspect.signature(EvidenceProbe).parameters) - {"model"}
+
 
 class Probe(Protocol):
     """What gives evidence seed by seed: an `EvidenceProbe`, or recorded seeds that are replayed."""
@@ -238,15 +241,13 @@ def _sorted(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     Raises:
         TypeError: one belongs to neither.
     """
-    judging = set(inspect.signature(judge).parameters) - {"recording", "run"}
-    probing = set(inspect.signature(EvidenceProbe).parameters) - {"model"}
     for name in arguments:
-        if name not in judging | probing:
-            known = sorted(judging | probing | set(inspect.signature(check).parameters))
+        if name not in _JUDGING | _PROBING:
+            known = sorted(_JUDGING | _PROBING | set(inspect.signature(check).parameters))
             raise TypeError(f"check() has no argument {name!r}.{did_you_mean(name, known)}")
     return (
-        {key: value for key, value in arguments.items() if key in judging},
-        {key: value for key, value in arguments.items() if key in probing},
+        {key: value for key, value in arguments.items() if key in _JUDGING},
+        {key: value for key, value in arguments.items() if key in _PROBING},
     )
 
 

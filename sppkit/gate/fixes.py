@@ -1,7 +1,7 @@
 """Apply the fix that a rule names to a network: from its words to a function of `sppkit.init`."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -125,29 +125,25 @@ def _unit_variance(fix: Fix, network: Network) -> Iterable[str]:
 
 
 def _scale_attention(fix: Fix, network: Network) -> Iterable[str]:
-    found = init.query_projections(network.model, _attentions(fix.layers, network.model))
+    every = init.query_projections(network.model)
+    found = {p.layer: p for layer in fix.layers or ("",) for p in _nearest(every, layer)}
     if not found:
         raise CannotFixError(
             "no layer has the name of one that makes queries (q_proj, query, to_q, qkv, ...); "
             "divide the logits q·k by sqrt(d) in the forward"
         )
-    init.scale_attention(network.model, fix.factor, layers=[p.layer for p in found])
+    init.scale_attention(network.model, fix.factor, layers=list(found))
     return [
         f"{p.layer}: {p.rows} rows that make queries times "
         f"{fix.factor or p.head_dimension**-0.5:.4g}"
-        for p in found
+        for p in found.values()
     ]
 
 
-def _attentions(layers: tuple[str, ...], model: nn.Module) -> list[str] | None:
-    """Climb from layers to the nearest owner that makes queries, such as from a softmax."""
-    found: list[str] = []
-    for layer in layers:
-        owner = layer
-        while owner and not init.query_projections(model, [owner, f"{owner}.*"]):
-            owner = owner.rpartition(".")[0]
-        found += [owner, f"{owner}.*"] if owner else ["*"]
-    return list(dict.fromkeys(found)) or None
+def _nearest(projections: Sequence[init.QueryProjection], layer: str) -> list[init.QueryProjection]:
+    """Climb from a layer, such as a softmax, to the nearest owner that makes queries."""
+    inside = [p for p in projections if not layer or f"{p.layer}.".startswith(f"{layer}.")]
+    return inside if inside or not layer else _nearest(projections, layer.rpartition(".")[0])
 
 
 def _reset_biases(fix: Fix, network: Network) -> Iterable[str]:

@@ -16,6 +16,8 @@ CONFIDENCE = 0.998
 """Of each decision that ends the drawing of seeds: one-sided, so that of two checks of a network
 with different seeds fewer than 1 % disagree even where they look up to four times."""
 
+MOST_STANDARD_ERRORS = 30.0
+
 GROWTH = 1.5
 """By which the number of seeds grows where the verdict is not clear: 5, 8, 12, 18, 20."""
 
@@ -56,10 +58,15 @@ def clarity(diagnosis: Diagnosis) -> Clarity:
 def standard_errors_needed(seeds: int) -> float:
     """Give the quantile of Student's t that decides for a number of seeds; infinite for one.
 
+    It is at most `MOST_STANDARD_ERRORS`, which two seeds reach where they agree to a fraction of
+    the distance.
+
     >>> [round(standard_errors_needed(n), 1) for n in (5, 8, 20)]
     [6.0, 4.2, 3.3]
     """
-    return float(stdtrit(seeds - 1, CONFIDENCE)) if seeds > 1 else math.inf
+    if seeds < 2:
+        return math.inf
+    return min(float(stdtrit(seeds - 1, CONFIDENCE)), MOST_STANDARD_ERRORS)
 
 
 def next_number_of_seeds(seeds: int, maximum: int) -> int:

@@ -5,13 +5,14 @@ of training, which the unit gradient's is not.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 
+from sppkit.capture.places import tensors_in
 from sppkit.gate.outputs import as_real, describe_output, trained_outputs
 from sppkit.probing.losses import Loss, loss_name, random_stream
 
@@ -76,9 +77,11 @@ class TrainingLoss:
     def __call__(self, output: Any, labels: torch.Tensor | None) -> torch.Tensor:
         """Compute the loss of an output."""
         trained = trained_outputs(output)
-        self.output = describe_output(trained[0][1])
+        self.output = describe_output((trained or list(tensors_in(output)))[0][1])
         if self._function is not None:
             return self._of_user(self._function, output, labels)
+        if not trained:
+            return torch.zeros(())
         losses = [self._of_output(path, tensor, labels) for path, tensor in trained]
         return torch.stack([loss.float() for loss in losses]).sum()
 
@@ -87,10 +90,10 @@ class TrainingLoss:
         chances = [part.chance for part in self.parts]
         known = [chance for chance in chances if chance is not None]
         return {
-            "kind": " and ".join(dict.fromkeys(part.kind for part in self.parts)),
-            "labels": " and ".join(dict.fromkeys(part.labels for part in self.parts)),
+            "kind": _listed(part.kind for part in self.parts),
+            "labels": _listed(part.labels for part in self.parts),
             "classes": next((part.classes for part in self.parts if part.classes), 0),
-            "chance": math.fsum(known) if len(known) == len(chances) else None,
+            "chance": math.fsum(known) if len(known) == len(chances) > 0 else None,
             "outputs": [
                 {key: entry for key, entry in asdict(part).items() if key != "value"}
                 for part in self.parts
@@ -138,6 +141,10 @@ class TrainingLoss:
         kind = "real" if is_real else "random"
         self.parts.append(Part(path, MEAN_SQUARE, 0, kind, chance, value))
         return loss
+
+
+def _listed(words: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(words)) or "none"
 
 
 def _class_axis(output: torch.Tensor, known: int | None) -> int | None:

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -76,16 +76,17 @@ def try_fixes(
     return tuple(tried)
 
 
-def fixes_named(findings: Iterable[Finding]) -> dict[Fix, tuple[str, ...]]:
-    """Collect different fixes with the codes of the rules that name them.
+def fixes_named(findings: Sequence[Finding]) -> dict[Fix, tuple[str, ...]]:
+    """Collect different fixes with the codes of the rules that name them, those of errors first.
 
-    Where there are errors, their fixes are meant; else those of warnings. Fixes of the same layers
-    whose factors differ by less than a tenth are one: rules estimate them in different ways.
+    What a warning names may be what mends an error, such as the fan of a group where a signal dies.
+    Fixes of the same layers whose factors differ by less than a tenth are one: rules estimate them
+    in different ways. The fixes of mere information are no remedies.
     """
-    counted = sorted(findings, key=lambda finding: list(Severity).index(finding.severity))
-    worst = [f for f in counted if f.severity is counted[0].severity is not Severity.INFO]
+    severities = (Severity.ERROR, Severity.WARNING)
+    ordered = [finding for s in severities for finding in findings if finding.severity is s]
     named: dict[Fix, tuple[str, ...]] = {}
-    for finding in worst:
+    for finding in ordered:
         if finding.fix is not None:
             fix = next((known for known in named if _are_alike(known, finding.fix)), finding.fix)
             named[fix] = tuple(dict.fromkeys((*named.get(fix, ()), finding.code)))

@@ -181,6 +181,7 @@ class Measurement:
     def _trace(self, model: nn.Module, seed: int) -> Traced:
         """Make the plan from one forward pass on two samples, and choose the batch size."""
         if self._traced:
+            _check_same_modules(self._traced.plan, model, seed)
             return self._traced
         options = self._passes[0].options
         options.check(model)
@@ -250,6 +251,18 @@ class Measurement:
                 "the same for all seeds" if self.has_one_initialisation else "new for each seed"
             ),
         }
+
+
+def _check_same_modules(plan: Plan, model: nn.Module, seed: int) -> None:
+    planned = {row["layer"] for row in plan.structure if not row["operation"]}
+    present = {name for name, _ in model.named_modules()}
+    if planned != present:
+        other = sorted(planned ^ present)
+        raise ProbeError(
+            f"for seed {seed} the function builds another network than for the first seed: "
+            f"{len(other)} modules are in one of them only, such as {other[0]!r}. Seeds are "
+            "compared layer by layer; fix what is drawn of the architecture itself."
+        )
 
 
 def _is_lazy(model: nn.Module) -> bool:

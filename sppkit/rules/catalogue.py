@@ -1,6 +1,7 @@
 """Every rule, in the order of their codes."""
 
 from sppkit.rules.backward import (
+    BoundedLogits,
     ExplodingGradient,
     FirstLoss,
     Imbalance,
@@ -37,6 +38,7 @@ RULES: tuple[Rule, ...] = (
     ExplodingGradient(),
     Imbalance(),
     FirstLoss(),
+    BoundedLogits(),
     NoGradient(),
     UnknownInitialisation(),
     GroupsIgnored(),

@@ -191,9 +191,16 @@ class Evidence:
 
     @cached_property
     def weight_gradients(self) -> Rows:
-        """Rows of the gradients of weight matrices and kernels under a real loss."""
+        """Rows of the gradients of weight matrices and kernels under a real loss.
+
+        Those inside silent residual branches are left out: their gradients are as small as the
+        zero-initialised gain behind them, and grow with it.
+        """
         rows = self.under_loss.where(signal=Signal.WEIGHT_GRADIENT)
-        return rows.keep((rows["channels"] > 1) & (rows["samples"] > 1) & (rows["place"] >= 0))
+        rows = rows.keep((rows["channels"] > 1) & (rows["samples"] > 1) & (rows["place"] >= 0))
+        prefixes = tuple(f"{owner}." for owner in self._owners_of_silent_branches)
+        outside = [not f"{layer}.".startswith(prefixes) for layer in rows["layer"]]
+        return rows.keep(np.array(outside, dtype=np.bool_)) if prefixes else rows
 
     @cached_property
     def gradient_norms(self) -> Curve:
@@ -206,9 +213,14 @@ class Evidence:
         return self.audible(self.weight_gradients, "norm_to_weight_ratio")
 
     def audible(self, rows: Rows, values: str | Array) -> Curve:
-        """Lay gradients out; zeros that a zero-initialised gain or head explains are left out."""
+        """Lay gradients out; zeros that a zero-initialised weight or gain explains are left out.
+
+        Such a zero does not last: the silent weight itself gets a gradient. Where no hidden layer
+        gets one, nothing is left out.
+        """
         curve = curve_of(rows, values)
-        if not (self.silent or self.zero_head):
+        heard = curve.values[:, [layer != self.head for layer in curve.layers]] > 0
+        if not self.starts_silent or (not heard.any() and not self.zero_head):
             return curve
         return Curve(curve.layers, np.where(curve.values > 0, curve.values, np.nan))
 
@@ -221,10 +233,30 @@ class Evidence:
         return tuple(parameter for name in names for parameter in self.metadata.get(name) or ())
 
     @cached_property
+    def _owners_of_silent_branches(self) -> tuple[str, ...]:
+        """Names of the modules whose forward merges a silent branch; the root never counts."""
+        ends = self.structure[self.structure["tap"] == Tap.RESIDUAL_BRANCH]
+        silent = set(self.silent)
+        modules = {name.rpartition(".")[0] for name in silent}
+        owners = {
+            str(merge).rpartition(":")[0]
+            for layer, gains, merge in ends[["layer", "gains", "merge"]].itertuples(index=False)
+            if layer in modules or silent & set(str(gains).split(", "))
+        }
+        return tuple(sorted(owners - {""}))
+
+    @cached_property
     def zero_head(self) -> bool:
         """Say whether the head's weight is exactly zero and was not woken for the probes."""
         rows = self.curves.where(layer=self.head, signal=Signal.WEIGHT, tensor="weight")
         return bool(self.head and len(rows) and (rows["second_moment"] == 0).all())
+
+    @cached_property
+    def starts_silent(self) -> bool:
+        """Say whether some gain at the end of a branch, or some weight matrix, is zero."""
+        weights = self.curves.where(signal=Signal.WEIGHT)
+        matrices = weights.keep((weights["channels"] > 1) & (weights["samples"] > 1))
+        return bool(self.silent) or bool((matrices["second_moment"] == 0).any())
 
     def loss_over_chance(self) -> Array:
         """Give the loss at initialisation over that of an answer without information, (S,).

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sppkit.rules.branches import branch_ratios
-from sppkit.rules.curve import compare
+from sppkit.rules.curve import compare, median
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
 from sppkit.rules.rule import Outcome, Rule, threshold
@@ -15,36 +15,45 @@ from sppkit.signals import Signal
 
 @dataclass(frozen=True)
 class ResidualBranch(Rule):
-    """Bring the residual branch to the scale of its skip path.
+    """Bring the residual branches to the scale of their skip paths.
 
-    A branch that adds next to nothing is no part of the network; one that drowns the skip path
-    turns the residual network into a plain one. The third curve of a signal propagation plot, the
-    variance at the end of the branch, is 1 in a normaliser-free network (Brock et al., 2021, arXiv
-    2101.08692, section 3).
+    A branch that adds next to nothing is no part of the network; branches that drown their skip
+    paths multiply the signal from block to block, and the network is a plain one with exploding
+    gains. The third curve of a signal propagation plot, the variance at the end of the branch, is 1
+    in a normaliser-free network (Brock et al., 2021, arXiv 2101.08692, section 3).
     """
 
     code = "SPP105"
     title = "residual branch silent or dominant"
-    severity = Severity.WARNING
+    severity = Severity.ERROR
 
-    silent: float = threshold(1e-4, "second moment of the branch over that of the block; ours")
-    dominant: float = threshold(1e4, "second moment of the branch over that entering; ours")
+    silent: float = threshold(1e-4, "second moment of a branch over that entering, a warning; ours")
+    dominant: float = threshold(1e4, "the same; ours")
+    median: float = threshold(
+        30.0, "median over branches, an error; benchmarks/verdict: most that trained 1.6"
+    )
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Compare what each branch adds with what enters its block."""
         ratios = branch_ratios(evidence)
         if not ratios:
-            return Outcome(skipped="no residual branches were found")
+            return Outcome(skipped="no residual branches were found, or all have learned gains")
+        of_all = compare(median(np.stack(list(ratios.values())), axis=0), math.log10(self.median))
         for layer, values in ratios.items():
             quiet = compare(values, math.log10(self.silent), below=True).exceeded
-            loud = compare(values, math.log10(self.dominant)).exceeded
+            limit = math.log10(self.median if of_all.exceeded else self.dominant)
+            loud = compare(values, limit).exceeded
             if (quiet and not evidence.silent) or loud:
+                severity = Severity.ERROR if of_all.exceeded else Severity.WARNING
                 ratio = 10 ** float(np.nanmedian(values))
-                return Outcome((self._report(evidence, layer, ratio),))
-        return Outcome()
+                report = self._report(evidence, layer, ratio, severity)
+                return Outcome((report,), margin=of_all.margin)
+        return Outcome(margin=of_all.margin)
 
-    def _report(self, evidence: Evidence, layer: str, ratio: float) -> Finding:
+    def _report(self, evidence: Evidence, layer: str, ratio: float, severity: Severity) -> Finding:
         what = "drowns the skip path" if ratio > 1 else "adds next to nothing"
+        every = " here and at most blocks" if severity is Severity.ERROR else ""
+        ends = tuple(branch_ratios(evidence)) if severity is Severity.ERROR else (layer,)
         factor = ratio**-0.5
         return self.finding(
             evidence,
@@ -52,11 +61,13 @@ class ResidualBranch(Rule):
             signal=Signal.ACTIVATION,
             statistic="second_moment of the branch / of what enters the block",
             measured=ratio,
-            expected=f"between {self.silent:g} and {self.dominant:g}",
-            message=f"the residual branch {what}: its second moment is {ratio:.3g} times that of "
-            "the signal it is added to",
+            expected=f"between {self.silent:g} and {self.dominant:g}, below {self.median:g} at the "
+            "median block",
+            severity=severity,
+            message=f"the residual branch {what}{every}: its second moment is {ratio:.3g} times "
+            "that of the signal it is added to",
             advice=f"Multiply the weights at its end by {factor:.3g}, or the branch by a constant.",
-            fix=Fix("scale initialisation", (layer,), factor),
+            fix=Fix("scale initialisation", ends, factor),
         )
 
 

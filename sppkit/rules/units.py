@@ -144,7 +144,9 @@ class OneAnswer(Rule):
     title = "one answer to everything"
     severity = Severity.ERROR
 
-    share: float = threshold(1e-10, "variance across samples / second moment; benchmarks/verdict")
+    share: float = threshold(
+        1e-6, "variance across samples / second moment; benchmarks/verdict: least that trained 3e-6"
+    )
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Compare the output's variance across samples with its second moment."""

@@ -158,6 +158,14 @@ def test_a_function_that_ignores_the_seed_is_found_out():
     assert activations.nunique() == 2  # the inputs differ
 
 
+def test_a_network_without_gradients_has_no_loss_and_its_output_is_described_all_the_same():
+    table, metadata = evidence_of(lambda: small().requires_grad_(False))
+    assert (metadata["loss"]["kind"], metadata["loss"]["chance"]) == ("none", None)
+    assert metadata["loss"]["values"] == {}
+    assert metadata["output"]["0"]["variance_across_samples"] > 0
+    assert set(table["signal"]) == {"activation", "weight"}
+
+
 class FailsFor(nn.Module):
     """A network that cannot be built for some of the seeds."""
 
@@ -183,6 +191,18 @@ def test_a_seed_for_which_the_model_fails_is_reported_and_the_others_are_kept(fa
 def test_a_model_that_fails_for_every_seed_is_an_error_of_the_first():
     with pytest.raises(ProbeError, match="ArithmeticError: no 0"):
         record_evidence(lambda: FailsFor(0, 1, 2), input_size=(8,), seeds=3)
+
+
+def test_a_model_that_fails_twice_in_the_same_words_is_not_tried_again():
+    built = []
+
+    def build():
+        built.append(1)
+        return nn.Linear(9, 5)
+
+    with pytest.raises(ProbeError, match="forward pass of Linear failed"):
+        record_evidence(build, input_size=(8,), seeds=5)
+    assert len(built) == 2
 
 
 def test_a_backward_pass_that_fails_is_an_error_with_a_next_step():

@@ -34,6 +34,7 @@ def chain(count, **every):
 def recording(layers, *, seeds=3, spread=0.0, loss=True, metadata=None):
     """Make the recording of a check: probe and loss, with a spread between seeds (decades)."""
     rows, structure = [], []
+    layers[-1].structure.setdefault("nonlinearity", None)  # logits
     for depth, layer in enumerate(layers):
         structure.append(_structure(layer, depth))
         for seed in range(seeds):

@@ -15,21 +15,22 @@ def test_gradients_of_the_unit_probe_are_never_judged_as_those_of_a_loss(code):
 # -- SPP201, SPP202 ------------------------------------------------------------------------------
 
 
-def test_gradients_vanish_where_no_hidden_layer_has_one():
-    layers = chain(6, weight_gradient=1e-11)
+def test_gradients_vanish_where_they_are_nothing_beside_the_weights_of_most_layers():
+    layers = chain(7, weight_gradient=1e-9)
     layers[-1].weight_gradient = 1.0  # the head always gets one
     found = outcome(recording(layers), "SPP201")
     assert found.severity is Severity.ERROR
-    assert "in all 5 hidden layers its root mean square is at most 1e-11" in found.message
-    layers[3].weight_gradient = 1e-3
+    assert found.message == (
+        "gradients do not arrive: at the median layer |gradient| / |weight| is 4e-09"
+    )
+    for layer in layers[3:]:
+        layer.weight_gradient = 1e-3
     assert outcome(recording(layers), "SPP201") == "passed"
 
 
 def test_gradients_of_exactly_zero_are_called_zero():
-    assert (
-        "root mean square is zero"
-        in outcome(recording(chain(6, weight_gradient=0.0)), "SPP201").message
-    )
+    found = outcome(recording(chain(6, weight_gradient=0.0)), "SPP201")
+    assert found.message.endswith("|gradient| / |weight| is zero")
 
 
 def test_zeros_that_a_zero_head_explains_are_not_judged():
@@ -45,13 +46,15 @@ def test_zeros_that_silent_branches_explain_are_left_out():
     assert outcome(recording(layers, metadata=silent), "SPP201") == "passed"
 
 
-def test_exploding_gradients_are_relative_to_their_weights():
-    assert outcome(recording(chain(6, weight_gradient=1e2)), "SPP202") == "passed"
-    layers = chain(6)
-    layers[2].weight_gradient = 1e9
+def test_gradients_explode_where_they_exceed_the_weights_of_most_layers():
+    assert outcome(recording(chain(6, weight_gradient=10.0)), "SPP202") == "passed"
+    layers = chain(6, weight_gradient=1e3)
+    layers[2].weight_gradient = 1e5
     found = outcome(recording(layers), "SPP202")
     assert found.layer == "2"
-    assert "the gradient of '2' is 4e+09 times as large as its weights" in found.message
+    assert found.message == (
+        "gradients explode: at the median layer |gradient| / |weight| is 4e+03, the most at '2'"
+    )
 
 
 # -- SPP203, SPP204 ------------------------------------------------------------------------------
@@ -79,10 +82,39 @@ def loss_of(value):
 def test_the_first_loss_is_compared_with_that_of_chance():
     assert outcome(recording(chain(4), metadata=loss_of(6.0)), "SPP204") == "passed"
     found = outcome(recording(chain(4), metadata=loss_of(500.0)), "SPP204")
-    assert found.message == "the untrained network's loss is 250 times that of chance"
+    assert found.severity is Severity.WARNING
+    assert found.message == (
+        "the untrained network's loss is 250 times that of chance: the outputs have a root mean "
+        "square of 1.41"
+    )
     assert found.layer == "3"
     assert found.fix.factor == pytest.approx(2.0**-0.5)
+    assert outcome(recording(chain(4), metadata=loss_of(1e5)), "SPP204").severity is Severity.ERROR
     assert "was not recorded" in outcome(recording(chain(4)), "SPP204")
+
+
+def test_a_loud_head_is_blamed_for_the_first_loss():
+    layers = chain(4)
+    layers[-1].weight = 1e4 / 32
+    found = outcome(recording(layers, metadata=loss_of(1e5)), "SPP204")
+    assert (found.layer, found.fix.factor) == ("3", pytest.approx(0.01))
+    assert "fan-in x variance of the head's weights is 1e+04" in found.message
+
+
+@pytest.mark.parametrize(
+    ("behind", "told"), [("softmax", True), ("log_softmax", False), ("", False)]
+)
+def test_a_softmax_before_cross_entropy_is_told(behind, told):
+    layers = chain(4)
+    layers[-1].structure["nonlinearity"] = behind or None
+    found = outcome(recording(layers), "SPP205")
+    assert (found != "passed") is told
+    if told:
+        assert found.layer == "3"
+        assert found.message == (
+            "a softmax stands between the head and the loss: cross-entropy takes logits"
+        )
+    assert "no cross-entropy" in outcome(recording(layers, loss=False), "SPP205")
 
 
 # -- SPP302 --------------------------------------------------------------------------------------
@@ -106,6 +138,6 @@ def test_a_network_without_any_gradient_fails():
 
 
 def test_the_decision_is_taken_over_seeds_in_logarithms():
-    layers = chain(6, weight_gradient=2e-9)
+    layers = chain(6, weight=1.0, weight_gradient=2e-6)
     diagnosis = judge(recording(layers, seeds=4), select=["SPP201"])
     assert diagnosis.nearness["SPP201"] == pytest.approx(np.log10(5) / (0.05 / 2))

@@ -75,7 +75,7 @@ def test_weights_before_a_normalisation_may_have_any_scale():
 
 
 def test_the_margin_says_how_near_the_evidence_is_in_standard_errors():
-    exactly = 10 ** (9.0 / 10)
+    exactly = 10 ** (-9.0 / 10)
     near = judge(recording(drifting(exactly), seeds=5, spread=0.0), select=["SPP101"])
     assert near.nearness["SPP101"] == pytest.approx(0.0, abs=1e-6)
     far = judge(recording(drifting(1.0), seeds=5), select=["SPP101"])

@@ -172,13 +172,20 @@ def residual(branch, constant=1.0, **metadata):
 
 def test_branches_are_compared_with_what_they_are_added_to():
     assert outcome(residual(1.0), "SPP105") == "passed"
-    found = outcome(residual(1e6), "SPP105")
-    assert found.layer == "1.f"
-    assert "the residual branch drowns the skip path" in found.message
-    assert found.fix.factor == pytest.approx(1e-3)
-    assert "adds next to nothing" in outcome(residual(1e-8), "SPP105").message
-    assert outcome(residual(1e6, constant=0.01), "SPP105") == "passed"
+    found = outcome(residual(1e-8), "SPP105")
+    assert (found.layer, found.severity) == ("1.f", Severity.WARNING)
+    assert "the residual branch adds next to nothing: its second moment is 1e-08" in found.message
+    assert found.fix.factor == pytest.approx(1e4)
+    assert outcome(residual(1e4, constant=0.01), "SPP105") == "passed"
     assert "no residual branches" in outcome(recording(chain(4)), "SPP105")
+
+
+def test_branches_that_drown_their_skip_paths_in_most_blocks_are_an_error():
+    found = outcome(residual(1e6), "SPP105")
+    assert (found.layer, found.severity) == ("1.f", Severity.ERROR)
+    assert "the residual branch drowns the skip path here and at most blocks" in found.message
+    assert found.fix.layers == ("1.f", "2.f", "3.f", "4.f")
+    assert found.fix.factor == pytest.approx(1e-3)
 
 
 def test_zero_initialised_gains_are_information_and_their_branches_no_fault():
