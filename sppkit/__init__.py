@@ -6,6 +6,8 @@
 
 The names below are imported when they are first used, so that `import sppkit` costs next to
 nothing: torch comes with `probe` and `record`, matplotlib with the plots.
+
+PYTEST_DONT_REWRITE: pytest loads a plug-in of ours, and would warn where sppkit came first.
 """
 
 from importlib import import_module

@@ -216,3 +216,18 @@ def test_sessions_that_do_not_use_the_fixture_load_no_torch(session, pytester):
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "warning" not in run.stdout.lower()
+
+
+def test_a_session_is_quiet_where_sppkit_was_imported_before(pytester):
+    path = pytester.makepyfile("def test_it(): pass")
+    flags = ["-q", "-W", "error", "-p", "no:randomly", str(path)]
+    code = (
+        "import sys, pytest, sppkit\n"
+        "from _pytest.assertion.rewrite import AssertionRewriter\n"
+        "assert AssertionRewriter.is_rewrite_disabled(sppkit.__doc__)\n"
+        f"sys.exit(pytest.main({flags!r}))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
