@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sppkit.cli.configuration import read_configuration
-from sppkit.cli.configuration.keys import options_by_key, variable_of
+from sppkit.cli.configuration.keys import measures, options_by_key, variable_of
 from sppkit.cli.console import print_error, print_remark
 from sppkit.cli.usage import UsageError
 from sppkit.errors import ConfigurationError, NothingObservedError, SppkitError
@@ -72,8 +72,7 @@ class ReportingCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Read the flags; where the command measures, files give their defaults."""
-        measures = any(parameter.name == "seeds" for parameter in self.params)
-        if measures and not set(ctx.help_option_names) & set(args):
+        if measures(self) and not set(ctx.help_option_names) & set(args):
             try:
                 ctx.obj = read_configuration(ctx)
             except ConfigurationError as error:

@@ -58,7 +58,13 @@ def progress_bar(
         *columns, TextColumn("seeds"), console=remarks(color), transient=True
     ) as progress:
         task = progress.add_task("", total=steps, name=one_line(name))
-        yield lambda _: progress.advance(task)
+
+        def advance(_: int) -> None:
+            progress.advance(task)
+            done = progress.tasks[0].completed
+            progress.update(task, total=max(steps, done))  # a check may draw more seeds
+
+        yield advance
 
 
 class _Console(Console):

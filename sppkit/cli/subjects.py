@@ -12,7 +12,6 @@ from sppkit.cli.configuration import Configuration, ConfiguredModel
 from sppkit.cli.configuration.origins import is_typed
 from sppkit.cli.flags import Measuring
 from sppkit.errors import ConfigurationError
-from sppkit.user_code import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,6 @@ def find_subjects(
             "them one by one, or configure a baseline for each [[tool.sppkit.model]]."
         )
     return subjects
-
-
-def nearest_model(text: str, configuration: Configuration) -> str:
-    """Suggest a configured model for a target that was not found."""
-    return did_you_mean(text, (model.name for model in configuration.models))
 
 
 def _configured(

@@ -1,6 +1,8 @@
 """`sppkit check` as a person or a CI server runs it."""
 
 import json
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -149,6 +151,36 @@ def test_every_run_of_a_recording_is_judged(spp, folder):
     text = spp("check", "both.parquet").stdout
     assert "both.parquet: one: pass" in text
     assert "both.parquet: two: pass" in text
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_hostile_names_of_a_recording_stay_text(form, spp, folder):
+    hostile = "\x1b[2J<b>\n::error::gone"
+    model = nn.Sequential()
+    model.add_module(hostile.replace(".", ""), nn.Linear(4, 4))
+    nn.init.constant_(model[0].weight, float("nan"))
+    sppkit.probe(model, input_size=(4,), seeds=2, run=hostile).save("a.parquet")
+    output = spp("check", "a.parquet", "--output-format", form, "-v", code=1).output
+    assert "\x1b" not in output
+    for line in map(str.lstrip, output.splitlines()):
+        assert not line.startswith("::") or form == "github", line
+        assert not line.startswith("::error::gone"), line
+
+
+def test_judging_a_recording_needs_no_torch(folder):
+    sppkit.probe(nn.Linear(8, 8), input_size=(8,), seeds=2).save("a.parquet")
+    code = (
+        "import sys\n"
+        "from sppkit.cli import app\n"
+        "for line in (['check', 'a.parquet'], ['diff', 'a.parquet', 'a.parquet']):\n"
+        "    try:\n"
+        "        app(line)\n"
+        "    except SystemExit as end:\n"
+        "        assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_a_loss_of_the_user_takes_the_place_of_ours(spp, chain, write):

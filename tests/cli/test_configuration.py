@@ -91,6 +91,7 @@ def test_measuring_flags_apply_to_every_command_that_measures(spp, project, chai
         ("[tool.sppkit]\nfail-on = 'error'", "belongs into [tool.sppkit.check]"),
         ("[tool.sppkit.check]\nfail-onn = 'error'", "Did you mean 'fail-on'?"),
         ("[tool.sppkit.chekc]\nselect = []", "Did you mean 'check'?"),
+        ("[tool.sppkit.rules]\ncolor = 'never'", "has the key 'rules'"),
         ("[tool.sppkit]\nseeds = 0", "seeds = 0"),
         ("[tool.sppkit]\nseeds = [1]", "seeds = [1]; expected one value"),
         ("[tool.sppkit]\nseeds = true", "seeds = True; expected one value"),

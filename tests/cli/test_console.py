@@ -25,6 +25,14 @@ def test_progress_is_shown_on_a_terminal(monkeypatch):
     assert "seeds" in terminal.getvalue()
 
 
+def test_a_bar_grows_where_more_seeds_are_drawn_than_were_asked_for(monkeypatch):
+    terminal = be_a_terminal(monkeypatch)
+    with progress_bar("net", 1, shown=True) as advance:
+        for seed in range(3):
+            advance(seed)
+    assert "3/3" in terminal.getvalue()
+
+
 def test_progress_is_hidden_on_request_and_where_there_is_nothing_to_wait_for(monkeypatch):
     terminal = be_a_terminal(monkeypatch)
     for steps, shown in ((2, False), (0, True)):

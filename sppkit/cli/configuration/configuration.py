@@ -8,6 +8,7 @@ from typing import Any
 from sppkit.cli.configuration.files import ConfigurationFile, find_files
 from sppkit.cli.configuration.keys import (
     checked_value,
+    measures,
     options_by_key,
     require_known,
     require_table,
@@ -74,8 +75,8 @@ class _Reader:
         self.values = file.values
         self._file = file
         self._context = context
-        commands = context.parent.command.commands
-        self._options = {name: options_by_key(c.params) for name, c in commands.items()}
+        commands = context.parent.command.commands.items()
+        self._options = {name: options_by_key(c.params) for name, c in commands if measures(c)}
         everything = {k: o for options in self._options.values() for k, o in options.items()}
         self._shared = {key: o for key, o in everything.items() if o.name in _SHARED}
 

@@ -27,6 +27,11 @@ def key_of(parameter: Any) -> str | None:
     return str(long[0])
 
 
+def measures(command: Any) -> bool:
+    """Say whether a command measures networks: those are the ones that files have settings for."""
+    return any(parameter.name == "seeds" for parameter in command.params)
+
+
 def variable_of(key: str) -> str:
     """Name the variable of the environment.
 
