@@ -11,6 +11,7 @@ from sppkit.errors import SppkitError
 from sppkit.gate.evidence import OnSeed
 from sppkit.gate.examination import Examination, decide
 from sppkit.recording import Recording
+from sppkit.rules import Severity, all_rules
 
 
 class RecordedSeeds:
@@ -83,8 +84,9 @@ def decisions(
 
 
 def decided(recorded: RecordedSeeds, order: Sequence[int], seeds: int = 5) -> Examination:
-    """Decide from recorded seeds in this order."""
-    return decide(Replay(recorded, order), 0, seeds, len(order), {})
+    """Decide from recorded seeds in this order, by the rules that can fail a network."""
+    codes = tuple(rule.code for rule in all_rules() if rule.severity is Severity.ERROR)
+    return decide(Replay(recorded, order), 0, seeds, len(order), {"select": codes})
 
 
 def flake_rate(verdicts: Counter[str]) -> float:

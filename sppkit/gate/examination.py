@@ -1,7 +1,8 @@
 """`sppkit.check`: probe, judge, draw more seeds where the verdict is not clear, try the fixes."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -12,7 +13,8 @@ from sppkit.gate.try_fix import try_fixes
 from sppkit.probing.conditions import check as check_conditions
 from sppkit.probing.measurement import Model
 from sppkit.recording import Recording
-from sppkit.rules import Diagnosis, judge
+from sppkit.rules import Diagnosis, all_rules, judge
+from sppkit.rules.selection import selected, with_thresholds
 from sppkit.user_code import did_you_mean
 
 MAXIMUM_SEEDS = 20
@@ -137,6 +139,7 @@ def examine(
     probe = EvidenceProbe(model, **conditions)
     check_conditions(probe.conditions, seeds, seed)
     judge_arguments = {key: _listed(value) for key, value in judging.items()}
+    _check_rules(**judge_arguments)
     examination = decide(probe, seed, seeds, max(seeds, maximum_seeds), judge_arguments, on_seed)
     if not try_fix:
         return examination
@@ -179,17 +182,24 @@ def decide(
             break
         wanted = next_number_of_seeds(drawn, maximum)
     remarks = [*_remarks_on_seeds(probe, seeds, drawn, found), *_remarks_on_heads(recording)]
-    metadata = recording.metadata[probe.run]
-    metadata["remarks"] = [*metadata["remarks"], *remarks]
-    metadata["decision"] = {
+    decision = {
         "seeds_asked": seeds,
         "seeds_drawn": drawn,
         "confidence": CONFIDENCE,
-        "standard_errors_needed": found.needed if seeds > 1 else None,
+        "standard_errors_needed": found.needed if math.isfinite(found.needed) else None,
         "near": found.near,
     }
-    settings = {**diagnosis.settings, **{k: metadata[k] for k in ("remarks", "decision")}}
-    return Examination(replace(diagnosis, settings=settings), recording)
+    return Examination(_with(diagnosis, recording, remarks, decision), recording)
+
+
+def _with(
+    diagnosis: Diagnosis, recording: Recording, remarks: list[str], decision: dict[str, Any]
+) -> Diagnosis:
+    """Write into metadata and settings how the decision came about."""
+    metadata = recording.metadata[diagnosis.target]
+    stated = {"remarks": [*metadata["remarks"], *remarks], "decision": decision}
+    metadata |= stated
+    return replace(diagnosis, settings={**diagnosis.settings, **stated})
 
 
 def _remarks_on_seeds(probe: Probe, asked: int, drawn: int, found: Clarity) -> list[str]:
@@ -249,6 +259,18 @@ def _sorted(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
         {key: value for key, value in arguments.items() if key in _JUDGING},
         {key: value for key, value in arguments.items() if key in _PROBING},
     )
+
+
+def _check_rules(
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    extend_select: Sequence[str] = (),
+    thresholds: Mapping[str, Mapping[str, float]] | None = None,
+    per_layer_ignores: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuse codes and thresholds that no rule has, before anything is measured."""
+    rules = with_thresholds(all_rules(), thresholds or {})
+    selected(rules, select, ignore, extend_select)
 
 
 def _listed(value: Any) -> Any:

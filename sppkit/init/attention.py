@@ -1,6 +1,7 @@
 """The scale of attention logits, put into the weights that make the queries."""
 
 import math
+import re
 from dataclasses import dataclass
 
 import torch
@@ -9,19 +10,9 @@ from torch import nn
 from sppkit.init.layers import weighted_layers
 from sppkit.patterns import Patterns, matcher, require_match
 
-_QUERIES = (
-    "q",
-    "query",
-    "queries",
-    "to_q",
-    "q_proj",
-    "proj_q",
-    "wq",
-    "w_q",
-    "q_linear",
-    "linear_q",
-)
-_FUSED = ("qkv", "to_qkv", "qkv_proj", "in_proj", "c_attn", "query_key_value", "wqkv", "w_qkv")
+_AROUND = r"(?:w|to|fc|lin|linear|proj|projection|layer|dense)*"
+_QUERIES = re.compile(rf"{_AROUND}(?:q|query|queries){_AROUND}")
+_FUSED = re.compile(rf"{_AROUND}(qkv|qvk|kqv|kvq|vqk|vkq|querykeyvalue|inproj|cattn){_AROUND}")
 _HEADS = ("num_heads", "n_heads", "n_head", "num_attention_heads", "nhead", "heads", "h")
 
 
@@ -31,13 +22,15 @@ class QueryProjection:
 
     Attributes:
         layer: name of the linear layer.
-        rows: how many of its outputs, the first ones, are queries.
+        rows: how many of its outputs are queries.
         head_dimension: of one head.
+        first: the first of these outputs.
     """
 
     layer: str
     rows: int
     head_dimension: int
+    first: int = 0
 
 
 def query_projections(
@@ -45,10 +38,11 @@ def query_projections(
 ) -> tuple[QueryProjection, ...]:
     """Find the linear layers that make queries, by the names that implementations give them.
 
-    A layer called `q`, `query`, `q_proj`, `to_q`, `wq`, ... makes queries; one called `qkv`,
+    A layer called `q`, `query`, `q_proj`, `to_q`, `Wq`, ... makes queries; one called `qkv`, `kqv`,
     `in_proj`, `c_attn`, `to_qkv`, ... with three times as many outputs as inputs makes queries,
-    keys and values, in this order. The number of heads is that attribute of the owner (`num_heads`,
-    `n_heads`, `heads`, ...), 1 where it has none. `nn.MultiheadAttention` scales by itself.
+    keys and values, in the order of these letters (else in this one). The number of heads is that
+    attribute of the owner (`num_heads`, `n_heads`, `heads`, ...), 1 where it has none.
+    `nn.MultiheadAttention` scales by itself.
 
     Args:
         model: any module.
@@ -90,15 +84,16 @@ def scale_attention(
     projections = query_projections(model, layers)
     for projection in projections:
         module = model.get_submodule(projection.layer)
-        _scale_rows(module, projection.rows, factor or projection.head_dimension**-0.5)
+        rows = slice(projection.first, projection.first + projection.rows)
+        _scale_rows(module, rows, factor or projection.head_dimension**-0.5)
     return projections
 
 
 @torch.no_grad()
-def _scale_rows(module: nn.Module, rows: int, factor: float) -> None:
+def _scale_rows(module: nn.Module, rows: slice, factor: float) -> None:
     for tensor in (module._parameters["weight"], module._parameters.get("bias")):
         if tensor is not None:
-            tensor[:rows] *= factor
+            tensor[rows] *= factor
 
 
 def _as_projection(model: nn.Module, name: str, module: nn.Module) -> QueryProjection | None:
@@ -106,14 +101,17 @@ def _as_projection(model: nn.Module, name: str, module: nn.Module) -> QueryProje
     weight = module._parameters.get("weight")
     if not isinstance(module, nn.Linear) or weight is None:
         return None
-    outputs = weight.shape[0]
-    if own.lower() in _QUERIES:
-        rows = outputs
-    elif own.lower() in _FUSED and outputs == 3 * weight.shape[1]:
+    outputs, plain = weight.shape[0], re.sub(r"[_\d]", "", own.lower())
+    fused = _FUSED.fullmatch(plain)
+    if fused and outputs == 3 * weight.shape[1]:
         rows = outputs // 3
+        first = max(fused[1].find("q"), 0) * rows if len(fused[1]) == 3 else 0
+    elif _QUERIES.fullmatch(plain):
+        rows, first = outputs, 0
     else:
         return None
-    return QueryProjection(name, rows, rows // _heads(model.get_submodule(owner), rows))
+    heads = _heads(model.get_submodule(owner), rows)
+    return QueryProjection(name, rows, rows // heads, first)
 
 
 def _heads(owner: nn.Module, rows: int) -> int:

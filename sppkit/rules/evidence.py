@@ -1,6 +1,6 @@
 """The evidence that rules judge: one run of a recording, cut to the phases that answer."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -175,19 +175,30 @@ class Evidence:
         rows = self.stream.where(signal=Signal.GRADIENT)
         return curve_of(rows, _total(rows))
 
-    @cached_property
-    def energy(self) -> Curve:
-        """Give Σg² E[x²] of each place of the stream, under the unit gradient g.
+    @property
+    def has_several_outputs(self) -> bool:
+        """Say whether the network returns more than one tensor."""
+        outputs = self.curves.where(layer="", operation="", signal=Signal.ACTIVATION)
+        return len(set(outputs["tensor"])) > 1
+
+    def energy_of(self, layer: str) -> Array:
+        """Give Σg² E[x²] of a layer's output x, with the unit gradient g, (S,).
+
+        Added up over its calls and over the tensors it returns; "" is the whole network.
 
         Constant along a network that is homogeneous of degree one (ReLU without biases), whatever
-        the scales of its layers. It falls towards the input where the output forgets it, and rises
-        where small changes grow (chaos).
+        the scales of its layers, at places that all paths pass. It falls towards the input where
+        the output forgets it, and rises where small changes grow (chaos). Undefined where no
+        gradient was seen.
         """
-        second, backward = self.activation("second_moment"), self.backward
-        if len(set(second.layers)) < len(second):  # called several times
-            return Curve((), np.empty((len(self.seeds), 0)))
-        shared = [layer for layer in second.layers if layer in set(backward.layers)]
-        return Curve(tuple(shared), pick(second, shared) * pick(backward, shared))
+        rows = self.curves.where(layer=layer, operation="")
+        forward = curve_of(rows.where(signal=Signal.ACTIVATION), "second_moment")
+        gradients = rows.where(signal=Signal.GRADIENT)
+        backward = curve_of(gradients, _total(gradients))
+        if forward.layers != backward.layers or not len(forward):
+            return np.full(len(self.seeds), np.nan)
+        energy = forward.values * backward.values
+        return np.where(np.isnan(energy).all(axis=1), np.nan, np.nansum(energy, axis=1))
 
     @cached_property
     def weight_gradients(self) -> Rows:
@@ -289,12 +300,6 @@ class Evidence:
         second, across = self.output("second_moment"), self.output("variance_across_samples")
         with np.errstate(all="ignore"):
             return np.where(second == 0.0, 0.0, across / second)
-
-
-def pick(curve: Curve, layers: Iterable[str]) -> Array:
-    """Give the values of some places, (S, len(layers))."""
-    place = {layer: position for position, layer in enumerate(curve.layers)}
-    return curve.values[:, [place[layer] for layer in layers]]
 
 
 def _total(rows: Rows) -> Array:

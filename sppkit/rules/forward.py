@@ -90,7 +90,7 @@ class GainOfPlace(Rule):
         if len(curve) < 4:
             return Outcome(skipped="fewer than four places: there are no peers to compare with")
         steps = np.diff(curve.log, axis=1)
-        away = steps - np.median(steps_of(curve))
+        away = steps - np.nanmedian(steps_of(curve))
         limit = math.log10(self.factor)
         for place in range(away.shape[1]):
             comparison = compare(np.abs(away[:, place]), limit)
@@ -100,7 +100,7 @@ class GainOfPlace(Rule):
 
     def _report(self, evidence: Evidence, curve: Curve, place: int) -> Finding:
         steps = steps_of(curve)
-        usual, here = 10 ** float(np.median(steps)), 10 ** float(steps[place])
+        usual, here = 10 ** float(np.nanmedian(steps)), 10 ** float(steps[place])
         return self.finding(
             evidence,
             curve.layers[place + 1],

@@ -1,5 +1,6 @@
 """How the weights were drawn: the gain of each layer, and the initialisation it belongs to."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -146,3 +147,16 @@ def known_gains(weights: Weights) -> dict[str, float]:
         "torch's default": 1.0 / 3.0,
         "as needed": weights.needed,
     }
+
+
+NEAR = 1.4
+"""Factor of the variance within which an initialisation is recognised, ours."""
+
+
+def ignores_groups(weights: Weights, nearness: float = NEAR) -> bool:
+    """Say whether a gain is 1/groups of what is known, and not what is known itself."""
+    known = [known_gains(weights)[name] for name in ("LeCun", "He", "as needed")]
+    gain, limit = max(weights.gain, 1e-30), math.log(nearness)
+    off = min(abs(math.log(gain / right)) for right in known)
+    off_mistake = min(abs(math.log(gain * weights.groups / right)) for right in known)
+    return weights.groups > 1 and off_mistake < limit < off

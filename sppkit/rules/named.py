@@ -12,6 +12,7 @@ import numpy as np
 from sppkit.rules.branches import branch_ratios
 from sppkit.rules.curve import Array, Curve, curve_of, logarithm, median
 from sppkit.rules.evidence import Evidence
+from sppkit.signals import Role, Signal
 
 NamedStatistic = Callable[[Evidence], Array]
 
@@ -154,8 +155,16 @@ def range_of_gradient(evidence: Evidence) -> Array:
 
 
 def growth_of_energy(evidence: Evidence) -> Array:
-    """Energy (gradient times activation) at the first place of the stream over that at the last."""
-    return _first(evidence.energy) - _last(evidence.energy)
+    """Energy (gradient times activation) at the first weighted layer over that at the head.
+
+    Both are places that all paths pass, whatever lies between; see `Evidence.energy_of`. Of a
+    network with several outputs, their sum takes the place of the head.
+    """
+    if not evidence.head:
+        return np.full(len(evidence.seeds), np.nan)
+    end = "" if evidence.has_several_outputs else evidence.head
+    first = evidence.energy_of(str(evidence.weighted["layer"].iloc[0]))
+    return logarithm(first) - logarithm(evidence.energy_of(end))
 
 
 # -- units -----------------------------------------------------------------------------------------
@@ -174,6 +183,31 @@ def median_share_of_zeros(evidence: Evidence) -> Array:
 def largest_kurtosis(evidence: Evidence) -> Array:
     """Largest kurtosis at the output of a weighted layer before the head."""
     return _most(evidence.of_hidden("kurtosis"))
+
+
+def least_share_of_gradient_variance(evidence: Evidence) -> Array:
+    """Least share, over layers, of the gradient's second moment that is variance within channels.
+
+    Where it is small, the gradients of all samples point the same way: only a bias is learned.
+    """
+    rows = evidence.curves.where(role=Role.LEAF, signal=Signal.GRADIENT)
+    with np.errstate(all="ignore"):
+        share = rows["average_channel_variance"] / rows["second_moment"]
+    return _least(curve_of(rows, share))
+
+
+def noise_of_dropout(evidence: Evidence) -> Array:
+    """Sum over dropout layers of log10 1/(1 - p): decades of noise that dropout adds in all.
+
+    p is read from the shares of zeros before and behind the layer.
+    """
+    zeros = curve_of(evidence.outputs, "zero_fraction")
+    types = dict(evidence.structure[["layer", "layer_type"]].itertuples(index=False))
+    drops = [place for place, layer in enumerate(zeros.layers) if "Dropout" in types.get(layer, "")]
+    behind = [place for place in drops if place > 0]
+    with np.errstate(all="ignore"):
+        kept = (1 - zeros.values[:, behind]) / (1 - zeros.values[:, [p - 1 for p in behind]])
+    return -np.nansum(logarithm(np.clip(kept, 1e-12, 1.0)), axis=1)
 
 
 # -- the architecture ------------------------------------------------------------------------------
@@ -198,6 +232,24 @@ def median_branch_ratio(evidence: Evidence) -> Array:
 def largest_gradient_kurtosis(evidence: Evidence) -> Array:
     """Largest kurtosis of a weight gradient: of units that mostly get none it is large."""
     return _most(curve_of(evidence.weight_gradients, "kurtosis"))
+
+
+def median_gradient_kurtosis(evidence: Evidence) -> Array:
+    """Median over layers of the kurtosis of the weight gradient."""
+    return _middle(curve_of(evidence.weight_gradients, "kurtosis"))
+
+
+def first_gradient_size(evidence: Evidence) -> Array:
+    """Root mean square of the first layer's weight gradient: what Adam's epsilon is set against."""
+    rows = evidence.weight_gradients
+    return _first(evidence.audible(rows, np.sqrt(rows["second_moment"])))
+
+
+def median_weight_size(evidence: Evidence) -> Array:
+    """Median over layers of the weights' root mean square, against which Adam's rate is set."""
+    rows = evidence.curves.where(signal=Signal.WEIGHT)
+    rows = rows.keep((rows["channels"] > 1) & (rows["samples"] > 1) & (rows["place"] >= 0))
+    return _middle(curve_of(rows, np.sqrt(rows["second_moment"])))
 
 
 NAMED: tuple[NamedStatistic, ...] = (
@@ -232,6 +284,11 @@ NAMED: tuple[NamedStatistic, ...] = (
     number_of_layers,
     median_branch_ratio,
     largest_gradient_kurtosis,
+    median_gradient_kurtosis,
+    first_gradient_size,
+    median_weight_size,
+    least_share_of_gradient_variance,
+    noise_of_dropout,
 )
 
 

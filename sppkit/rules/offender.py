@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sppkit.rules.curve import Array, Curve, median
+from sppkit.rules.curve import CEILING, FLOOR, Array, Curve, median
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Fix
-from sppkit.rules.initialisation import Weights, weights_of
+from sppkit.rules.initialisation import Weights, ignores_groups, weights_of
 
 OUTLYING = 0.6
 """Decades by which a layer's gain differs from that of its peers: a factor of 4, ours."""
@@ -38,6 +38,7 @@ def first_offender(evidence: Evidence) -> Offender | None:
     weights = weights_of(evidence)
     return (
         _not_finite(evidence)
+        or _ignored_groups(weights)
         or _outlying_weights(evidence, weights)
         or _overwhelming_bias(evidence, weights)
         or _loud_head(evidence, weights)
@@ -52,6 +53,20 @@ def _not_finite(evidence: Evidence) -> Offender | None:
         return None
     layer = str(spoilt["layer"][0])
     return Offender(layer, "it holds the first values that are not finite", "Re-initialise it.")
+
+
+def _ignored_groups(weights: tuple[Weights, ...]) -> Offender | None:
+    """Find grouped layers whose fan-in was counted without their groups."""
+    mistaken = [w for w in weights if ignores_groups(w) and not w.normalised]
+    if not mistaken:
+        return None
+    first, factor = mistaken[0], mistaken[0].groups ** 0.5
+    return Offender(
+        first.layer,
+        f"its initialisation ignores its {first.groups} groups, as {len(mistaken)} layers' do",
+        f"Multiply the initial weights of all {len(mistaken)} by √groups = {factor:.3g}.",
+        Fix("group-aware fan", tuple(w.layer for w in mistaken), factor),
+    )
 
 
 def _outlying_weights(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:
@@ -114,16 +129,16 @@ def _jump(evidence: Evidence) -> Offender | None:
     """Find the place of the stream where the signal changes unlike everywhere else."""
     curve = evidence.activation("second_moment")
     steps = steps_of(curve)
-    if len(steps) < 3:
+    if np.count_nonzero(~np.isnan(steps)) < 3:
         return None
-    from_peers = steps - np.median(steps)
-    worst = int(np.argmax(np.abs(from_peers)))
+    from_peers = steps - np.nanmedian(steps)
+    worst = int(np.nanargmax(np.abs(from_peers)))
     if abs(from_peers[worst]) < OUTLYING:
         return None
     return Offender(
         curve.layers[worst + 1],
         f"the second moment changes by a factor of {10 ** steps[worst]:.3g} there, and by "
-        f"{10 ** float(np.median(steps)):.3g} at the median place",
+        f"{10 ** float(np.nanmedian(steps)):.3g} at the median place",
         "Look at what this layer adds or multiplies.",
         Fix("LSUV", (curve.layers[worst + 1],)),
     )
@@ -132,7 +147,7 @@ def _jump(evidence: Evidence) -> Offender | None:
 def uniform_drift(evidence: Evidence) -> Offender:
     """Blame all layers alike, and say what to multiply their weights by."""
     curve = evidence.activation("second_moment")
-    factor = 10 ** (-float(np.median(steps_of(curve))) / 2)
+    factor = 10 ** (-float(np.nanmedian(steps_of(curve))) / 2)
     layers = tuple(layer for layer in evidence.hidden if layer not in evidence.normalised)
     return Offender(
         drifting_from(curve, DRIFTED),
@@ -143,8 +158,14 @@ def uniform_drift(evidence: Evidence) -> Offender:
 
 
 def steps_of(curve: Curve) -> Array:
-    """Give the change from each place to the next, in decades, medians over seeds, (P - 1,)."""
-    return median(np.diff(curve.log, axis=1), axis=0) if len(curve) > 1 else np.empty(0)
+    """Give the change from each place to the next, in decades, medians over seeds, (P - 1,).
+
+    Undefined where a value lies beyond what logarithms are cut at.
+    """
+    if len(curve) < 2:
+        return np.empty(0)
+    inside = (curve.log > FLOOR) & (curve.log < CEILING)
+    return median(np.diff(np.where(inside, curve.log, np.nan), axis=1), axis=0)
 
 
 def drifting_from(curve: Curve, limit: float) -> str:

@@ -84,10 +84,13 @@ class ZeroInitialisedBranches(Rule):
     severity = Severity.INFO
 
     def judge(self, evidence: Evidence) -> Outcome:
-        """Say which gains are (nearly) zero."""
+        """Say which gains are (nearly) zero, and whether they will stay so."""
         silent = evidence.silent
         if not silent:
             return Outcome()
+        asleep = [name for name in silent if _never_wakes(evidence, name)]
+        if len(asleep) > len(silent) / 2:
+            return Outcome((self._dead(evidence, asleep, silent),))
         layer = silent[0].rpartition(".")[0]
         return Outcome((
             self.finding(
@@ -103,3 +106,26 @@ class ZeroInitialisedBranches(Rule):
                 advice="Nothing to mend. Measure with --activate to see the branches.",
             ),
         ))  # fmt: skip
+
+    def _dead(self, evidence: Evidence, asleep: list[str], silent: tuple[str, ...]) -> Finding:
+        return self.finding(
+            evidence,
+            asleep[0].rpartition(".")[0],
+            signal=Signal.WEIGHT_GRADIENT,
+            statistic="second_moment",
+            measured=0.0,
+            expected="above 0",
+            severity=Severity.ERROR,
+            message=f"{len(asleep)} of {len(silent)} silent residual branches can never wake: what "
+            f"silences them gets no gradient, the first of them {asleep[0]!r}",
+            advice="Only the last gain or weight of a branch may start at zero: draw the weights "
+            "before it at random.",
+            fix=Fix("re-initialise", tuple(dict.fromkeys(n.rpartition(".")[0] for n in asleep))),
+        )
+
+
+def _never_wakes(evidence: Evidence, name: str) -> bool:
+    """Say whether a parameter's gradient under a real loss is zero in all seeds."""
+    layer, _, tensor = name.rpartition(".")
+    rows = evidence.under_loss.where(signal=Signal.WEIGHT_GRADIENT, layer=layer, tensor=tensor)
+    return bool(len(rows) and (rows["second_moment"] < 1e-40).all())

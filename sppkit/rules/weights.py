@@ -3,11 +3,16 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Fix, Severity
-from sppkit.rules.initialisation import KNOWN, Weights, known_gains, weights_of
+from sppkit.rules.initialisation import (
+    KNOWN,
+    NEAR,
+    Weights,
+    ignores_groups,
+    known_gains,
+    weights_of,
+)
 from sppkit.rules.rule import Outcome, Rule, threshold
 from sppkit.signals import Signal
 
@@ -80,15 +85,16 @@ class GroupsIgnored(Rule):
     title = "initialisation ignores groups"
     severity = Severity.WARNING
 
-    fewest: float = threshold(2.0, "groups; ours")
-    nearness: float = threshold(1.4, "factor of the variance to that of the mistake; ours")
+    nearness: float = threshold(
+        NEAR, "factor of the variance to that of the mistake, and not to the right one; ours"
+    )
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Look for grouped layers whose gain is 1/groups of a known one, and no known one."""
-        grouped = [w for w in weights_of(evidence) if w.groups >= self.fewest and not w.normalised]
+        grouped = [w for w in weights_of(evidence) if w.groups > 1 and not w.normalised]
         if not grouped:
             return Outcome(skipped="no grouped convolution without a normalisation behind it")
-        mistaken = [w for w in grouped if self._is_mistaken(w)]
+        mistaken = [w for w in grouped if ignores_groups(w, self.nearness)]
         if not mistaken:
             return Outcome()
         first = mistaken[0]
@@ -109,10 +115,3 @@ class GroupsIgnored(Rule):
                 fix=Fix("group-aware fan", layers, factor),
             ),
         ))  # fmt: skip
-
-    def _is_mistaken(self, weights: Weights) -> bool:
-        limit = math.log(self.nearness)
-        known = np.array([known_gains(weights)[name] for name in ("LeCun", "He", "as needed")])
-        off = np.abs(np.log(np.maximum(weights.gain, 1e-30) / known))
-        off_mistake = np.abs(np.log(np.maximum(weights.gain, 1e-30) * weights.groups / known))
-        return bool(off_mistake.min() < limit and off.min() > limit)

@@ -168,6 +168,22 @@ def test_bad_arguments_are_refused_with_what_was_received(options, kind, message
         sppkit.check(small, **{"input_size": (8,), **options})
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ignore": "SPQ1"}, "'SPQ1' is no code of a rule"),
+        ({"thresholds": {"SPP999": {}}}, "'SPP999', which is no rule"),
+        ({"thresholds": {"SPP101": {"nothing": 1.0}}}, "has no threshold 'nothing'"),
+    ],
+)
+def test_rules_that_do_not_exist_are_refused_before_anything_is_built(options, message):
+    def build():
+        raise AssertionError("built")
+
+    with pytest.raises(ValueError, match=message):
+        sppkit.check(build, input_size=(8,), **options)
+
+
 def test_a_loss_of_the_users_is_used_and_named():
     def squares(output, labels):
         return output.pow(2).mean()

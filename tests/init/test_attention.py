@@ -49,6 +49,32 @@ def test_logits_are_divided_by_the_root_of_the_dimension_of_a_head(build):
     assert torch.allclose(attention.logits(x), before / 8**0.5, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "first"), [("qkv", 0), ("kqv", 32), ("to_kvq", 64), ("in_proj", 0), ("Wqkv", 0)]
+)
+def test_the_order_of_a_fused_projection_is_that_of_its_letters(name, first):
+    attention = nn.Module()
+    attention.add_module(name, nn.Linear(32, 96))
+    before = getattr(attention, name).weight.detach().clone()
+    scale_attention(attention, 0.5)
+    changed = (getattr(attention, name).weight != before).all(1).nonzero().flatten()
+    assert changed.tolist() == list(range(first, first + 32))
+
+
+@pytest.mark.parametrize("name", ["q", "Wq", "fc_q", "query_layer", "linear_query", "to_queries"])
+def test_a_layer_that_makes_queries_is_known_by_its_name(name):
+    owner = nn.Module()
+    owner.add_module(name, nn.Linear(4, 4))
+    assert [p.layer for p in query_projections(owner)] == [name]
+
+
+@pytest.mark.parametrize("name", ["k_proj", "sequence", "quantiser", "freq", "qkv", "proj"])
+def test_other_layers_are_not_taken_for_one(name):
+    owner = nn.Module()
+    owner.add_module(name, nn.Linear(4, 4))
+    assert query_projections(owner) == ()
+
+
 def test_a_factor_of_the_callers_is_used_instead():
     attention, x = Attention(), torch.randn(2, 5, 32)
     before = attention.logits(x)

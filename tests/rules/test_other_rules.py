@@ -81,11 +81,13 @@ def test_float16_underflow_is_a_matter_of_headroom_too():
 # -- units ---------------------------------------------------------------------------------------
 
 
-def test_dead_units_are_an_error_where_all_are_dead():
+def test_dead_units_are_an_error_where_the_output_hears_nothing():
     layers = chain(5)
     layers[2].activation["dead_channel_fraction"] = 0.6
     assert outcome(recording(layers), "SPP501").severity is Severity.WARNING
     layers[2].activation["dead_channel_fraction"] = 1.0
+    assert outcome(recording(layers), "SPP501").severity is Severity.WARNING
+    layers[4].variance = 0.0
     found = outcome(recording(layers), "SPP501")
     assert (found.layer, found.severity) == ("2", Severity.ERROR)
     assert found.message == "100% of the channels answer zero to every sample"
@@ -186,6 +188,16 @@ def test_branches_that_drown_their_skip_paths_in_most_blocks_are_an_error():
     assert "the residual branch drowns the skip path here and at most blocks" in found.message
     assert found.fix.layers == ("1.f", "2.f", "3.f", "4.f")
     assert found.fix.factor == pytest.approx(1e-3)
+
+
+def test_silent_branches_that_get_no_gradient_never_wake():
+    layers = chain(4)
+    layers[1].weight_gradient = 0.0
+    asleep = recording(layers, metadata={"silent_residual_weights": ["1.weight"]})
+    found = outcome(asleep, "SPP106")
+    assert (found.layer, found.severity) == ("1", Severity.ERROR)
+    assert "1 of 1 silent residual branches can never wake" in found.message
+    assert found.fix.kind == "re-initialise"
 
 
 def test_zero_initialised_gains_are_information_and_their_branches_no_fault():
