@@ -11,6 +11,7 @@ from sppkit.rules.backward import (
 from sppkit.rules.coverage import BatchDependence, Coverage
 from sppkit.rules.depth_scale import DepthScale
 from sppkit.rules.forward import (
+    DropoutNoise,
     ExponentialDrift,
     ForwardDrift,
     GainOfPlace,
@@ -34,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     ZeroInitialisedBranches(),
     SeluDomain(),
     DepthScale(),
+    DropoutNoise(),
     VanishingGradient(),
     ExplodingGradient(),
     Imbalance(),

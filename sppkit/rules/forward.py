@@ -8,7 +8,7 @@ import numpy as np
 from sppkit.rules.curve import Array, Curve, compare
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
-from sppkit.rules.named import share_of_variance
+from sppkit.rules.named import noise_of_dropout, share_of_variance
 from sppkit.rules.offender import drifting_from, first_offender, steps_of, uniform_drift
 from sppkit.rules.rule import Outcome, Rule, threshold
 from sppkit.signals import Signal
@@ -262,3 +262,45 @@ class SeluDomain(Rule):
                 fix=Fix("scale initialisation", means.layers, float(variance[first] ** -0.5)),
             ),
         ))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DropoutNoise(Rule):
+    """Drop less, in fewer places: each dropout adds noise that the next layers multiply.
+
+    Values are kept with probability 1 - p and divided by it, which multiplies their second moment
+    by 1 / (1 - p). Without skip paths the factors of all layers multiply, and what they add is
+    noise, not signal.
+    """
+
+    code = "SPP109"
+    title = "noise of dropout"
+    severity = Severity.ERROR
+
+    decades: float = threshold(1.5, "sum of log10 1/(1 - p); benchmarks/verdict: most trained 0.7")
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        """Add up the noise of all dropout layers."""
+        if evidence.has_blocks:
+            return Outcome(skipped="in a residual network the noise of dropout does not multiply")
+        noise = noise_of_dropout(evidence)
+        comparison = compare(noise, self.decades)
+        if not comparison.exceeded:
+            return Outcome(margin=comparison.margin)
+        types = evidence.structure["layer_type"].str.contains("Dropout")
+        first = str(evidence.structure[types].sort_values("depth")["layer"].iloc[0])
+        total = float(np.nanmedian(noise))
+        return Outcome((
+            self.finding(
+                evidence,
+                first,
+                signal=Signal.ACTIVATION,
+                statistic="Π 1/(1 - p) over the dropout layers",
+                measured=10**total,
+                expected=f"below {10**self.decades:.3g}",
+                message=f"{int(types.sum())} dropout layers multiply the second moment by "
+                f"{10**total:.3g} in all, and what they add is noise",
+                advice=f"Lower p to {1 - 10 ** (-0.5 / int(types.sum())):.2g} in each, or drop "
+                "only before the head.",
+            ),
+        ), margin=comparison.margin)  # fmt: skip

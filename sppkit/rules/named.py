@@ -199,15 +199,21 @@ def least_share_of_gradient_variance(evidence: Evidence) -> Array:
 def noise_of_dropout(evidence: Evidence) -> Array:
     """Sum over dropout layers of log10 1/(1 - p): decades of noise that dropout adds in all.
 
-    p is read from the shares of zeros before and behind the layer.
+    p is read from the shares of zeros before and behind the layer. In a residual network dropout
+    does not multiply from block to block: there it is 0.
     """
+    if evidence.has_blocks:
+        return np.zeros(len(evidence.seeds))
     zeros = curve_of(evidence.outputs, "zero_fraction")
-    types = dict(evidence.structure[["layer", "layer_type"]].itertuples(index=False))
+    types: dict[str, str] = dict(
+        evidence.structure[["layer", "layer_type"]].itertuples(index=False)
+    )
     drops = [place for place, layer in enumerate(zeros.layers) if "Dropout" in types.get(layer, "")]
     behind = [place for place in drops if place > 0]
     with np.errstate(all="ignore"):
         kept = (1 - zeros.values[:, behind]) / (1 - zeros.values[:, [p - 1 for p in behind]])
-    return -np.nansum(logarithm(np.clip(kept, 1e-12, 1.0)), axis=1)
+    noise: Array = -np.nansum(logarithm(np.clip(kept, 1e-12, 1.0)), axis=1)
+    return noise
 
 
 # -- the architecture ------------------------------------------------------------------------------

@@ -162,3 +162,24 @@ def test_networks_that_are_not_plain_have_no_depth_scale():
     layers = plain(1.0)
     layers[5].structure["computes"] = "conv2d"
     assert "no plain fully connected network" in outcome(recording(layers), "SPP108")
+
+
+# -- SPP109 --------------------------------------------------------------------------------------
+
+
+def dropping(share, count=6):
+    layers = []
+    for number in range(count):
+        drop = Layer(f"{number}.drop", weight=None, activation={"zero_fraction": share})
+        drop.structure = {"layer_type": "Dropout", "fan_in": None, "computes": "dropout"}
+        layers += [Layer(f"{number}.linear"), drop]
+    return recording([*layers, Layer("head")])
+
+
+def test_the_noise_of_dropout_multiplies_over_layers():
+    assert outcome(dropping(0.1), "SPP109") == "passed"
+    found = outcome(dropping(0.5), "SPP109")
+    assert (found.layer, found.severity) == ("0.drop", Severity.ERROR)
+    assert found.measured == pytest.approx(64.0)
+    assert "6 dropout layers multiply the second moment by 64 in all" in found.message
+    assert "Lower p to 0.17 in each" in found.advice
