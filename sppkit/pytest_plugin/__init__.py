@@ -3,6 +3,8 @@
 pytest loads this module in every session of everyone who has sppkit installed, so it imports
 pytest alone; torch comes with the first call of the fixture. Under xdist each worker hands what it
 measured to the controller with its reports, and the controller alone writes the summary.
+
+PYTEST_DONT_REWRITE: there is no assertion in here, and a warning where it was imported before.
 """
 
 from collections.abc import Generator

@@ -23,14 +23,14 @@ SICK = """
     from torch import nn
 
     class Sick(nn.Sequential):
-        INPUT_SIZE = (16,)
+        INPUT_SIZE = (64,)
 
         def __init__(self, gain=4.0):
             super().__init__(*(layer for _ in range(10) for layer in block(gain)))
 
     def block(gain):
-        linear = nn.Linear(16, 16)
-        nn.init.normal_(linear.weight, std=gain * (2 / 16) ** 0.5)
+        linear = nn.Linear(64, 64)
+        nn.init.normal_(linear.weight, std=gain * (2 / 64) ** 0.5)
         return linear, nn.ReLU()
 """
 

@@ -50,7 +50,7 @@ def test_a_check_fails_where_a_layer_moved(spp, write, folder):
     text = spp(*arguments, code=1).stdout
     assert "error SPP902 at " in text
     assert "layers moved by more than 3 standard deviations" in text
-    assert "pass (" in spp(*arguments, "--ignore", "SPP9", "--extend-select", "SPP4").stdout
+    assert "pass (" in spp(*arguments, "--ignore", "SPP902", "--extend-select", "SPP4").stdout
 
 
 def test_a_baseline_of_another_architecture_breaks_the_target(spp, chain, golden):
@@ -136,8 +136,9 @@ def test_moved_layers_are_told_with_values_and_sigmas(spp, folder):
     lines = result.stdout.splitlines()
     assert lines[0] == "wide -> louder: 3 of 3 layers moved by more than 3 sigma"
     assert lines[1].split() == ["layer", "what", "A", "B", "ratio", "sigma"]
-    assert [line.split()[0] for line in lines[2:]] == ["0", "1", "(root)"]
+    assert lines[2].startswith("0 ")
     assert "gradient, second moment" in lines[2]
+    assert sum(line.startswith("(root)") for line in lines) == 1
     spp("diff", "a.parquet", "b.parquet", "--exit-zero")
     assert "0 of 3" in spp("diff", "a.parquet", "b.parquet", "--sigmas", "1e9").stdout
 

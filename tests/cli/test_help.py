@@ -52,7 +52,9 @@ def test_help_fits_eighty_columns_and_shows_every_default(command):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_example_of_each_help_text_runs(command, spp, folder):
     for name in ("before", "after"):
-        sppkit.probe(nn.Linear(4, 4), input_size=(4,), seeds=2).save(folder / f"{name}.parquet")
+        sppkit.probe(lambda: nn.Linear(4, 4), input_size=(4,), seeds=2).save(
+            folder / f"{name}.parquet"
+        )
     (example,) = re.findall(r"Example: sppkit (.*)", help_of(command))
     assert spp(*shlex.split(example)).stdout
 
