@@ -26,7 +26,8 @@ SICK = """
         INPUT_SIZE = (64,)
 
         def __init__(self, gain=4.0):
-            super().__init__(*(layer for _ in range(10) for layer in block(gain)))
+            layers = [layer for _ in range(10) for layer in block(gain)]
+            super().__init__(*layers, nn.Linear(64, 10))
 
     def block(gain):
         linear = nn.Linear(64, 64)

@@ -18,7 +18,7 @@ from sppkit.cli.flags import Measuring, Talking
 from sppkit.errors import ConfigurationError
 
 _TABLES = ("model", "per-layer-ignores", "thresholds")
-_NAMES_OF_FILES = ("input", "example-input", "loss")
+_NAMES_OF_FILES = ("input", "example-input", "loss", "baseline")
 _SHARED = frozenset(field.name for group in (Measuring, Talking) for field in fields(group))
 
 
