@@ -31,7 +31,7 @@ HOUSE = {
         {"numpy", "pandas", "matplotlib", "seaborn", "jinja2", "markupsafe", "PIL"},
     ),
     "rules": (FLOOR_0 | FLOOR_1, {"numpy", "pandas"}),
-    "baselines": (FLOOR_0 | FLOOR_1 | {"rules"}, {"numpy", "pandas"}),
+    "baselines": (FLOOR_0 | FLOOR_1 | {"rules"}, {"numpy", "pandas", "scipy"}),
     "formats": (FLOOR_0 | FLOOR_1 | {"rules"}, set()),
     "models": (FLOOR_0, {"numpy", "torch"}),
     "gate": (FLOOR_0 | FLOOR_1 | MEASURE | {"rules"}, {"numpy", "pandas", "torch", "scipy"}),

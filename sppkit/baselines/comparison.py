@@ -19,6 +19,9 @@ COMPARED: dict[str, tuple[str, ...]] = {
 ROUNDING = 1e-3
 """Least standard deviation of a logarithm: 0.1 %, above what another machine's rounding does."""
 
+CHANCE = 5e-4
+"""Probability that a place of a network that did not change is taken to have moved."""
+
 _PLACE = ["phase", "layer", "call", "operation", "tensor", "signal"]
 _SERIES = [*_PLACE, "statistic"]
 
@@ -30,9 +33,9 @@ class Comparison:
     Attributes:
         shifts: one row for each place, signal and statistic that both runs have, in order of
             execution: `before` and `after` (geometric means over seeds), `ratio`, `sigma` (standard
-            deviation of the logarithm between seeds) and `sigmas`, the change of the mean logarithm
-            in units of it. Infinite where a signal died, was born, or left the numbers; NaN where
-            no run has two seeds.
+            deviation of the logarithm between seeds), `sigmas`, the change of the mean logarithm in
+            units of it, and `least`, how many of them so few seeds can tell from chance. Infinite
+            where a signal died, was born, or left the numbers; NaN where no run has two seeds.
         only_before, only_after: layers that one of the runs alone has.
     """
 
@@ -41,8 +44,22 @@ class Comparison:
     only_after: tuple[str, ...]
 
     def moved(self, sigmas: float = 3.0) -> pd.DataFrame:
-        """Give the rows that moved by more than a number of standard deviations."""
-        return self.shifts[self.shifts["sigmas"].abs() > sigmas]
+        """Give the rows that moved by more than a number of standard deviations, and not by chance.
+
+        The mean logarithms of n and m seeds differ by chance by t √(1/n + 1/m) sigma, with
+        Student's t for n + m - 2 degrees of freedom; taken at a probability of `CHANCE` this is 8.4
+        sigma for three seeds on both sides, 3.6 for five, and less than 3 for seven.
+        """
+        size = self.shifts["sigmas"].abs()
+        beyond: pd.Series[bool] = (size > self.shifts["least"].clip(lower=sigmas)) | (
+            size == np.inf
+        )
+        return self.shifts.loc[beyond]
+
+    def threshold(self, sigmas: float = 3.0) -> float:
+        """Return the number of standard deviations that most layers must move by."""
+        least = self.shifts["least"].median()
+        return sigmas if pd.isna(least) else max(sigmas, float(least))
 
     @property
     def has_spread(self) -> bool:
@@ -151,8 +168,17 @@ def _shifts(both: pd.DataFrame) -> pd.DataFrame:
             "ratio": np.exp(shift.mask(same, 0.0).mask(lost, up)),
             "sigma": sigma,
             "sigmas": (shift / sigma).mask(same, 0.0).mask(lost, up),
+            "least": _least_sigmas(both["n_before"], both["n_after"]),
         }
     )
+
+
+def _least_sigmas(n: "pd.Series[float]", m: "pd.Series[float]") -> "pd.Series[float]":
+    from scipy.special import stdtrit
+
+    freedom = (n + m - 2).where((n > 0) & (m > 0) & (n + m > 2))
+    student = pd.Series(stdtrit(freedom, 1 - CHANCE / 2), index=n.index)
+    return student * (1 / n.where(n > 0) + 1 / m.where(m > 0)) ** 0.5
 
 
 def _spread(both: pd.DataFrame) -> "pd.Series[float]":

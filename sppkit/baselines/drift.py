@@ -57,8 +57,9 @@ class BaselineDrift(Rule):
             measured=float(first["after"]),
             expected=f"{first['before']:.3g}, as in the baseline",
             message=(
-                f"{layers} of {all_layers} layers moved by more than {self.maximum_sigmas:g} "
-                f"standard deviations between seeds, the first is {first['layer'] or 'the root'}: "
+                f"{layers} of {all_layers} layers moved by more than "
+                f"{comparison.threshold(self.maximum_sigmas):.3g} standard deviations between "
+                f"seeds, the first is {first['layer'] or 'the root'}: "
                 f"the {statistic.replace('_', ' ')} of its {first['signal']} went from "
                 f"{first['before']:.3g} to {first['after']:.3g} ({first['sigmas']:+.3g} sigma)."
             ),

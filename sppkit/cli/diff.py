@@ -134,7 +134,7 @@ def _print(name: str, comparison: "Comparison", comparing: Comparing, talking: T
         Text(
             log_line(
                 f"{name}: {moved['layer'].nunique()} of {layers} layers moved by more than "
-                f"{comparing.sigmas:g} sigma"
+                f"{comparison.threshold(comparing.sigmas):.3g} sigma"
             )
         ),
         soft_wrap=True,

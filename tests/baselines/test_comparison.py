@@ -9,7 +9,7 @@ from torch import nn
 
 import sppkit
 from sppkit.baselines import compare
-from sppkit.baselines.comparison import ROUNDING
+from sppkit.baselines.comparison import CHANCE, ROUNDING
 from sppkit.recording import Recording
 
 
@@ -98,6 +98,16 @@ def test_one_seed_on_both_sides_knows_no_spread():
     assert not found.has_spread
     assert len(found.moved()) == 0
     assert found.shifts["ratio"].max() == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 8])
+def test_few_seeds_take_chance_for_a_move_as_rarely_as_many(seeds):
+    """Of normal logarithms, a share of `CHANCE` or less lies beyond what counts as moved."""
+    draws = np.random.default_rng(0).normal(size=(2, 40_000, seeds))
+    spread = np.sqrt(draws.var(axis=-1, ddof=1).mean(axis=0))
+    size = np.abs(np.diff(draws.mean(axis=-1), axis=0)[0])
+    least = compare(rows([1.0] * seeds), rows([1.0] * seeds)).shifts["least"].iloc[0]
+    assert (size / spread > least).mean() == pytest.approx(CHANCE, abs=3e-4)
 
 
 def test_the_same_seeds_of_the_same_network_do_not_move_at_all():

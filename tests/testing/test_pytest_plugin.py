@@ -94,7 +94,7 @@ def test_baselines_are_asked_for_written_and_compared(session, pytester):
         "-k", "baseline", source=MODULE.replace("baseline(healthy", "baseline(exploding")
     )
     moved.assert_outcomes(failed=2)
-    moved.stdout.fnmatch_lines(["E*left its baseline*layers moved by more than 3 standard*"])
+    moved.stdout.fnmatch_lines(["E*left its baseline*layers moved by more than*standard*"])
 
 
 def test_a_baseline_of_another_architecture_is_an_error_that_says_so(session):
