@@ -10,7 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "sppkit"
 
 FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits", "escaping", "files"}
-FLOOR_1 = {"summary", "statistics", "table", "recording", "expectation", "user_code", "gradients"}
+FLOOR_1 = {
+    *("summary", "statistics", "table", "row_store", "run_directory", "recording"),
+    *("expectation", "user_code", "gradients"),
+}
 MEASURE = {"kernels", "capture", "inputs", "targets", "probing", "init"}
 JUDGE = {"rules", "baselines", "formats"}
 APPS = {"cli", "testing", "pytest_plugin"}
@@ -20,7 +23,7 @@ ALL = FLOOR_0 | FLOOR_1 | MEASURE | JUDGE | APPS | {"plots", "models", "gate"}
 HOUSE = {
     **{room: (FLOOR_0, {"numpy"}) for room in FLOOR_0},
     **{room: (FLOOR_0 | FLOOR_1, {"numpy", "pandas", "pyarrow"}) for room in FLOOR_1},
-    "kernels": (FLOOR_0 | FLOOR_1, {"numpy", "torch"}),
+    "kernels": (FLOOR_0 | FLOOR_1, {"numpy", "torch", "triton"}),
     "capture": (FLOOR_0 | FLOOR_1 | {"kernels"}, {"numpy", "torch"}),
     "inputs": (FLOOR_0 | FLOOR_1, {"numpy", "torch", "sklearn"}),
     "targets": (FLOOR_0 | FLOOR_1 | {"models"}, {"torch", "timm", "torchvision"}),

@@ -2,7 +2,8 @@
 
 python -m benchmarks.verdict label     train every network that has not been trained
 python -m benchmarks.verdict record    record the evidence of every network
-python -m benchmarks.verdict report    judge the evidence, fit the weighing, write the report
+python -m benchmarks.verdict judge     ask rules and earlier detectors about the recordings
+python -m benchmarks.verdict report    fit the weighing, and report it by halves
 """
 
 import argparse
@@ -13,11 +14,15 @@ import pandas as pd
 import torch
 
 from benchmarks.verdict.catalogue import NETWORKS
-from benchmarks.verdict.evidence import read_all, record_all
+from benchmarks.verdict.evidence import judge_all, record_all
 from benchmarks.verdict.labels import RESULTS, labels, train_all
 from benchmarks.verdict.network import Network
 from benchmarks.verdict.report import Known, fitted, write_report
 from sppkit.rules.weighing import COEFFICIENTS
+
+LABELS, EVIDENCE, STATISTICS = (
+    RESULTS / name for name in ("labels.csv", "evidence.csv", "statistics.csv")
+)
 
 
 def in_turns(stride: int = 11) -> list[Network]:
@@ -25,25 +30,35 @@ def in_turns(stride: int = 11) -> list[Network]:
     return [network for start in range(stride) for network in NETWORKS[start::stride]]
 
 
+def judge() -> None:
+    """Write down what the recordings say."""
+    said, statistics = judge_all(NETWORKS)
+    said.to_csv(EVIDENCE, index=False)
+    statistics.to_csv(STATISTICS, index=False, float_format="%.4g")
+
+
 def report() -> None:
-    """Judge the evidence, report each half by the fit on the other, and fit to all."""
+    """Report each half by the fit on the other; then fit to all, and write the coefficients."""
     known_labels = labels(NETWORKS)
-    known_labels.to_csv(RESULTS / "labels.csv", index=False)
-    _write_coefficients(_known(known_labels))
-    known = _known(known_labels)  # judged anew, by the coefficients just written
-    known.rows.to_csv(RESULTS / "evidence.csv", index=False, float_format="%.4g")
+    known_labels.to_csv(LABELS, index=False)
+    known = Known.join(
+        known_labels,
+        pd.read_csv(
+            EVIDENCE,
+            keep_default_na=False,
+            na_values={"distance_of_suspect": [""], "distance_of_first_offender": [""]},
+        ),
+        pd.read_csv(STATISTICS),
+    )
     text = write_report(known)
     (RESULTS / "report.md").write_text(text)
     print(text)
+    write_coefficients(known)
 
 
-def _known(known_labels: pd.DataFrame) -> Known:
-    said, statistics = read_all(NETWORKS)
-    return Known.join(known_labels, said, statistics)
-
-
-def _write_coefficients(known: Known) -> None:
-    networks = known.rows.drop_duplicates("hash")
+def write_coefficients(known: Known) -> None:
+    """Fit to all networks, and write what `sppkit.rules` reads."""
+    networks = known.only(known.clear).rows.drop_duplicates("hash")
     content = {
         "fitted_on": f"{len(networks)} networks of {networks['family'].nunique()} families, "
         f"{int(networks['trains'].sum())} of which train; benchmarks/verdict, "
@@ -60,7 +75,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=["label", "record", "report"])
+    parser.add_argument("command", choices=["label", "record", "judge", "report"])
     parser.add_argument("--part", type=int, default=0, help="which part of the networks")
     parser.add_argument("--parts", type=int, default=1, help="number of parts, one per process")
     arguments = parser.parse_args()
@@ -70,6 +85,8 @@ def main() -> None:
         train_all(mine)
     elif arguments.command == "record":
         record_all(mine)
+    elif arguments.command == "judge":
+        judge()
     else:
         report()
 

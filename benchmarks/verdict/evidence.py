@@ -8,6 +8,7 @@ which the weighing is fitted to, and what rules and earlier detectors say.
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sppkit.recording import Recording
 from sppkit.rules import Diagnosis, Severity, judge
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.named import named_by_seed
+from sppkit.rules.offender import first_offender
 
 RECORDINGS = Path(__file__).parent / "recordings"
 
@@ -34,10 +36,10 @@ WEIGHED = "SPP001"
 """The rule whose coefficients are fitted here, and which is therefore left out of the others."""
 
 
-def path_of(network: Network, source: str, folder: Path = RECORDINGS) -> Path:
+def path_of(network: Network, source: str) -> Path:
     """Name the file of a network's recording."""
     text = json.dumps([content_hash(network), source, SEEDS])
-    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"
+    return RECORDINGS / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"
 
 
 def record(network: Network, source: str, path: Path) -> Recording:
@@ -64,26 +66,29 @@ def record_all(networks: Iterable[Network], say: Callable[[str], None] = print) 
 
 
 def examine(network: Network, source: str, recording: Recording) -> dict[str, Any]:
-    """Judge the recording of a network.
+    """Judge the recording of a network by all rules but the weighed evidence.
 
     Returns:
-        What was judged; the probability that it trains; codes of errors and warnings; the first
-        offender and its distance from the injected layer; flags of the earlier detectors.
+        What was judged; codes of errors and warnings; the first offender of these, the layer that
+        the weighed evidence would name, and their distances from the injected layer; flags of the
+        earlier detectors.
     """
-    diagnosis = judge(recording)
-    first = diagnosis.first_offender
-    named = first.layer if first else ""
+    diagnosis = judge(recording, ignore=(WEIGHED,))
+    suspect = first_offender(Evidence.of(recording))
+    named = {
+        "first_offender": diagnosis.first_offender.layer if diagnosis.first_offender else "",
+        "suspect": suspect.layer if suspect else "",
+    }
+    structure, injected = recording.structure(), network.injected_layer
     return {
         "hash": content_hash(network),
         "network": network.name,
         "input": source,
-        "verdict": diagnosis.verdict,
-        "probability": diagnosis.probability_of_training,
         "errors": _codes(diagnosis, Severity.ERROR),
         "warnings": _codes(diagnosis, Severity.WARNING),
-        "injected_layer": network.injected_layer,
-        "first_offender": named,
-        "distance": distance(recording.structure(), named, network.injected_layer),
+        "injected_layer": injected,
+        **named,
+        **{f"distance_of_{k}": distance(structure, v, injected) for k, v in named.items()},
         "nonfinite": bool((recording.table()["nonfinite_fraction"] > 0).any()),
         **flagged_by(recording),
     }
@@ -101,14 +106,16 @@ def statistics_of(network: Network, source: str, recording: Recording) -> pd.Dat
     return by_seed.assign(seed=list(evidence.seeds), hash=content_hash(network), input=source)
 
 
-def read_all(networks: Iterable[Network]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def judge_all(networks: Iterable[Network], processes: int = 2) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Judge every recording there is: what is said of each, and its statistics by seed."""
-    said, statistics = [], []
-    for network in networks:
-        for source in INPUTS:
-            path = path_of(network, source)
-            if path.exists():
-                recording = sppkit.read(path)
-                said.append(examine(network, source, recording))
-                statistics.append(statistics_of(network, source, recording))
-    return pd.DataFrame(said), pd.concat(statistics, ignore_index=True)
+    chosen = [(n, source) for n in networks for source in INPUTS if path_of(n, source).exists()]
+    with ProcessPoolExecutor(processes) as pool:
+        judged = list(pool.map(_judge, *zip(*chosen, strict=True), chunksize=10))
+    return pd.DataFrame([said for said, _ in judged]), pd.concat(
+        [statistics for _, statistics in judged], ignore_index=True
+    )
+
+
+def _judge(network: Network, source: str) -> tuple[dict[str, Any], pd.DataFrame]:
+    recording = sppkit.read(path_of(network, source))
+    return examine(network, source, recording), statistics_of(network, source, recording)

@@ -25,10 +25,16 @@ Array = NDArray[np.float64]
 NOT_WEIGHED = frozenset({"number_of_layers"})
 """Statistics that say something of these networks and nothing of larger ones."""
 
-QUANTILES = {"below": (0.05, 0.25), "above": (0.75, 0.95)}
+EXTREMES = {
+    **dict.fromkeys(("smallest", "least"), "above"),
+    **dict.fromkeys(("largest", "range", "spread"), "below"),
+}
+"""Extremes over layers widen with depth; they count on the side that depth moves them away from."""
+
+QUANTILES = {"below": (0.02, 0.1), "above": (0.9, 0.98)}
 """Of the networks that train: where the two sides of a statistic begin to count."""
 
-PENALTIES = (0.3, 0.1, 0.03, 0.01, 0.003)
+PENALTIES = (0.1, 0.03, 0.01, 0.003)
 """On the sum of coefficients, the mean logarithmic loss being one; strongest first."""
 
 
@@ -97,15 +103,20 @@ class Weighing:
 
 
 def candidates(statistics: pd.DataFrame, trains: NDArray[np.bool_]) -> list[Bend]:
-    """List the terms to choose from: both sides of every statistic, at quantiles of the healthy."""
+    """List the terms to choose from: sides of each statistic, at quantiles of the healthy."""
     healthy = statistics[trains]
     return [
         Bend(name, float(healthy[name].quantile(quantile)), side)
         for name in statistics.columns
-        for side, quantiles in QUANTILES.items()
-        for quantile in quantiles
         if name not in NOT_WEIGHED and healthy[name].notna().any()
+        for side in _sides(name)
+        for quantile in QUANTILES[side]
     ]
+
+
+def _sides(name: str) -> tuple[str, ...]:
+    extreme = EXTREMES.get(name.partition("_")[0])
+    return (extreme,) if extreme else tuple(QUANTILES)
 
 
 def fit(

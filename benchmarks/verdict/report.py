@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.verdict.detectors import DETECTORS
-from benchmarks.verdict.evidence import INPUTS, WEIGHED
+from benchmarks.verdict.evidence import INPUTS
 from benchmarks.verdict.fit import Array, Weighing, choose_penalty, fit, out_of_fold
 from benchmarks.verdict.halves import folds, halves
 from benchmarks.verdict.intervals import Share
@@ -81,8 +81,7 @@ class Known:
     @property
     def flagged_by_rules(self) -> Flags:
         """Whether any rule but the weighed evidence finds an error."""
-        others = self.rows["errors"].str.replace(WEIGHED, "").str.strip()
-        return (others != "").to_numpy()
+        return (self.rows["errors"] != "").to_numpy()
 
     def only(self, chosen: Flags) -> "Known":
         """Keep some rows."""
@@ -156,18 +155,21 @@ def scores_of(columns: Mapping[str, Flags], known: Known) -> list[Score]:
 def rules_of(known: Known, severity: str = "errors") -> dict[str, Flags]:
     """List what each rule flags, as "errors" or as "warnings"."""
     found = known.rows[severity].str.split()
-    codes = sorted({code for codes in found for code in codes} - {WEIGHED})
+    codes = sorted({code for codes in found for code in codes})
     return {code: np.array([code in codes for codes in found]) for code in codes}
 
 
-def offenders_of(known: Known) -> Share:
+def offenders_of(known: Known, failed: Flags) -> Share:
     """Of spoilt single layers that keep a network from training: how many are named, to one layer.
 
-    Counted are networks whose injected layer is known and that `sppkit check` fails.
+    Counted are networks whose injected layer is known and that fail. Rules name the layer, or,
+    where none finds an error, the weighed evidence.
     """
     rows = known.rows
-    counted = rows[(rows["injected_layer"] != "") & ~rows["trains"] & (rows["verdict"] == "fail")]
-    return Share(int((counted["distance"] <= 1).sum()), len(counted))
+    counted = ((rows["injected_layer"] != "") & ~rows["trains"] & known.clear).to_numpy() & failed
+    by_rules, by_weighing = rows["distance_of_first_offender"], rows["distance_of_suspect"]
+    named = by_rules.where(known.flagged_by_rules, by_weighing)[counted]
+    return Share(int((named <= 1).sum()), len(named))
 
 
 def as_table(scores: list[Score]) -> str:
@@ -208,7 +210,7 @@ def _of_input(known: Known, columns: Mapping[str, Flags]) -> list[str]:
         f"failed. Counted as networks that do not train, recall is "
         f"{Score.of('', failed, trains).recall}; counted as networks that do, false alarms are "
         f"{Score.of('', failed, trains | ~clear).false_alarms}.",
-        f"First offender within one layer of the injected one: {offenders_of(known)}.",
+        f"First offender within one layer of the injected one: {offenders_of(known, failed)}.",
         f"### Rules: errors\n\n{_of_rules(known.only(clear), 'errors')}",
         f"### Rules: warnings\n\n{_of_rules(known.only(clear), 'warnings')}",
         f"### Missed\n\n{_list(known, ~failed & ~trains & clear)}",

@@ -76,10 +76,16 @@ def logarithm(values: Array) -> Array:
 
 
 def median(values: Array, axis: int) -> Array:
-    """Return the median that passes over NaN, silently where there is nothing else."""
-    kept = np.where(np.isnan(values).all(axis=axis, keepdims=True), 0.0, values)
+    """Return the median that passes over NaN; NaN, silently, where there is nothing else."""
     empty = np.isnan(values).all(axis=axis)
+    kept = np.where(np.expand_dims(empty, axis), 0.0, values)
     return np.where(empty, np.nan, np.nanmedian(kept, axis=axis))
+
+
+def middle(values: Array) -> float:
+    """Return the median of all that is known; NaN where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else float("nan")
 
 
 @dataclass(frozen=True)

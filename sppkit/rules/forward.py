@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sppkit.rules.curve import Array, Curve, compare
+from sppkit.rules.curve import Array, Curve, compare, median, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
 from sppkit.rules.named import noise_of_dropout, share_of_variance
@@ -45,7 +45,7 @@ class ForwardDrift(Rule):
         if not worse.exceeded:
             return Outcome(margin=worse.margin)
         return Outcome(
-            (self._report(evidence, curve, float(np.nanmedian(change))),),
+            (self._report(evidence, curve, middle(change)),),
             margin=worse.margin,
         )
 
@@ -90,7 +90,7 @@ class GainOfPlace(Rule):
         if len(curve) < 4:
             return Outcome(skipped="fewer than four places: there are no peers to compare with")
         steps = np.diff(curve.log, axis=1)
-        away = steps - np.nanmedian(steps_of(curve))
+        away = steps - middle(steps_of(curve))
         limit = math.log10(self.factor)
         for place in range(away.shape[1]):
             comparison = compare(np.abs(away[:, place]), limit)
@@ -100,7 +100,7 @@ class GainOfPlace(Rule):
 
     def _report(self, evidence: Evidence, curve: Curve, place: int) -> Finding:
         steps = steps_of(curve)
-        usual, here = 10 ** float(np.nanmedian(steps)), 10 ** float(steps[place])
+        usual, here = 10 ** middle(steps), 10 ** float(steps[place])
         return self.finding(
             evidence,
             curve.layers[place + 1],
@@ -136,12 +136,12 @@ class ExponentialDrift(Rule):
         curve = evidence.activation("second_moment")
         if len(curve) < 4:
             return Outcome(skipped="fewer than four places: no slope to speak of")
-        slopes = np.nanmedian(np.diff(curve.log, axis=1), axis=1)  # a single jump is SPP102's
+        slopes = median(np.diff(curve.log, axis=1), axis=1)  # a single jump is SPP102's
         total = slopes * (len(curve) - 1)
         comparison = compare(np.abs(total), self.total)
         if not comparison.exceeded or _linear_is_better(curve.typical):
             return Outcome()
-        factor = 10 ** float(np.nanmedian(slopes))
+        factor = 10 ** middle(slopes)
         return Outcome((
             self.finding(
                 evidence,
@@ -151,7 +151,7 @@ class ExponentialDrift(Rule):
                 measured=factor,
                 expected=f"within {10 ** (self.total / (len(curve) - 1)):.3g} per place",
                 message=f"the second moment changes by a factor of {factor:.3g} at every place, "
-                f"{10 ** float(np.nanmedian(total)):.3g} over all {len(curve)}",
+                f"{10 ** middle(total):.3g} over all {len(curve)}",
                 advice=f"Multiply the initial weights by {factor ** -0.5:.3g}, or normalise.",
                 fix=Fix("scale initialisation", evidence.hidden, factor**-0.5),
             ),
@@ -238,7 +238,7 @@ class SeluDomain(Rule):
         means, variances = (evidence.of_layers(selu, c) for c in ("mean", "variance"))
         if not len(means):
             return Outcome(skipped="no layer with weights is followed by SELU")
-        mean, variance = np.nanmedian(means.values, axis=0), np.nanmedian(variances.values, axis=0)
+        mean, variance = median(means.values, axis=0), median(variances.values, axis=0)
         outside = (np.abs(mean) > self.mean) | ~(
             (self.least_variance <= variance) & (variance <= self.largest_variance)
         )
@@ -281,15 +281,15 @@ class DropoutNoise(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Add up the noise of all dropout layers."""
-        if evidence.has_blocks:
-            return Outcome(skipped="in a residual network the noise of dropout does not multiply")
+        if evidence.has_blocks or evidence.has_several_outputs:
+            return Outcome(skipped="dropout does not multiply from layer to layer here")
         noise = noise_of_dropout(evidence)
         comparison = compare(noise, self.decades)
         if not comparison.exceeded:
             return Outcome(margin=comparison.margin)
         types = evidence.structure["layer_type"].str.contains("Dropout")
         first = str(evidence.structure[types].sort_values("depth")["layer"].iloc[0])
-        total = float(np.nanmedian(noise))
+        total = middle(noise)
         return Outcome((
             self.finding(
                 evidence,

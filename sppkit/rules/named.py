@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from sppkit.rules.branches import branch_ratios
-from sppkit.rules.curve import Array, Curve, curve_of, logarithm, median
+from sppkit.rules.curve import Array, Curve, curve_of, logarithm, median, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.signals import Role, Signal
 
@@ -199,10 +199,10 @@ def least_share_of_gradient_variance(evidence: Evidence) -> Array:
 def noise_of_dropout(evidence: Evidence) -> Array:
     """Sum over dropout layers of log10 1/(1 - p): decades of noise that dropout adds in all.
 
-    p is read from the shares of zeros before and behind the layer. In a residual network dropout
-    does not multiply from block to block: there it is 0.
+    p is read from the shares of zeros before and behind the layer. In a residual network, and in
+    one of several outputs, dropout does not multiply from layer to layer: there it is 0.
     """
-    if evidence.has_blocks:
+    if evidence.has_blocks or evidence.has_several_outputs:
         return np.zeros(len(evidence.seeds))
     zeros = curve_of(evidence.outputs, "zero_fraction")
     types: dict[str, str] = dict(
@@ -307,7 +307,7 @@ def named_by_seed(evidence: Evidence) -> dict[str, Array]:
 def named_medians(evidence: Evidence) -> dict[str, float]:
     """Give the median over seeds of each named statistic; NaN where it is undefined."""
     by_seed = named_by_seed(evidence)
-    return {name: _median(values) for name, values in by_seed.items()}
+    return {name: middle(values) for name, values in by_seed.items()}
 
 
 def share_of_variance(evidence: Evidence) -> Curve:
@@ -320,11 +320,6 @@ def share_of_variance(evidence: Evidence) -> Curve:
 
 def _shifted(curve: Curve) -> Curve:
     return Curve(curve.layers, curve.values + 1e-3)
-
-
-def _median(values: Array) -> float:
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if known.size else float("nan")
 
 
 def _first(curve: Curve) -> Array:

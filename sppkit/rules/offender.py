@@ -4,13 +4,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sppkit.rules.curve import CEILING, FLOOR, Array, Curve, median
+from sppkit.rules.curve import CEILING, FLOOR, Array, Curve, curve_of, median, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Fix
 from sppkit.rules.initialisation import Weights, ignores_groups, weights_of
 
 OUTLYING = 0.6
 """Decades by which a layer's gain differs from that of its peers: a factor of 4, ours."""
+
+SHIFTED = 2.5
+"""Decades of squared mean over variance that a shifted layer adds, and reaches, ours."""
+
+BLIND = 1e-10
+"""Share of the second moment that differs between samples, below which a layer answers alike."""
+
+STRONG = 4.0
+"""Decades over all places from which on a uniform drift explains more than any one layer, ours."""
 
 DRIFTED = 0.5
 """Decades from the first place at which a drift is called one: a factor of 3, ours."""
@@ -41,6 +50,9 @@ def first_offender(evidence: Evidence) -> Offender | None:
         or _ignored_groups(weights)
         or _outlying_weights(evidence, weights)
         or _overwhelming_bias(evidence, weights)
+        or _strong_drift(evidence)
+        or _shifted(evidence)
+        or _dead(evidence)
         or _loud_head(evidence, weights)
         or _jump(evidence)
     )
@@ -111,10 +123,49 @@ def _overwhelming_bias(evidence: Evidence, weights: tuple[Weights, ...]) -> Offe
     return None
 
 
+def _shifted(evidence: Evidence) -> Offender | None:
+    """Find a layer that adds a mean which its input does not have, far above what varies."""
+    rows = evidence.outputs
+    with np.errstate(all="ignore"):
+        ratio = rows["average_channel_squared_mean"] / rows["average_channel_variance"]
+    curve = curve_of(rows, ratio)
+    jumps = np.flatnonzero((steps_of(curve) > SHIFTED) & (curve.typical[1:] > SHIFTED))
+    if not jumps.size:
+        return None
+    layer = curve.layers[int(jumps[0]) + 1]
+    return Offender(
+        layer,
+        f"its squared mean is {10 ** float(curve.typical[jumps[0] + 1]):.3g} times its variance",
+        "Take the constant out that it adds, or start its bias at zero.",
+        Fix("reset biases", (layer,)),
+    )
+
+
+def _dead(evidence: Evidence) -> Offender | None:
+    """Find the first layer whose output is the same for every sample, where the network's is."""
+    if (evidence.share_across_samples() > BLIND).any():
+        return None
+    rows = evidence.outputs
+    blind = rows["average_channel_variance"] <= BLIND * rows["second_moment"]
+    curve = curve_of(rows, blind.astype(np.float64))
+    dead = np.flatnonzero(curve.values.min(axis=0) > 0)
+    if not dead.size:
+        return None
+    layer = curve.layers[int(dead[0])]
+    return Offender(
+        layer,
+        "its output is the first that is the same for every sample",
+        "Look at its bias and its gain: start them at zero and at one.",
+        Fix("reset biases", (layer,)),
+    )
+
+
 def _loud_head(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:
     """Find a head that makes the outputs large; a quiet one does no harm."""
     head = [w for w in weights if w.layer == evidence.head]
-    if not head or head[0].gain < 10 ** (2 * OUTLYING):
+    peers = [w.gain for w in weights if w.layer != evidence.head] or [1.0]
+    usual = max(float(np.median(peers)), 1.0)
+    if not head or head[0].gain < usual * 10 ** (2 * OUTLYING):
         return None
     factor = head[0].gain ** -0.5
     return Offender(
@@ -131,23 +182,31 @@ def _jump(evidence: Evidence) -> Offender | None:
     steps = steps_of(curve)
     if np.count_nonzero(~np.isnan(steps)) < 3:
         return None
-    from_peers = steps - np.nanmedian(steps)
+    from_peers = steps - middle(steps)
     worst = int(np.nanargmax(np.abs(from_peers)))
     if abs(from_peers[worst]) < OUTLYING:
         return None
     return Offender(
         curve.layers[worst + 1],
         f"the second moment changes by a factor of {10 ** steps[worst]:.3g} there, and by "
-        f"{10 ** float(np.nanmedian(steps)):.3g} at the median place",
+        f"{10 ** middle(steps):.3g} at the median place",
         "Look at what this layer adds or multiplies.",
         Fix("LSUV", (curve.layers[worst + 1],)),
     )
 
 
+def _strong_drift(evidence: Evidence) -> Offender | None:
+    """Blame all layers alike where the median change, over all places, makes decades."""
+    steps = steps_of(evidence.activation("second_moment"))
+    known = np.count_nonzero(~np.isnan(steps))
+    strong = known > 2 and abs(middle(steps)) * known > STRONG
+    return uniform_drift(evidence) if strong else None
+
+
 def uniform_drift(evidence: Evidence) -> Offender:
     """Blame all layers alike, and say what to multiply their weights by."""
     curve = evidence.activation("second_moment")
-    factor = 10 ** (-float(np.nanmedian(steps_of(curve))) / 2)
+    factor = 10 ** (-middle(steps_of(curve)) / 2)
     layers = tuple(layer for layer in evidence.hidden if layer not in evidence.normalised)
     return Offender(
         drifting_from(curve, DRIFTED),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sppkit.rules.branches import branch_ratios
-from sppkit.rules.curve import compare, median
+from sppkit.rules.curve import compare, median, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
 from sppkit.rules.rule import Outcome, Rule, threshold
@@ -45,7 +45,7 @@ class ResidualBranch(Rule):
             loud = compare(values, limit).exceeded
             if (quiet and not evidence.silent) or loud:
                 severity = Severity.ERROR if of_all.exceeded else Severity.WARNING
-                ratio = 10 ** float(np.nanmedian(values))
+                ratio = 10 ** middle(values)
                 report = self._report(evidence, layer, ratio, severity)
                 return Outcome((report,), margin=of_all.margin)
         return Outcome(margin=of_all.margin)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sppkit.rules.curve import Curve, compare, curve_of, logarithm
+from sppkit.rules.curve import Curve, compare, curve_of, logarithm, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
 from sppkit.rules.initialisation import weights_of
@@ -60,7 +60,7 @@ class DeadUnits(Rule):
         return silent | ({evidence.head} if evidence.zero_head else set())
 
     def _report(self, evidence: Evidence, layer: str, share: float) -> Finding:
-        blocked = share >= self.all_dead and not np.nanmax(evidence.share_across_samples()) > 0
+        blocked = share >= self.all_dead and not (evidence.share_across_samples() > 0).any()
         return self.finding(
             evidence,
             layer,
@@ -107,8 +107,8 @@ class Saturation(Rule):
         if not len(means):
             return Outcome(skipped="no layer with weights is followed by a saturating nonlinearity")
         for place, layer in enumerate(means.layers):
-            mean = float(np.nanmedian(means.values[:, place]))
-            variance = float(np.nanmedian(variances.values[:, place]))
+            mean = middle(means.values[:, place])
+            variance = middle(variances.values[:, place])
             share = _share_beyond(self.magnitude, mean, variance)
             if share > self.share:
                 return Outcome((self._report(evidence, layer, share, mean, variance),))
@@ -172,7 +172,7 @@ class OneAnswer(Rule):
     def _report(self, evidence: Evidence) -> Finding:
         offender = first_offender(evidence)
         layer = offender.layer if offender else first_blind(evidence)
-        share = float(np.nanmedian(evidence.share_across_samples()))
+        share = middle(evidence.share_across_samples())
         return self.finding(
             evidence,
             layer,

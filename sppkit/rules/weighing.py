@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sppkit.rules.curve import Array, compare
+from sppkit.rules.curve import Array, compare, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
 from sppkit.rules.named import named_by_seed
@@ -162,5 +162,5 @@ def _strongest(contributions: Mapping[str, Array], by_seed: Mapping[str, Array])
     medians = {name: float(np.median(part)) for name, part in contributions.items()}
     against = sorted((part, name) for name, part in medians.items() if part < 0)[:STRONGEST]
     return ", ".join(
-        f"{name.replace('_', ' ')} 1e{np.nanmedian(by_seed[name]):.1f}" for _, name in against
+        f"{name.replace('_', ' ')} 1e{middle(by_seed[name]):.1f}" for _, name in against
     )

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmarks.verdict import evidence, report
 from benchmarks.verdict import labels as labels_module
 from benchmarks.verdict.catalogue import NETWORKS
-from benchmarks.verdict.detectors import gradient_ratio, mean_gradient, variance_ratio
+from benchmarks.verdict.detectors import DETECTORS, gradient_ratio, mean_gradient, variance_ratio
 from benchmarks.verdict.faults import Injection
 from benchmarks.verdict.fit import Bend, Weighing, candidates, fit
 from benchmarks.verdict.halves import folds, halves
@@ -19,6 +20,7 @@ from benchmarks.verdict.network import Network, content_hash
 from benchmarks.verdict.networks.multilayer import multilayer_perceptron
 from benchmarks.verdict.networks.parts import GAINS, StandardisedConv, activation, draw
 from benchmarks.verdict.offenders import distance
+from benchmarks.verdict.report import Known, Score
 from benchmarks.verdict.training import GRID, PATIENT, SUCCESS, Outcome, Setting, digits, train
 
 SMALL = Network("small", "", multilayer_perceptron, {"depth": 2, "width": 32})
@@ -378,8 +380,118 @@ def test_evidence_further_out_never_raises_the_probability():
 def test_terms_begin_at_quantiles_of_the_networks_that_train():
     statistics, trains = made_up_statistics()
     places = {(b.statistic, b.side, b.at) for b in candidates(statistics, trains)}
-    assert ("size", "below", statistics["size"][trains].quantile(0.05)) in places
+    assert ("size", "below", statistics["size"][trains].quantile(0.02)) in places
     assert len(places) == 3 * 4
+
+
+def test_extremes_over_layers_count_only_on_the_side_that_depth_moves_them_away_from():
+    statistics, trains = made_up_statistics()
+    names = {"size": "smallest_gradient_norm", "noise": "largest_kurtosis", "gaps": "loss"}
+    terms = candidates(statistics.rename(columns=names), trains)
+    sides = {
+        name: {bend.side for bend in terms if bend.statistic == name} for name in names.values()
+    }
+    assert sides["smallest_gradient_norm"] == {"above"}
+    assert sides["largest_kurtosis"] == {"below"}
+    assert sides["loss"] == {"below", "above"}
+
+
+def test_the_number_of_layers_is_not_weighed():
+    statistics, trains = made_up_statistics()
+    assert not candidates(statistics[["size"]].set_axis(["number_of_layers"], axis=1), trains)
+
+
+def known_networks(count=60):
+    """Made-up networks of ten families; every sixth is at the border, rules find a few."""
+    statistics, trains = made_up_statistics(count)
+    border = ~trains & (np.arange(count) % 6 == 0)
+    hashes = [f"h{number}" for number in range(count)]
+    labels = pd.DataFrame({
+        "hash": hashes, "family": [f"family {n % 10}" for n in range(count)], "trains": trains,
+        "border": border, "accuracy": np.where(trains, 0.95, 0.1),
+    })  # fmt: skip
+    said = pd.DataFrame({
+        "hash": hashes, "network": hashes, "input": "gaussian", "warnings": "SPP103",
+        "errors": np.where(statistics["size"] > 5, "SPP101", ""),
+        "injected_layer": np.where(np.arange(count) % 2, "a", ""), "nonfinite": False,
+        "distance_of_first_offender": 0.0, "distance_of_suspect": 2.0,
+        **dict.fromkeys(DETECTORS, True),
+    })  # fmt: skip
+    by_seed = [statistics.assign(hash=hashes, input="gaussian", seed=seed) for seed in range(3)]
+    return Known.join(labels, said, pd.concat(by_seed))
+
+
+def test_each_network_is_judged_by_the_fit_on_the_half_its_family_is_not_in(monkeypatch):
+    known, fits = known_networks(), []
+    monkeypatch.setattr(
+        report, "fitted", lambda seen: fits.append(seen) or Weighing(0.0, (), (), 0.5)
+    )
+    report.by_the_other_half(known)
+    families = [set(seen.rows["family"]) for seen in fits]
+    assert not families[0] & families[1]
+    assert families[0] | families[1] == set(known.rows["family"])
+
+
+def test_the_threshold_is_the_one_with_the_best_balance_of_misses_and_alarms():
+    probability = np.array([0.1, 0.2, 0.3, 0.8, 0.9])
+    trains = np.array([False, False, False, True, True])
+    nothing = np.zeros(5, dtype=bool)
+    assert 0.3 < report.choose_threshold(probability, nothing, trains) <= 0.8
+
+
+def test_what_rules_flag_already_does_not_move_the_threshold():
+    probability = np.array([0.7, 0.2, 0.6, 0.9])
+    trains = np.array([False, False, True, True])
+    flagged = np.array([True, False, False, False])
+    assert report.choose_threshold(probability, flagged, trains) < 0.6
+
+
+def test_networks_at_the_border_count_neither_as_recall_nor_as_false_alarms():
+    known = known_networks()
+    text = report.write_report(known)
+    clear = known.only(known.clear)
+    failures = int((~clear.trains).sum())
+    assert f"({failures}/{failures})" in text  # the earlier detectors flag all of them
+    border = int(known.rows["border"].sum())
+    assert f"{border} are at the border" in text
+    assert f"Of the {border} networks at the border" in text
+
+
+def test_the_report_finds_what_separates_made_up_networks():
+    known = known_networks(400)
+    columns = report.columns_of(known)
+    score = Score.of(
+        "", columns["sppkit, weighed evidence only"][known.clear], known.trains[known.clear]
+    )
+    assert score.recall.value > 0.9
+    assert score.false_alarms.value < 0.1
+
+
+def test_rules_name_the_offender_where_they_find_errors_and_the_weighing_does_elsewhere():
+    known = known_networks()
+    everything = np.ones(len(known.rows), dtype=bool)
+    counted = known.clear & ~known.trains & (known.rows["injected_layer"] != "")
+    right = int((counted & known.flagged_by_rules).sum())
+    assert report.offenders_of(known, everything) == Share(right, int(counted.sum()))
+
+
+def test_two_networks_from_training_to_the_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, "RECORDINGS", tmp_path)
+    monkeypatch.setattr(evidence, "SEEDS", 2)
+    train_all([SMALL, DEAD], tmp_path / "t.csv", say=lambda _: None)
+    for network in (SMALL, DEAD):
+        path = evidence.path_of(network, "digits")
+        made = evidence.record(network, "digits", path)
+        assert evidence.record(network, "digits", path).table().equals(made.table())  # kept
+    examined = [
+        evidence.examine(network, "digits", evidence.record(network, "digits", path))
+        for network in (SMALL, DEAD)
+        for path in [evidence.path_of(network, "digits")]
+    ]
+    said = pd.DataFrame(examined).set_index("network")
+    assert said["errors"].astype(bool).to_dict() == {"small": False, "small: zero layer": True}
+    assert said.loc["small: zero layer", "distance_of_first_offender"] <= 1
+    assert labels([SMALL, DEAD], tmp_path / "t.csv")["trains"].to_list() == [True, False]
 
 
 def test_an_undefined_statistic_carries_no_weight():
