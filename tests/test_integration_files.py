@@ -19,13 +19,13 @@ def project():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def test_the_hook_has_the_fields_that_pre_commit_asks_for():
-    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
-    assert {"id", "name", "entry", "language"} <= set(hook)
-    assert hook["language"] == "python"
-    assert hook["pass_filenames"] is False
-    command = hook["entry"].split()[0]
-    assert command in project()["project"]["scripts"]
+def test_the_hooks_have_the_fields_that_pre_commit_asks_for():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert [hook["language"] for hook in hooks] == ["python", "system"]
+    for hook in hooks:
+        assert {"id", "name", "entry", "language"} <= set(hook)
+        assert hook["pass_filenames"] is False
+        assert hook["entry"].split()[0] in project()["project"]["scripts"]
 
 
 def test_the_action_keeps_to_the_schema_of_github():
