@@ -2,9 +2,12 @@
 
     recording = sppkit.probe(build_model, input_size=(3, 64, 64))
     sppkit.plot_signal_propagation(recording)
+    sppkit.check(build_model, input_size=(3, 64, 64)).verdict  # "pass" or "fail"
 
 The names below are imported when they are first used, so that `import sppkit` costs next to
 nothing: torch comes with `probe` and `record`, matplotlib with the plots.
+
+PYTEST_DONT_REWRITE: pytest loads a plug-in of ours, and would warn where sppkit came first.
 """
 
 from importlib import import_module
@@ -14,6 +17,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "probe": "sppkit.probing",
+    "check": "sppkit.gate",
     "record": "sppkit.capture.record",
     "schedule": "sppkit.capture.schedule",
     "Recorder": "sppkit.capture.recorder",
@@ -30,6 +34,7 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022  (in the order of use)
     "probe",
+    "check",
     "record",
     "schedule",
     "read",
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
     from sppkit.capture.recorder import Recorder
     from sppkit.capture.schedule import schedule
     from sppkit.errors import SppkitError
+    from sppkit.gate import check
     from sppkit.gradients import per_sample_gradients
     from sppkit.plots import plot_gradient_flow, plot_signal_propagation
     from sppkit.probing import probe

@@ -49,9 +49,14 @@ OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
 
 
 class Phase(StrEnum):
-    """Under which circumstances a step was captured."""
+    """Under which circumstances a step was captured.
+
+    A check probes twice: PROBE starts the backward pass from a unit gradient, LOSS from a loss that
+    training would have.
+    """
 
     PROBE = "probe"
+    LOSS = "loss"
     TRAIN = "train"
     EVAL = "eval"
 

@@ -7,7 +7,7 @@ from torch import nn
 
 import sppkit
 from sppkit.errors import ProbeError
-from sppkit.probing import MOST_VALUES, _default_batch_size
+from sppkit.probing.measurement import MOST_VALUES, _default_batch_size
 from tests.cases import DictOutput, PostActivationResNet, Tokens
 
 
@@ -288,3 +288,34 @@ def test_the_line_of_a_failure_is_never_one_of_torch():
         sppkit.probe(nn.Sequential(nn.Linear(3, 3)), input_size=4)
     assert "cannot be multiplied" in str(caught.value)
     assert "linear.py" not in str(caught.value)
+
+
+def test_a_function_that_builds_another_network_for_another_seed_is_a_clear_error():
+    def build():
+        depth = 1 + torch.initial_seed() % 3
+        return nn.Sequential(*(nn.Linear(3, 3) for _ in range(depth)))
+
+    message = r"for seed 1 the function builds another network.*1 modules are in one .* such as '1'"
+    with pytest.raises(ProbeError, match=message):
+        sppkit.probe(build, input_size=(3,), seeds=2)
+
+
+def test_a_function_that_ignores_the_seed_is_said_to_give_the_same_weights():
+    def build():
+        torch.manual_seed(0)
+        return nn.Linear(3, 3)
+
+    metadata = sppkit.probe(build, input_size=(3,), seeds=2, run="net").metadata["net"]
+    assert metadata["weights"] == "the same for all seeds"
+    assert any("the same weights for every seed" in remark for remark in metadata["remarks"])
+    assert sppkit.probe(build, input_size=(3,), seeds=1, run="net").metadata["net"]["weights"] == (
+        "new for each seed"
+    )
+
+
+def test_lazy_networks_get_new_weights_with_every_seed():
+    def build():
+        return nn.Sequential(nn.LazyLinear(4), nn.ReLU())
+
+    recording = sppkit.probe(build, input_size=(3,), seeds=2, run="net")
+    assert recording.metadata["net"]["weights"] == "new for each seed"

@@ -12,13 +12,12 @@ import sppkit
 from sppkit.cli.console import progress_bar
 from sppkit.cli.flags import Device, Measuring, Sizes, Talking
 from sppkit.cli.input_size import unknown_size
+from sppkit.cli.recordings import is_recording, read_recording
 from sppkit.errors import ProbeError, TargetError
 from sppkit.inputs import example_batch
 from sppkit.inputs.sources import is_source
 from sppkit.recording import Recording
-from sppkit.run_directory import part_files
 from sppkit.targets import Target, declared_input_size, parse_arguments, resolve
-from sppkit.targets.target import FORMS
 from sppkit.user_code import load, split
 
 OnSeed = Callable[[int], None]
@@ -47,11 +46,9 @@ def open_source(text: str, measuring: Measuring) -> Source:
         RecordingError: there is no such recording.
         ValueError: one of the flags has no meaning.
     """
-    path = Path(text)
-    if path.suffix == ".parquet" or path.is_dir():
-        _check_has_recording(path)
-        recording = sppkit.read(path)
-        return Source(path.resolve().stem, lambda _: recording, seeds=0)
+    if is_recording(text):
+        recording = read_recording(Path(text))
+        return Source(Path(text).resolve().stem, lambda _: recording, seeds=0)
     target = resolve(text, parse_arguments(measuring.arguments or ()))
     options = probe_options(measuring)
     return Source(
@@ -67,14 +64,6 @@ def record_all(sources: Sequence[Source], talking: Talking) -> Recording:
         with progress_bar(source.name, source.seeds, shown=shown, color=color) as on_seed:
             recordings.append(source.record(on_seed))
     return recordings[0] if len(recordings) == 1 else sppkit.combine(recordings)
-
-
-def _check_has_recording(path: Path) -> None:
-    if path.is_dir() and not part_files(path):
-        raise TargetError(
-            f"'{path}' is a folder without a recording; a run directory holds recording.parquet "
-            f"or recording/part-*.parquet. Models are named {FORMS}."
-        )
 
 
 def _probe(

@@ -1,11 +1,13 @@
 """From tables to what a figure shows: selected, placed on the depth axis, aggregated over seeds."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from sppkit.errors import NothingObservedError
 from sppkit.recording import Recording, combine
-from sppkit.signals import Role, Signal, Tap
+from sppkit.signals import Phase, Role, Signal, Tap
 
 SQUARED_MEAN = "average_channel_squared_mean"
 VARIANCE = "average_channel_variance"
@@ -34,7 +36,13 @@ def joined(recordings: tuple[Recording, ...]) -> Recording:
     return recordings[0] if len(recordings) == 1 else combine(recordings)
 
 
-def at_step(table: pd.DataFrame, step: int | None) -> pd.DataFrame:
+PHASES = (Phase.PROBE, Phase.TRAIN, Phase.EVAL)
+"""Which of several phases of a step is drawn: the first that was recorded."""
+
+
+def at_step(
+    table: pd.DataFrame, step: int | None, phases: Sequence[Phase] = PHASES
+) -> pd.DataFrame:
     """Keep one step of each run, its first by default, and the main phase of that step.
 
     Raises:
@@ -48,17 +56,18 @@ def at_step(table: pd.DataFrame, step: int | None) -> pd.DataFrame:
         )
     if step is not None and not isinstance(step, int | np.integer):
         raise TypeError(f"step must be one number, not {type(step).__name__}: a figure shows one")
-    return pd.concat([_of_run(rows, step) for _, rows in table.groupby("run", observed=True)])
+    runs = (rows for _, rows in table.groupby("run", observed=True))
+    return pd.concat([_of_run(rows, step, phases) for rows in runs])
 
 
-def _of_run(table: pd.DataFrame, step: int | None) -> pd.DataFrame:
+def _of_run(table: pd.DataFrame, step: int | None, phases: Sequence[Phase]) -> pd.DataFrame:
     steps = sorted(table["step"].unique())
     if step is not None and step not in steps:
         run = table["run"].iloc[0]
         raise ValueError(f"step {step} was not recorded by {run!r}; recorded are {_listed(steps)}")
     table = table[table["step"] == (steps[0] if step is None else step)]
-    phases = [p for p in ("probe", "train", "eval") if (table["phase"] == p).any()]
-    return table[table["phase"] == phases[0]]
+    recorded = [phase for phase in phases if (table["phase"] == phase).any()]
+    return table[table["phase"] == recorded[0]]
 
 
 def _listed(steps: list[int]) -> str:

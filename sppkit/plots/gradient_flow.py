@@ -1,14 +1,16 @@
 """How far gradients reach: their size at every layer, from the first to the last."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from sppkit.errors import NothingObservedError
 from sppkit.plots import style
-from sppkit.plots.frames import at_step, joined
+from sppkit.plots.frames import PHASES, at_step, joined
 from sppkit.recording import Recording
-from sppkit.signals import Role, Signal
+from sppkit.signals import Phase, Role, Signal
 
 _PANELS = {
     Signal.GRADIENT: "Gradient of each layer's output, root mean square",
@@ -21,7 +23,8 @@ def plot_gradient_flow(*recordings: Recording, step: int | None = None) -> Figur
 
     Root mean square: sqrt(mean(g²)) of one tensor, on a logarithmic axis where it spans more than a
     factor of 20. The loss is stated below; under "unit-gradient" every element of the network's
-    output receives a gradient of variance 1.
+    output receives a gradient of variance 1. Of the evidence of a check, the pass under a training
+    loss is drawn.
 
     Args:
         recordings: what to draw; several runs overlay.
@@ -37,7 +40,7 @@ def plot_gradient_flow(*recordings: Recording, step: int | None = None) -> Figur
     if not recordings:
         raise ValueError("give at least one recording, as sppkit.probe returns it")
     recording = joined(recordings)
-    table = at_step(recording.table(), step)
+    table = at_step(recording.table(), step, (Phase.LOSS, *PHASES))
     frames = {signal: _root_mean_squares(table, signal) for signal in _PANELS}
     frames = {signal: frame for signal, frame in frames.items() if len(frame)}
     if not frames:
@@ -88,9 +91,16 @@ def _draw(frames: dict[Signal, pd.DataFrame], recording: Recording, table: pd.Da
         axes.set_ylabel("root mean square" + (", log scale" if log else ""))
         axes.set_xlabel("Layer, in order of execution")
         style.integer_ticks(axes)
-    losses = {str(entry.get("loss", "the user's loss")) for entry in recording.metadata.values()}
+    losses = {_loss_name(entry.get("loss")) for entry in recording.metadata.values()}
     circumstances = style.footer(recording.metadata, style.steps_shown(table))
     notes = f"{circumstances}\nloss: {', '.join(sorted(losses))}"
     figure.supxlabel(notes, parse_math=False, fontsize=7, color=style.FAINT, x=0.01, ha="left")
     style.add_heading(figure, grid[0], recording.runs, {})
     return figure
+
+
+def _loss_name(stated: object) -> str:
+    """Name the loss that a probe, a check or nobody has stated."""
+    if isinstance(stated, Mapping):
+        return str(stated["kind"])
+    return "the user's loss" if stated is None else str(stated)

@@ -63,8 +63,9 @@ def plot_signal_propagation(
 
     Args:
         recordings: what to draw; several runs overlay.
-        theory: draw what is expected as a thin dashed line, where the topology has a ladder. It is
-            absolute for gaussian input and anchored at the first block for any other.
+        theory: draw what is expected as a thin dashed line, where the topology has a ladder or is
+            a plain fully connected one, whose mean-field curve follows from its own weights. It is
+            absolute for gaussian input and anchored at the first block or layer for any other.
         gradient: add a row with the same statistics of the gradients.
         step: which step, by default the first recorded one.
 
@@ -107,6 +108,8 @@ def _expected(recording: Recording, table: pd.DataFrame, drawn: pd.DataFrame) ->
         anchored = metadata.get("input") != "gaussian noise"
         for panel, name in _LADDER_FIELDS.items():
             values = np.asarray(getattr(ladder, name))
+            if not len(values):
+                continue  # a plain network has no residual branches
             if anchored:
                 values = values * _anchor(drawn, run, panel, values[0])
             x = np.arange(1, len(values) + 1, dtype=float)
@@ -116,6 +119,10 @@ def _expected(recording: Recording, table: pd.DataFrame, drawn: pd.DataFrame) ->
                 )
             )
     return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+
+
+def _anchored_at(drawn: pd.DataFrame) -> str:
+    return ", anchored at " + ("block 1" if (drawn["kind"] == BLOCK).any() else "layer 1")
 
 
 def _anchor(drawn: pd.DataFrame, run: str, panel: str, first: float) -> float:
@@ -298,7 +305,7 @@ def _add_texts(
     extra = {}
     if len(expected):
         anchored = bool(expected["anchored"].astype(bool).any())
-        extra = {"_expected": f"expected{', anchored at block 1' if anchored else ''}"}
+        extra = {"_expected": f"expected{_anchored_at(frame) if anchored else ''}"}
     style.add_heading(figure, grid[0][1], recording.runs, extra)
     notes = [style.footer(recording.metadata, style.steps_shown(table))]
     if not (frame["panel"] == RESIDUAL).any():

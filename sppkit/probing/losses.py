@@ -1,7 +1,7 @@
 """Where the backward pass of a probe starts: a unit cotangent, or a loss."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ Loss = Callable[[Any, torch.Tensor | None], torch.Tensor]
 
 LOSSES = ("unit-gradient", "cross-entropy")
 
-_STREAMS = ("input", "cotangent", "labels")
+_STREAMS = ("input", "cotangent", "labels", "head", "calibration")
 
 
 def random_stream(seed: int, purpose: str) -> torch.Generator:
@@ -35,17 +35,17 @@ def loss_name(loss: str | Loss) -> str:
 
 def run_backward(loss: str | Loss, output: Any, labels: torch.Tensor | None, seed: int) -> None:
     """Run the backward pass from the outputs that have one; from none, nothing happens."""
-    outputs = [tensor for _, tensor in tensors_in(output) if tensor.requires_grad]
-    if not outputs:
-        return  # the recorder says that no gradient was seen
-    if loss == "unit-gradient":
+    tensors = [tensor for _, tensor in tensors_in(output)]
+    outputs = [tensor for tensor in tensors if tensor.requires_grad]
+    labels = None if labels is None else labels.to(tensors[0].device)
+    if callable(loss):
+        value = loss(output, labels)
+        if outputs:  # else the recorder says that no gradient was seen
+            value.backward()
+    elif outputs and loss == "unit-gradient":
         torch.autograd.backward(outputs, [_cotangent(tensor, seed) for tensor in outputs])
-        return
-    labels = None if labels is None else labels.to(outputs[0].device)
-    if loss == "cross-entropy":
+    elif outputs:
         _cross_entropy(outputs[0], labels, seed).backward()
-    else:
-        cast(Loss, loss)(output, labels).backward()
 
 
 def _cotangent(output: torch.Tensor, seed: int) -> torch.Tensor:

@@ -1,8 +1,7 @@
-"""What theory expects of a recorded network, told by its structure alone.
+"""Which ladder describes a residual network, told by its structure.
 
 The topology is read off the structure frame: what the branches end in, what stands before their
-last weights, what is added to what. A topology that no ladder describes has no expectation, and
-neither has one whose residual gains are zero: then there is no line to draw.
+last weights, what is added to what.
 """
 
 import re
@@ -26,15 +25,10 @@ _SUMS = frozenset({"add", "sub"})
 _UNIT_GAIN_TOLERANCE = 0.1  # of fan_in x second moment of a standardised weight
 
 
-def expected_ladder(
+def residual_expectation(
     structure: pd.DataFrame, table: pd.DataFrame, metadata: Mapping[str, Any]
 ) -> Ladder | None:
-    """Choose the ladder of one run; None where none describes it.
-
-    Args:
-        structure, table: rows of this run only.
-        metadata: of this run.
-    """
+    """Choose the ladder of one run's residual blocks; None where none describes them."""
     blocks = structure[structure["tap"] == Tap.BLOCK].sort_values("block")
     ends = structure[structure["tap"] == Tap.RESIDUAL_BRANCH].sort_values("block")
     silent = metadata.get("silent_residual_weights") or (

@@ -1,0 +1,95 @@
+"""Commands of the verdict benchmark, in the order of use.
+
+python -m benchmarks.verdict label     train every network that has not been trained
+python -m benchmarks.verdict record    record the evidence of every network
+python -m benchmarks.verdict judge     ask rules and earlier detectors about the recordings
+python -m benchmarks.verdict report    fit the weighing, and report it by halves
+"""
+
+import argparse
+import datetime
+import json
+
+import pandas as pd
+import torch
+
+from benchmarks.verdict.catalogue import NETWORKS
+from benchmarks.verdict.evidence import judge_all, record_all
+from benchmarks.verdict.labels import RESULTS, labels, train_all
+from benchmarks.verdict.network import Network
+from benchmarks.verdict.report import Known, fitted, write_report
+from sppkit.rules.weighing import COEFFICIENTS
+
+LABELS, EVIDENCE, STATISTICS = (
+    RESULTS / name for name in ("labels.csv", "evidence.csv", "statistics.csv")
+)
+
+
+def in_turns(stride: int = 11) -> list[Network]:
+    """Order the networks so that all families are under way early."""
+    return [network for start in range(stride) for network in NETWORKS[start::stride]]
+
+
+def judge() -> None:
+    """Write down what the recordings say."""
+    said, statistics = judge_all(NETWORKS)
+    said.to_csv(EVIDENCE, index=False)
+    statistics.to_csv(STATISTICS, index=False, float_format="%.4g")
+
+
+def report() -> None:
+    """Report each half by the fit on the other; then fit to all, and write the coefficients."""
+    known_labels = labels(NETWORKS)
+    known_labels.to_csv(LABELS, index=False)
+    known = Known.join(
+        known_labels,
+        pd.read_csv(
+            EVIDENCE,
+            keep_default_na=False,
+            na_values={"distance_of_suspect": [""], "distance_of_first_offender": [""]},
+        ),
+        pd.read_csv(STATISTICS),
+    )
+    text = write_report(known)
+    (RESULTS / "report.md").write_text(text)
+    print(text)
+    write_coefficients(known)
+
+
+def write_coefficients(known: Known) -> None:
+    """Fit to all networks, and write what `sppkit.rules` reads."""
+    networks = known.only(known.clear).rows.drop_duplicates("hash")
+    content = {
+        "fitted_on": f"{len(networks)} networks of {networks['family'].nunique()} families, "
+        f"{int(networks['trains'].sum())} of which train; benchmarks/verdict, "
+        f"{datetime.datetime.now(datetime.UTC).date().isoformat()}",
+        **fitted(known).as_dict(),
+    }
+    COEFFICIENTS.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def main() -> None:
+    """Run a command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.verdict",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=["label", "record", "judge", "report"])
+    parser.add_argument("--part", type=int, default=0, help="which part of the networks")
+    parser.add_argument("--parts", type=int, default=1, help="number of parts, one per process")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    mine = in_turns()[arguments.part :: arguments.parts]
+    if arguments.command == "label":
+        train_all(mine)
+    elif arguments.command == "record":
+        record_all(mine)
+    elif arguments.command == "judge":
+        judge()
+    else:
+        report()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""What the benchmark found: every network is judged by coefficients that its family had no part in.
+
+The networks are split into two halves by family. Everything that is fitted (coefficients, penalty,
+threshold) is fitted on one half and reported on the other, in both directions.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.verdict.detectors import DETECTORS
+from benchmarks.verdict.evidence import INPUTS
+from benchmarks.verdict.fit import Array, Weighing, choose_penalty, fit, out_of_fold
+from benchmarks.verdict.halves import folds, halves
+from benchmarks.verdict.intervals import Share
+
+Flags = NDArray[np.bool_]
+
+RECALL, FALSE_ALARMS = 0.95, 0.03
+"""What the gate shall reach on networks that do not, and that do, train."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a detector fares: of those that do not train, and of those that do, how many it flags."""
+
+    name: str
+    recall: Share
+    false_alarms: Share
+
+    @classmethod
+    def of(cls, name: str, flagged: Flags, trains: Flags) -> "Score":
+        """Count."""
+        return cls(
+            name,
+            Share(int(flagged[~trains].sum()), int((~trains).sum())),
+            Share(int(flagged[trains].sum()), int(trains.sum())),
+        )
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that is known of the networks, a row for each network and input, in the same order.
+
+    Attributes:
+        rows: labels, halves, and what rules and detectors say.
+        medians: the named statistics, medians over seeds.
+        by_seed: the same of each seed, with the columns `row` and `seed`.
+    """
+
+    rows: pd.DataFrame
+    medians: pd.DataFrame
+    by_seed: pd.DataFrame
+
+    @classmethod
+    def join(cls, labels: pd.DataFrame, said: pd.DataFrame, statistics: pd.DataFrame) -> "Known":
+        """Join the three tables; networks without a label or without evidence are left out."""
+        networks = labels[labels["hash"].isin(said["hash"])].reset_index(drop=True)
+        kept = networks[["hash", "family", "trains", "border", "accuracy"]].assign(
+            half=halves(networks)
+        )
+        rows = said.merge(kept, on="hash").sort_values(["input", "hash"], ignore_index=True)
+        places = rows[["hash", "input"]].assign(row=rows.index)
+        by_seed = statistics.merge(places, on=["hash", "input"]).drop(columns=["hash", "input"])
+        medians = by_seed.drop(columns="seed").groupby("row").median()
+        return cls(rows, medians, by_seed)
+
+    @property
+    def trains(self) -> Flags:
+        """Whether each row's network trains."""
+        return self.rows["trains"].to_numpy(bool)
+
+    @property
+    def clear(self) -> Flags:
+        """Whether each row's network trains or clearly does not."""
+        return ~self.rows["border"].to_numpy(bool)
+
+    @property
+    def flagged_by_rules(self) -> Flags:
+        """Whether any rule but the weighed evidence finds an error."""
+        return (self.rows["errors"] != "").to_numpy()
+
+    def only(self, chosen: Flags) -> "Known":
+        """Keep some rows."""
+        kept = np.flatnonzero(chosen)
+        number = pd.Series(range(len(kept)), index=kept)
+        by_seed = self.by_seed[self.by_seed["row"].isin(kept)]
+        return Known(
+            self.rows[chosen].reset_index(drop=True),
+            self.medians[chosen].reset_index(drop=True),
+            by_seed.assign(row=by_seed["row"].map(number)),
+        )
+
+
+def choose_threshold(probability: Array, flagged: Flags, trains: Flags) -> float:
+    """Choose the probability below which a network fails, beside what rules flag already.
+
+    The least of (1 - recall) / 0.05 + false alarms / 0.03; of equally good ones the middle.
+    """
+    grid = np.linspace(0.02, 0.98, 97)
+
+    def cost(threshold: float) -> float:
+        failed = flagged | (probability < threshold)
+        missed, alarms = (~failed[~trains]).mean(), failed[trains].mean()
+        return float(missed / (1 - RECALL) + alarms / FALSE_ALARMS)
+
+    costs = np.array([cost(threshold) for threshold in grid])
+    best = grid[np.isclose(costs, costs.min())]
+    return float(best[len(best) // 2])
+
+
+def fitted(known: Known) -> Weighing:
+    """Fit penalty, coefficients and threshold on some networks.
+
+    Networks at the border are left out, and those with numbers that are not finite are left to the
+    rules: their statistics are undefined.
+    """
+    judged = known.only(known.clear & ~known.rows["nonfinite"].to_numpy(bool))
+    parts = folds(judged.rows)
+    penalty = choose_penalty(judged.medians, judged.trains, parts)
+    probability = out_of_fold(judged.medians, judged.trains, parts, penalty)
+    threshold = choose_threshold(probability, judged.flagged_by_rules, judged.trains)
+    return replace(fit(judged.medians, judged.trains, penalty), threshold=threshold)
+
+
+def by_the_other_half(known: Known) -> Flags:
+    """Say which rows the weighing fails, each by the fit on the half its family is not in."""
+    half = known.rows["half"].to_numpy()
+    failed = np.zeros(len(half), dtype=bool)
+    for part in (0, 1):
+        weighing = fitted(known.only(half == part))
+        failed[half != part] = weighing.fails(known.only(half != part).by_seed)
+    return failed
+
+
+def columns_of(known: Known) -> dict[str, Flags]:
+    """List all detectors with what they flag, our own by the fit on the other half."""
+    weighed = by_the_other_half(known)
+    return {
+        "sppkit check": weighed | known.flagged_by_rules,
+        "sppkit, weighed evidence only": weighed,
+        "sppkit, other rules only": known.flagged_by_rules,
+        **{name: known.rows[name].to_numpy(bool) for name in DETECTORS},
+    }
+
+
+def scores_of(columns: Mapping[str, Flags], known: Known) -> list[Score]:
+    """Score several detectors."""
+    return [Score.of(name, flagged, known.trains) for name, flagged in columns.items()]
+
+
+def rules_of(known: Known, severity: str = "errors") -> dict[str, Flags]:
+    """List what each rule flags, as "errors" or as "warnings"."""
+    found = known.rows[severity].str.split()
+    codes = sorted({code for codes in found for code in codes})
+    return {code: np.array([code in codes for codes in found]) for code in codes}
+
+
+def offenders_of(known: Known, failed: Flags) -> Share:
+    """Of spoilt single layers that keep a network from training: how many are named, to one layer.
+
+    Counted are networks whose injected layer is known and that fail. Rules name the layer, or,
+    where none finds an error, the weighed evidence.
+    """
+    rows = known.rows
+    counted = ((rows["injected_layer"] != "") & ~rows["trains"] & known.clear).to_numpy() & failed
+    by_rules, by_weighing = rows["distance_of_first_offender"], rows["distance_of_suspect"]
+    named = by_rules.where(known.flagged_by_rules, by_weighing)[counted]
+    return Share(int((named <= 1).sum()), len(named))
+
+
+def as_table(scores: list[Score]) -> str:
+    """Write scores as a table of Markdown."""
+    lines = ["| detector | recall | false alarms |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {s.name} | {s.recall} | {s.false_alarms} |" for s in scores)])
+
+
+def write_report(known: Known) -> str:
+    """Write the whole report as Markdown."""
+    columns = columns_of(known)
+    parts = [_heading(known)]
+    for source in INPUTS:
+        here = (known.rows["input"] == source).to_numpy()
+        if here.any():
+            of_input = {name: flagged[here] for name, flagged in columns.items()}
+            parts += [f"## Input: {source}", *_of_input(known.only(here), of_input)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _heading(known: Known) -> str:
+    networks = known.rows.drop_duplicates("hash")
+    trains, border = int(networks["trains"].sum()), int(networks["border"].sum())
+    return (
+        f"# Verdict benchmark\n\n{len(networks)} networks of {networks['family'].nunique()} "
+        f"families: {trains} train, {len(networks) - trains - border} do not, {border} are at the "
+        "border between the two and are counted apart. Shares with 95 % intervals "
+        "(Wilson) and counts. What is fitted was fitted on the half without the network's family."
+    )
+
+
+def _of_input(known: Known, columns: Mapping[str, Flags]) -> list[str]:
+    failed, trains, clear = columns["sppkit check"], known.trains, known.clear
+    return [
+        as_table(scores_of({k: f[clear] for k, f in columns.items()}, known.only(clear))),
+        *(_of_half(known, failed, part) for part in (0, 1)),
+        f"Of the {int((~clear).sum())} networks at the border, {int(failed[~clear].sum())} are "
+        f"failed. Counted as networks that do not train, recall is "
+        f"{Score.of('', failed, trains).recall}; counted as networks that do, false alarms are "
+        f"{Score.of('', failed, trains | ~clear).false_alarms}.",
+        f"First offender within one layer of the injected one: {offenders_of(known, failed)}.",
+        f"### Rules: errors\n\n{_of_rules(known.only(clear), 'errors')}",
+        f"### Rules: warnings\n\n{_of_rules(known.only(clear), 'warnings')}",
+        f"### Missed\n\n{_list(known, ~failed & ~trains & clear)}",
+        f"### False alarms\n\n{_list(known, failed & trains)}",
+    ]
+
+
+def _of_rules(known: Known, severity: str) -> str:
+    return as_table(scores_of(rules_of(known, severity), known))
+
+
+def _of_half(known: Known, failed: Flags, part: int) -> str:
+    here = (known.rows["half"] == part).to_numpy() & known.clear
+    score = Score.of("", failed[here], known.trains[here])
+    return (
+        f"Half {'AB'[part]}, by the fit on the other: recall {score.recall}, false alarms "
+        f"{score.false_alarms}."
+    )
+
+
+def _list(known: Known, chosen: Flags) -> str:
+    rows = known.rows[chosen]
+    named = zip(rows["network"], rows["accuracy"], rows["errors"], strict=True)
+    lines = [
+        f"- {name} (best accuracy {best:.2f}) {errors}".rstrip() for name, best, errors in named
+    ]
+    return "\n".join(lines) or "None."

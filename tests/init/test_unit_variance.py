@@ -1,0 +1,118 @@
+"""LSUV: every layer's output has unit variance on the batch."""
+
+import pytest
+import torch
+from torch import nn
+
+from sppkit.init import layer_sequential_unit_variance
+from tests.cases import BasicBlock
+
+
+def outputs_of(model, *inputs):
+    """Read the outputs of all weighted layers in a plain forward pass."""
+    seen = {}
+    handles = [
+        m.register_forward_hook(lambda m, i, o, n=n: seen.__setitem__(n, o.detach().clone()))
+        for n, m in model.named_modules()
+        if isinstance(m, nn.Linear | nn.Conv2d)
+    ]
+    with torch.no_grad():
+        model(*inputs)
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+def deep(width=64, depth=8):
+    layers = []
+    for _ in range(depth):
+        layers += [nn.Linear(width, width), nn.Tanh()]
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize("orthonormal", [True, False])
+def test_every_output_is_within_the_band_in_a_pass_of_its_own(orthonormal):
+    torch.manual_seed(0)
+    model, x = deep(), torch.randn(128, 64) * 3
+    done = layer_sequential_unit_variance(model, x, orthonormal=orthonormal)
+    measured = {n: float(o.double().var(correction=0)) for n, o in outputs_of(model, x).items()}
+    assert [d.layer for d in done] == list(measured)
+    for entry in done:
+        assert abs(measured[entry.layer] - 1) < 0.1
+        assert entry.after == pytest.approx(measured[entry.layer], rel=1e-6)
+        assert entry.iterations <= 10
+
+
+def test_one_step_is_enough_for_a_layer_without_bias_and_is_division_by_the_deviation():
+    torch.manual_seed(0)
+    layer = nn.Linear(16, 16, bias=False)
+    x, before = torch.randn(64, 16), layer.weight.detach().clone()
+    deviation = float(layer(x).detach().double().std(correction=0))
+    (done,) = layer_sequential_unit_variance(layer, x, orthonormal=False)
+    assert done.iterations == 1
+    assert done.before == pytest.approx(deviation**2)
+    assert torch.allclose(layer.weight, before / deviation)
+
+
+def test_orthonormal_weights_are_orthogonal_up_to_the_one_scale():
+    torch.manual_seed(0)
+    layer = nn.Linear(32, 32)
+    layer_sequential_unit_variance(layer, torch.randn(64, 32))
+    product = layer.weight.detach() @ layer.weight.detach().T
+    assert torch.allclose(product / product[0, 0], torch.eye(32), atol=1e-5)
+
+
+def test_a_layer_within_the_band_is_left_alone():
+    torch.manual_seed(0)
+    layer, x = nn.Linear(256, 256, bias=False), torch.randn(64, 256)
+    nn.init.normal_(layer.weight, std=256**-0.5)
+    before = layer.weight.detach().clone()
+    (done,) = layer_sequential_unit_variance(layer, x, orthonormal=False)
+    assert done.iterations == 0
+    assert torch.equal(layer.weight, before)
+
+
+def test_the_iterations_end_at_their_limit_and_the_result_says_where_it_stands():
+    layer = nn.Linear(4, 4, bias=True)
+    with torch.no_grad():
+        layer.weight.zero_().fill_diagonal_(0.1)
+        layer.bias.copy_(torch.tensor([10.0, -10.0, 10.0, -10.0]))  # variance 100 by itself
+    (done,) = layer_sequential_unit_variance(
+        layer, torch.randn(32, 4), orthonormal=False, maximum_iterations=3
+    )
+    assert done.iterations == 3
+    assert done.after > 50
+
+
+def test_a_dead_layer_is_left_alone_and_shows_in_the_result():
+    layer = nn.Linear(4, 4)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    (done,) = layer_sequential_unit_variance(layer, torch.randn(8, 4), orthonormal=False)
+    assert (done.before, done.after, done.iterations) == (0.0, 0.0, 0)
+
+
+def test_convolutions_in_a_residual_block_are_rescaled_and_buffers_and_hooks_are_not():
+    torch.manual_seed(0)
+    block, x = BasicBlock(8, 8).train(), torch.randn(8, 8, 10, 10)
+    buffers = {name: buffer.clone() for name, buffer in block.named_buffers()}
+    done = layer_sequential_unit_variance(block, x)
+    assert [d.layer for d in done] == ["conv1", "conv2"]
+    assert all(abs(d.after - 1) < 0.1 for d in done)
+    assert all(torch.equal(b, buffers[name]) for name, b in block.named_buffers())
+    assert not [h for m in block.modules() for h in m._forward_hooks.values()]
+
+
+def test_only_the_named_layers_change():
+    torch.manual_seed(0)
+    model = deep(depth=3)
+    before = model[4].weight.detach().clone()
+    done = layer_sequential_unit_variance(model, torch.randn(32, 64), layers=["0", "2"])
+    assert [d.layer for d in done] == ["0", "2"]
+    assert torch.equal(model[4].weight, before)
+
+
+@pytest.mark.parametrize("options", [{"tolerance": 0.0}, {"maximum_iterations": 0}])
+def test_a_band_or_limit_out_of_range_is_refused(options):
+    with pytest.raises(ValueError, match="expected tolerance > 0 and maximum_iterations >= 1"):
+        layer_sequential_unit_variance(nn.Linear(2, 2), torch.randn(2, 2), **options)
