@@ -11,6 +11,9 @@ from sppkit.rules.finding import Finding, Severity, Skipped, TriedFix
 
 SCHEMA_VERSION = 1
 
+_WIDTH, _HEIGHT = 120, 20
+"""Of the sparkline, in pixels."""
+
 Verdict = Literal["pass", "fail", "nothing observed"]
 
 _FAILING = {
@@ -37,6 +40,7 @@ class Diagnosis:
         nearness: distance of each rule's evidence to its threshold, in standard errors over seeds
             (positive: found); a small absolute value asks for more seeds.
         tried_fixes: what the fixes did to a copy, where they were tried.
+        stream: second moment along the network, one value per place, for the sparkline.
     """
 
     target: str
@@ -51,6 +55,7 @@ class Diagnosis:
     observed: bool = True
     nearness: Mapping[str, float] = field(default_factory=dict)
     tried_fixes: tuple[TriedFix, ...] = ()
+    stream: tuple[float, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -117,7 +122,7 @@ class Diagnosis:
         return (
             f"<div><p><strong>{escape(self.target)}: {escape(self.verdict)}</strong> "
             f"({escape(_counts(self.counted))}; {len(self.passed)} rules passed, "
-            f"{len(self.skipped)} skipped)</p>"
+            f"{len(self.skipped)} skipped) {_sparkline(self.stream)}</p>"
             + (f"<table>{header}{rows}</table>" if rows else "")
             + (
                 f"<details><summary>skipped</summary><ul>{skipped}</ul></details>"
@@ -136,6 +141,24 @@ def _counts(findings: tuple[Finding, ...]) -> str:
         if count
     ]
     return ", ".join(words) or "no findings"
+
+
+def _sparkline(stream: tuple[float, ...]) -> str:
+    """Draw the logarithm of the second moment over depth; nothing where there is none."""
+    logs = [math.log10(value) for value in stream if math.isfinite(value) and value > 0]
+    if len(logs) < 2:
+        return ""
+    low, high = min(logs), max(max(logs), min(logs) + 1.0)
+    step = _WIDTH / (len(logs) - 1)
+    points = " ".join(
+        f"{k * step:.1f},{_HEIGHT * (high - log) / (high - low) + 1:.1f}"
+        for k, log in enumerate(logs)
+    )
+    title = f"second moment over depth, {10 ** logs[0]:.2g} to {10 ** logs[-1]:.2g}"
+    return (
+        f'<svg width="{_WIDTH}" height="{_HEIGHT + 2}" role="img"><title>{title}</title>'
+        f'<polyline points="{points}" fill="none" stroke="#0072b2"/></svg>'
+    )
 
 
 def _html_row(finding: Finding) -> str:

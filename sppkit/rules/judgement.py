@@ -8,6 +8,7 @@ import pandas as pd
 
 from sppkit.recording import Recording
 from sppkit.rules.catalogue import RULES
+from sppkit.rules.curve import median
 from sppkit.rules.diagnosis import Diagnosis
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Severity, Skipped
@@ -68,7 +69,13 @@ def judge(
         seeds=evidence.seeds,
         observed=evidence.observed,
         nearness=_nearness(answers),
+        stream=_stream(evidence) if evidence.observed else (),
     )
+
+
+def _stream(evidence: Evidence) -> tuple[float, ...]:
+    values = median(evidence.activation("second_moment").values, axis=0)
+    return tuple(float(value) for value in values)
 
 
 def _nearness(answers: Mapping[Rule, Outcome]) -> dict[str, float]:

@@ -72,6 +72,14 @@ def test_repr_is_one_line_and_html_is_escaped():
     assert "<script" not in html
 
 
+def test_the_sparkline_is_drawn_over_depth_and_left_out_where_there_is_no_curve():
+    html = Diagnosis("net", stream=(1.0, 10.0, float("nan"), 0.0, 100.0))._repr_html_()
+    assert 'points="0.0,21.0 60.0,11.0 120.0,1.0"' in html
+    assert "second moment over depth, 1 to 1e+02" in html
+    assert "<svg" not in Diagnosis("net", stream=(1.0,))._repr_html_()
+    assert "<svg" in judge(recording(chain(4)))._repr_html_()
+
+
 # -- judge ---------------------------------------------------------------------------------------
 
 
