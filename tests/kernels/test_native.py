@@ -112,6 +112,16 @@ def test_a_summary_agrees_with_the_definitions(case: str, dtype: torch.dtype, in
 
 
 @needs_kernel
+@pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize(("shape", "axis"), EMPTY)
+def test_an_expanded_tensor_without_values_is_not_touched(shape, axis, extended):
+    # Its strides are 0 as well as its size, and it has no memory at all.
+    found = read(torch.zeros(()).expand(shape), axis, extended=extended)
+    assert not found.count.any()
+    assert (found.minimum == np.inf).all()
+
+
+@needs_kernel
 @pytest.mark.parametrize(("shape", "axis"), EMPTY)
 @pytest.mark.parametrize("extended", [False, True])
 def test_an_empty_tensor_has_the_empty_summary(shape, axis, extended):

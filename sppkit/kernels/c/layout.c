@@ -29,7 +29,7 @@ static int ordered_axes(const TensorView *tensor, int channel_axis, Axis *axes, 
     for (int k = 0; k < tensor->axes; ++k) {
         if (k == channel_axis || tensor->size[k] == 1)
             continue;
-        if (tensor->stride[k] == 0)
+        if (tensor->stride[k] == 0 && tensor->size[k] > 0) /* an expanded axis; of none there is nothing to read */
             *repeats *= tensor->size[k];
         else
             insert(axes, count++, (Axis){tensor->size[k], tensor->stride[k]});
