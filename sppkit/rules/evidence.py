@@ -19,6 +19,9 @@ CURVE_PHASES = (Phase.PROBE, Phase.TRAIN, Phase.EVAL)
 LOSS_PHASES = ("loss", Phase.TRAIN)
 """Where gradients are those of a real loss; of several phases the first that was recorded."""
 
+MUTED = 1e-3
+"""Share of the output's second moment that differs between samples, ours."""
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -295,11 +298,32 @@ class Evidence:
     def share_across_samples(self) -> Array:
         """Give the share of the output's second moment that differs between samples, (S,).
 
-        Of an output that is zero it is zero.
+        Of an output that is zero it is zero. Undefined where silent branches stand between input
+        and output.
         """
+        share = self._share_across_samples()
+        return np.full_like(share, np.nan) if self.is_muted else share
+
+    @cached_property
+    def is_muted(self) -> bool:
+        """Say whether the output hears of the input only through silent residual branches.
+
+        So it is with class tokens and LayerScale (CaiT, DeiT III, DINOv2): what is sick elsewhere,
+        an output that is the same for every sample, is how they begin.
+        """
+        share = self._share_across_samples()
+        return bool(self.silent) and bool((share < MUTED).any())
+
+    def _share_across_samples(self) -> Array:
         second, across = self.output("second_moment"), self.output("variance_across_samples")
         with np.errstate(all="ignore"):
             return np.where(second == 0.0, 0.0, across / second)
+
+    @property
+    def normalises_over_the_batch(self) -> bool:
+        """Say whether batch normalisation used the statistics of the batch."""
+        in_train = self.metadata.get("mode") != "eval"
+        return in_train and bool((self.structure["computes"] == "batch_norm").any())
 
 
 def _total(rows: Rows) -> Array:

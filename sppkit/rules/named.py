@@ -14,6 +14,10 @@ from sppkit.rules.curve import Array, Curve, curve_of, logarithm, median, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.signals import Role, Signal
 
+OF_BATCH_NORM = 5.0
+"""Decades of energy that a network with batch normalisation may gain by it. ResNeXt-50 at 64 pixels
+and 8 samples gains 4."""
+
 NamedStatistic = Callable[[Evidence], Array]
 
 
@@ -32,6 +36,8 @@ def output_second_moment(evidence: Evidence) -> Array:
 
 def output_variance_across_samples(evidence: Evidence) -> Array:
     """Variance across samples of the network's output."""
+    if evidence.is_muted:
+        return _unknown(evidence)
     return logarithm(evidence.output("variance_across_samples"))
 
 
@@ -52,7 +58,7 @@ def total_gradient_norm(evidence: Evidence) -> Array:
 
 def first_layer_gradient_norm(evidence: Evidence) -> Array:
     """Norm of the first layer's weight gradient."""
-    return _first(evidence.gradient_norms)
+    return _unknown(evidence) if evidence.is_muted else _first(evidence.gradient_norms)
 
 
 def last_layer_gradient_norm(evidence: Evidence) -> Array:
@@ -67,7 +73,7 @@ def first_to_last_gradient_norm(evidence: Evidence) -> Array:
 
 def smallest_gradient_norm(evidence: Evidence) -> Array:
     """Least norm of a weight gradient."""
-    return _least(evidence.gradient_norms)
+    return _unknown(evidence) if evidence.is_muted else _least(evidence.gradient_norms)
 
 
 def largest_gradient_norm(evidence: Evidence) -> Array:
@@ -77,12 +83,12 @@ def largest_gradient_norm(evidence: Evidence) -> Array:
 
 def first_relative_gradient(evidence: Evidence) -> Array:
     """|G|/|W| of the first layer."""
-    return _first(evidence.relative_gradients)
+    return _unknown(evidence) if evidence.is_muted else _first(evidence.relative_gradients)
 
 
 def smallest_relative_gradient(evidence: Evidence) -> Array:
     """Least |G|/|W| of a layer."""
-    return _least(evidence.relative_gradients)
+    return _unknown(evidence) if evidence.is_muted else _least(evidence.relative_gradients)
 
 
 def median_relative_gradient(evidence: Evidence) -> Array:
@@ -146,6 +152,8 @@ def last_share_of_variance(evidence: Evidence) -> Array:
 
 def growth_of_gradient(evidence: Evidence) -> Array:
     """Squared norm of the gradient at the first place of the stream over that at the last."""
+    if evidence.is_muted:
+        return _unknown(evidence)
     return _first(evidence.backward) - _last(evidence.backward)
 
 
@@ -159,12 +167,19 @@ def growth_of_energy(evidence: Evidence) -> Array:
 
     Both are places that all paths pass, whatever lies between; see `Evidence.energy_of`. Of a
     network with several outputs, their sum takes the place of the head.
+
+    Batch normalisation amplifies gradients by itself, by pi / (pi - 1) per layer with ReLU (Yang et
+    al., 2019, A mean field theory of batch normalization, arXiv 1902.08129) and by more where it
+    sees few values, and deep networks train with that: what grows is reduced by `OF_BATCH_NORM`.
     """
-    if not evidence.head:
-        return np.full(len(evidence.seeds), np.nan)
+    if not evidence.head or evidence.is_muted:
+        return _unknown(evidence)
     end = "" if evidence.has_several_outputs else evidence.head
     first = evidence.energy_of(str(evidence.weighted["layer"].iloc[0]))
-    return logarithm(first) - logarithm(evidence.energy_of(end))
+    growth = logarithm(first) - logarithm(evidence.energy_of(end))
+    if not evidence.normalises_over_the_batch:
+        return growth
+    return growth - np.clip(growth, 0.0, OF_BATCH_NORM)
 
 
 # -- units -----------------------------------------------------------------------------------------
@@ -231,7 +246,7 @@ def median_branch_ratio(evidence: Evidence) -> Array:
     """
     ratios = list(branch_ratios(evidence).values())
     if not ratios:
-        return np.full(len(evidence.seeds), np.nan)
+        return _unknown(evidence)
     return median(np.stack(ratios), axis=0)
 
 
@@ -247,6 +262,8 @@ def median_gradient_kurtosis(evidence: Evidence) -> Array:
 
 def first_gradient_size(evidence: Evidence) -> Array:
     """Root mean square of the first layer's weight gradient: what Adam's epsilon is set against."""
+    if evidence.is_muted:
+        return _unknown(evidence)
     rows = evidence.weight_gradients
     return _first(evidence.audible(rows, np.sqrt(rows["second_moment"])))
 
@@ -316,6 +333,10 @@ def share_of_variance(evidence: Evidence) -> Curve:
     second = evidence.of_hidden("second_moment")
     with np.errstate(all="ignore"):
         return Curve(variance.layers, variance.values / second.values)
+
+
+def _unknown(evidence: Evidence) -> Array:
+    return np.full(len(evidence.seeds), np.nan)
 
 
 def _shifted(curve: Curve) -> Curve:

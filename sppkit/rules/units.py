@@ -60,7 +60,8 @@ class DeadUnits(Rule):
         return silent | ({evidence.head} if evidence.zero_head else set())
 
     def _report(self, evidence: Evidence, layer: str, share: float) -> Finding:
-        blocked = share >= self.all_dead and not (evidence.share_across_samples() > 0).any()
+        heard = evidence.is_muted or (evidence.share_across_samples() > 0).any()
+        blocked = share >= self.all_dead and not heard
         return self.finding(
             evidence,
             layer,
@@ -162,6 +163,8 @@ class OneAnswer(Rule):
         share = logarithm(evidence.share_across_samples())
         if evidence.zero_head:
             return Outcome(skipped="the head's weights are zero")
+        if evidence.is_muted:
+            return Outcome(skipped="silent residual branches stand between input and output")
         if np.isnan(share).all():
             return Outcome(skipped="the output was not recorded, or is not finite")
         comparison = compare(share, math.log10(self.share), below=True)

@@ -309,3 +309,27 @@ def test_the_logit_is_that_of_the_file():
         "loss_over_chance": np.array([0.1, np.nan]),
     }
     assert model.logits(values) == pytest.approx([1.0 - 4.0 - 0.9, 1.0])
+
+
+# -- what healthy architectures do ---------------------------------------------------------------
+
+
+def test_an_output_that_hears_only_through_silent_branches_is_not_one_answer():
+    layers = chain(5)
+    layers[-1].variance = 1e-12
+    layers[0].gradient = 1e-14
+    muted = recording(layers, metadata={"silent_residual_gains": ["1.gamma"]})
+    assert "silent residual branches stand between" in outcome(muted, "SPP503")
+    assert "branches silence them" in outcome(muted, "SPP203")
+    assert outcome(recording(layers), "SPP503").severity is Severity.ERROR
+
+
+def test_batch_normalisation_may_amplify_gradients_by_itself():
+    layers = chain(5)
+    layers[0].gradient *= 1e4
+    assert outcome(recording(layers), "SPP203").severity is Severity.ERROR
+    norm = Layer("norm", weight=None, structure={"computes": "batch_norm", "fan_in": None})
+    layers.insert(1, norm)
+    assert outcome(recording(layers), "SPP203") == "passed"
+    in_eval = recording(layers, metadata={"mode": "eval"})
+    assert outcome(in_eval, "SPP203").severity is Severity.ERROR
