@@ -6,6 +6,8 @@
 
 The names below are imported when they are first used, so that `import sppkit` costs next to
 nothing: torch comes with `probe` and `record`, matplotlib with the plots.
+
+PYTEST_DONT_REWRITE: pytest loads a plug-in of ours, and would warn where sppkit came first.
 """
 
 from importlib import import_module
@@ -17,6 +19,7 @@ _HOMES = {
     "probe": "sppkit.probing",
     "check": "sppkit.gate",
     "record": "sppkit.capture.record",
+    "schedule": "sppkit.capture.schedule",
     "Recorder": "sppkit.capture.recorder",
     "Recording": "sppkit.recording",
     "NotCaptured": "sppkit.recording",
@@ -33,6 +36,7 @@ __all__ = [  # noqa: RUF022  (in the order of use)
     "probe",
     "check",
     "record",
+    "schedule",
     "read",
     "combine",
     "per_sample_gradients",
@@ -48,6 +52,7 @@ __all__ = [  # noqa: RUF022  (in the order of use)
 if TYPE_CHECKING:
     from sppkit.capture.record import record
     from sppkit.capture.recorder import Recorder
+    from sppkit.capture.schedule import schedule
     from sppkit.errors import SppkitError
     from sppkit.gate import check
     from sppkit.gradients import per_sample_gradients

@@ -27,5 +27,13 @@ class OutputError(SppkitError):
     """A figure or a file cannot be written where it was asked for."""
 
 
+class ConfigurationError(SppkitError):
+    """A configuration file cannot be read, or says something that has no meaning."""
+
+
+class BaselineError(SppkitError):
+    """A baseline is missing, or is none of what it would be compared with."""
+
+
 class NothingObservedError(SppkitError):
     """A recording holds no row to draw or to judge: a tool that saw nothing has no answer."""

@@ -7,8 +7,10 @@ from typing import Any, Self, cast
 
 import pandas as pd
 
+from sppkit import run_directory
 from sppkit import table as frames
 from sppkit.errors import RecordingError
+from sppkit.row_store import RowStore
 from sppkit.signals import Signal
 from sppkit.statistics import (
     EXTENDED_STATISTICS,
@@ -17,7 +19,7 @@ from sppkit.statistics import (
     WEIGHT_STATISTICS,
 )
 
-_COLUMNS = [
+STATISTIC_COLUMNS = [
     *(statistic.__name__ for statistic in (*STATISTICS, *WEIGHT_STATISTICS)),
     *(statistic.__name__ for statistic in PAIR_STATISTICS),
     *(statistic.__name__ for statistic in EXTENDED_STATISTICS),
@@ -59,13 +61,14 @@ class Recording:
 
     def __init__(
         self,
-        rows: Iterable[Mapping[str, Any]] = (),
+        blocks: Iterable[frames.Columns] = (),
         structure: Iterable[Mapping[str, Any]] = (),
         metadata: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
-        self._rows: list[Mapping[str, Any]] = list(rows)
+        self._rows = RowStore(STATISTIC_COLUMNS)
+        for block in blocks:
+            self._rows.append(block)
         self._structure_rows: list[dict[str, Any]] = [dict(row) for row in structure]
-        self._frame: pd.DataFrame | None = None
         self.metadata: dict[str, dict[str, Any]] = dict(metadata or {})
 
     @classmethod
@@ -75,7 +78,7 @@ class Recording:
         """Make a recording from frames that were measured before."""
         rows = cast(list[dict[str, Any]], structure.to_dict("records"))
         recording = cls((), rows, metadata)
-        recording._frame = table
+        recording._rows = RowStore.of(table, STATISTIC_COLUMNS)
         return recording
 
     @property
@@ -89,11 +92,7 @@ class Recording:
         Statistics are columns, NaN where one is undefined. The columns before them, and what makes
         a row unique (`sppkit.table.KEY`), are described in docs/architecture.md.
         """
-        if self._frame is None or self._rows:
-            new = frames.build_table(self._rows, _COLUMNS)
-            self._frame = new if self._frame is None else frames.concatenate((self._frame, new))
-            self._rows = []
-        return self._frame.copy()
+        return self._rows.frame().copy()
 
     def structure(self) -> pd.DataFrame:
         """Give what the network is: one row per run and layer, and per named operation."""
@@ -127,12 +126,15 @@ class Recording:
 
 
 def read(path: str | os.PathLike[str]) -> Recording:
-    """Read a recording that `Recording.save` wrote; no model and no torch is needed.
+    """Read a recording that `Recording.save` wrote, or the run directory that `record` writes to.
+
+    Neither a model nor torch is needed. A run directory can be read while the run goes on, and
+    after it was killed: it holds what had been written by then.
 
     Raises:
-        RecordingError: the file is missing or holds no recording.
+        RecordingError: the file or folder is missing or holds no recording.
     """
-    return Recording.from_frames(*frames.read(path))
+    return Recording.from_frames(*(run_directory if os.path.isdir(path) else frames).read(path))
 
 
 def combine(recordings: Iterable[Recording]) -> Recording:
@@ -172,7 +174,8 @@ def not_captured_entry(run: str, layer: str, signal: str, reason: str) -> dict[s
 
 
 def _describe(recording: Recording) -> str:
-    table = recording.table()
+    names = ["signal", "layer", "operation", "seed", "step", "second_moment"]
+    table = recording._rows.frame(names)
     runs = ", ".join(repr(run) for run in recording.runs) or "none"
     activations = table[table["signal"] == Signal.ACTIVATION]
     layers = activations[["layer", "operation"]].drop_duplicates().shape[0]

@@ -44,6 +44,10 @@ class Tap(StrEnum):
     SKIP_PATH = "skip path"
 
 
+OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
+"""The signals of the outputs of layers; the others are of parameters."""
+
+
 class Phase(StrEnum):
     """Under which circumstances a step was captured.
 

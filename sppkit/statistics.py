@@ -4,18 +4,20 @@ Notation: a tensor has C channels (or units), channel c holds n_c values with me
 squared deviations M2_c; N is the sum of the n_c. All channels of one tensor hold equally many.
 A statistic that is undefined is NaN: of an empty tensor, of moments where a value is not finite,
 and the extended ones of a base summary.
+
+Every statistic is written once, for many tensors side by side (`Summaries`), and gives an array
+with one number for each; of the `ChannelSummary` of a single tensor it gives a float.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from functools import update_wrapper
+from typing import overload
 
 import numpy as np
 
-from sppkit.summary import HISTOGRAM_BINS, Array, ChannelSummary
-
-Statistic: TypeAlias = Callable[[ChannelSummary], float]
+from sppkit.summary import HISTOGRAM_BINS, Array, ChannelSummary, Summaries
 
 FLOAT32_BIAS = 127
 """What is added to an exponent in the pattern of a float32."""
@@ -36,34 +38,58 @@ BIN_HIGH = np.concatenate([-_ENDS[-2::-1], [0.0], _ENDS[1:]])
 """Ends of the bins that `_ascending` orders."""
 
 
-@np.errstate(all="ignore")
-def mean(summary: ChannelSummary) -> float:
+class Statistic:
+    """A function of the summaries of many tensors, which takes that of a single one too.
+
+    Args:
+        function: from one or more `Summaries` of as many tensors, and plain numbers, to an array
+            with one number per tensor.
+    """
+
+    def __init__(self, function: Callable[..., Array]) -> None:
+        self._function = function
+        update_wrapper(self, function)
+        self.__name__: str = function.__name__
+
+    @overload
+    def __call__(self, *summaries: Summaries) -> Array: ...
+    @overload
+    def __call__(self, *summaries: ChannelSummary) -> float: ...
+    def __call__(self, *summaries: Summaries | ChannelSummary) -> Array | float:
+        """Evaluate it; NaN and infinities are answers, not accidents."""
+        many = [s if isinstance(s, Summaries) else Summaries.of([s]) for s in summaries]
+        with np.errstate(all="ignore"):
+            found = self._function(*many)
+        return found if isinstance(summaries[0], Summaries) else float(found[0])
+
+
+@Statistic
+def mean(tensors: Summaries) -> Array:
     """Return the mean of all values: sum_c n_c m_c / N."""
-    return float(summary.count @ summary.mean / summary.count.sum())
+    return tensors.mean
 
 
-@np.errstate(all="ignore")
-def variance(summary: ChannelSummary) -> float:
+@Statistic
+def variance(tensors: Summaries) -> Array:
     """Return the biased variance of all values: sum((x - mean)^2) / N.
 
     Pooled: channels of different means raise it. It exceeds the average channel variance by the
     variance of the channel means.
     """
-    m2, _ = _pooled_m2(summary)
-    return float(m2 / summary.count.sum())
+    return _pooled_m2(tensors) / tensors.values
 
 
-@np.errstate(all="ignore")
-def second_moment(summary: ChannelSummary) -> float:
+@Statistic
+def second_moment(tensors: Summaries) -> Array:
     """Return the mean square of all values: sum(x^2) / N.
 
     Equal to the average channel squared mean plus the average channel variance.
     """
-    return float((summary.m2 + summary.count * summary.mean**2).sum() / summary.count.sum())
+    return tensors.total(tensors.square_sum) / tensors.values
 
 
-@np.errstate(all="ignore")
-def average_channel_squared_mean(summary: ChannelSummary) -> float:
+@Statistic
+def average_channel_squared_mean(tensors: Summaries) -> Array:
     """Return the mean over channels of the squared channel mean: sum_c m_c^2 / C.
 
     Near 0 in a network whose channels stay centred; growth over depth is a mean shift.
@@ -72,11 +98,12 @@ def average_channel_squared_mean(summary: ChannelSummary) -> float:
         Characterizing signal propagation to close the performance gap in unnormalized ResNets,
         Brock, De and Smith, 2021, https://arxiv.org/abs/2101.08692, section 3.
     """
-    return float(summary.mean @ summary.mean / _nonempty_channels(summary))
+    means = tensors.channels.mean
+    return tensors.total(means * means) / tensors.nonempty_channels
 
 
-@np.errstate(all="ignore")
-def average_channel_variance(summary: ChannelSummary) -> float:
+@Statistic
+def average_channel_variance(tensors: Summaries) -> Array:
     """Return the mean over channels of the biased channel variance: sum_c (M2_c / n_c) / C.
 
     Measured at the end of a residual branch it is the paper's residual average channel variance.
@@ -85,113 +112,118 @@ def average_channel_variance(summary: ChannelSummary) -> float:
     References:
         Brock, De and Smith, 2021, https://arxiv.org/abs/2101.08692, section 3.
     """
-    variances = summary.m2 / np.maximum(summary.count, 1)
-    return float(variances.sum() / _nonempty_channels(summary))
+    variances = tensors.channels.m2 / np.maximum(tensors.channels.count, 1)
+    return tensors.total(variances) / tensors.nonempty_channels
 
 
-def minimum(summary: ChannelSummary) -> float:
+@Statistic
+def minimum(tensors: Summaries) -> Array:
     """Return the smallest finite value."""
-    return _finite_or_nan(summary.minimum.min(initial=np.inf))
+    return _finite_or_nan(tensors.least(tensors.channels.minimum))
 
 
-def maximum(summary: ChannelSummary) -> float:
+@Statistic
+def maximum(tensors: Summaries) -> Array:
     """Return the largest finite value."""
-    return _finite_or_nan(summary.maximum.max(initial=-np.inf))
+    return _finite_or_nan(tensors.greatest(tensors.channels.maximum))
 
 
-@np.errstate(all="ignore")
-def zero_fraction(summary: ChannelSummary) -> float:
+@Statistic
+def zero_fraction(tensors: Summaries) -> Array:
     """Return the share of values that are exactly zero."""
-    return float(summary.zeros.sum() / summary.count.sum())
+    return tensors.total(tensors.channels.zeros) / tensors.values
 
 
-@np.errstate(all="ignore")
-def nonfinite_fraction(summary: ChannelSummary) -> float:
+@Statistic
+def nonfinite_fraction(tensors: Summaries) -> Array:
     """Return the share of values that are NaN or infinite."""
-    return float(summary.nonfinite.sum() / summary.count.sum())
+    return tensors.total(tensors.channels.nonfinite) / tensors.values
 
 
-@np.errstate(all="ignore")
-def dead_channel_fraction(summary: ChannelSummary) -> float:
+@Statistic
+def dead_channel_fraction(tensors: Summaries) -> Array:
     """Return the share of channels whose every value is exactly zero.
 
     Of one batch: a unit that is silent here may answer to other inputs.
     """
-    dead = np.count_nonzero((summary.zeros == summary.count) & (summary.count > 0))
-    return float(dead / _nonempty_channels(summary))
+    count = tensors.channels.count
+    dead = (tensors.channels.zeros == count) & (count > 0)
+    return tensors.total(dead.astype(np.float64)) / tensors.nonempty_channels
 
 
-@np.errstate(all="ignore")
-def mean_unit_wise_norm(summary: ChannelSummary) -> float:
+@Statistic
+def mean_unit_wise_norm(tensors: Summaries) -> Array:
     """Return the mean over units of the Euclidean norm: mean_c sqrt(sum(x_c^2)).
 
     References:
         High-performance large-scale image recognition without normalization, Brock, De, Smith and
         Simonyan, 2021, https://arxiv.org/abs/2102.06171, section 4 (adaptive gradient clipping).
     """
-    return float(_unit_wise_norms(summary).sum() / _nonempty_channels(summary))
+    return tensors.total(tensors.norm) / tensors.nonempty_channels
 
 
-@np.errstate(all="ignore")
-def maximum_unit_wise_norm(summary: ChannelSummary) -> float:
+@Statistic
+def maximum_unit_wise_norm(tensors: Summaries) -> Array:
     """Return the largest Euclidean norm of a unit: max_c sqrt(sum(x_c^2)).
 
     References:
         Brock, De, Smith and Simonyan, 2021, https://arxiv.org/abs/2102.06171, section 4.
     """
-    if not summary.count.any():
-        return np.nan
-    return float(_unit_wise_norms(summary).max())
+    return np.where(tensors.values > 0, tensors.greatest(tensors.norm), np.nan)
 
 
-@np.errstate(all="ignore")
-def mean_absolute(summary: ChannelSummary) -> float:
+@Statistic
+def mean_absolute(tensors: Summaries) -> Array:
     """Return the mean absolute value: sum(abs(x)) / N."""
-    if summary.absolute_sum is None:
-        return np.nan
-    return float(summary.absolute_sum.sum() / summary.count.sum())
+    if tensors.channels.absolute_sum is None:
+        return tensors.undefined
+    return tensors.total(tensors.channels.absolute_sum) / tensors.values
 
 
-@np.errstate(all="ignore")
-def kurtosis(summary: ChannelSummary) -> float:
+@Statistic
+def kurtosis(tensors: Summaries) -> Array:
     """Return the kurtosis of all values: N sum((x - mean)^4) / (sum((x - mean)^2))^2.
 
     Not the excess: 3 of a normal distribution, 1 the least. Pooled like `variance`, so that
     channels of different scale raise it. Undefined where all values are equal.
     """
-    if summary.m3 is None or summary.m4 is None:
-        return np.nan
-    m2, d = _pooled_m2(summary)
-    m4 = summary.m4 + 4 * d * summary.m3 + 6 * d**2 * summary.m2 + summary.count * d**4
-    return float(m4.sum() / m2 * (summary.count.sum() / m2))
+    channels, d = tensors.channels, tensors.deviation
+    if channels.m3 is None or channels.m4 is None:
+        return tensors.undefined
+    m4 = channels.m4 + 4 * d * channels.m3 + 6 * d**2 * channels.m2 + channels.count * d**4
+    m2 = _pooled_m2(tensors)
+    return tensors.total(m4) / m2 * (tensors.values / m2)
 
 
-def quantile_05(summary: ChannelSummary) -> float:
+@Statistic
+def quantile_05(tensors: Summaries) -> Array:
     """Return the 5 % quantile of the finite values, to about 12 %; see `quantile`."""
-    return quantile(summary, 0.05)
+    return _quantiles(tensors, 0.05)
 
 
-def quantile_50(summary: ChannelSummary) -> float:
+@Statistic
+def quantile_50(tensors: Summaries) -> Array:
     """Return the median of the finite values, to the power of two; see `quantile`."""
-    return quantile(summary, 0.5)
+    return _quantiles(tensors, 0.5)
 
 
-def quantile_95(summary: ChannelSummary) -> float:
+@Statistic
+def quantile_95(tensors: Summaries) -> Array:
     """Return the 95 % quantile of the finite values, to about 12 %; see `quantile`."""
-    return quantile(summary, 0.95)
+    return _quantiles(tensors, 0.95)
 
 
-@np.errstate(all="ignore")
-def float16_underflow_fraction(summary: ChannelSummary) -> float:
+@Statistic
+def float16_underflow_fraction(tensors: Summaries) -> Array:
     """Return the share of the non-zero values below 2^-14, float16's smallest normal number.
 
     Exact. Such values lose precision in float16, and those below 2^-25 become zero.
     """
-    if summary.histogram is None:
-        return np.nan
-    by_exponent = summary.histogram.reshape(2, EXPONENTS).sum(axis=0)
-    below = by_exponent[: FLOAT16_SMALLEST_NORMAL_EXPONENT + FLOAT32_BIAS].sum()
-    return float(below / by_exponent.sum())
+    if tensors.channels.histogram is None:
+        return tensors.undefined
+    by_exponent = tensors.channels.histogram.reshape(-1, 2, EXPONENTS).sum(axis=1)
+    below = by_exponent[:, : FLOAT16_SMALLEST_NORMAL_EXPONENT + FLOAT32_BIAS].sum(axis=1)
+    return np.asarray(below / by_exponent.sum(axis=1))
 
 
 STATISTICS: tuple[Statistic, ...] = (
@@ -212,32 +244,29 @@ WEIGHT_STATISTICS: tuple[Statistic, ...] = (mean_unit_wise_norm, maximum_unit_wi
 """Of weights, their gradients and updates as well, where channels are the output units."""
 
 
-@np.errstate(all="ignore")
-def norm_to_weight_ratio(summary: ChannelSummary, weight: ChannelSummary) -> float:
+@Statistic
+def norm_to_weight_ratio(tensors: Summaries, weights: Summaries) -> Array:
     """Return the norm of a gradient or update over that of its weight: |x| / |w|, all elements.
 
     Infinite where the weight is zero. Of an update at a healthy learning rate it is about 1e-3.
     """
-    norms = [np.sqrt((s.m2 + s.count * s.mean**2).sum()) for s in (summary, weight)]
-    return float(norms[0] / norms[1])
+    norms, of_weights = (np.sqrt(s.total(s.square_sum)) for s in (tensors, weights))
+    return np.asarray(norms / of_weights)
 
 
-@np.errstate(all="ignore")
-def maximum_unit_wise_norm_to_weight_ratio(
-    summary: ChannelSummary, weight: ChannelSummary
-) -> float:
+@Statistic
+def maximum_unit_wise_norm_to_weight_ratio(tensors: Summaries, weights: Summaries) -> Array:
     """Return the largest ratio of unit-wise norms: max_o |x_o| / max(|w_o|, 1e-3).
 
     Of a gradient it is what adaptive gradient clipping compares with its threshold; the unit o is
-    clipped where its ratio exceeds it.
+    clipped where its ratio exceeds it. Both tensors have the same units.
 
     References:
         High-performance large-scale image recognition without normalization, Brock, De, Smith,
         Simonyan, 2021, arXiv 2102.06171, equation 3.
     """
-    if not summary.channels:
-        return float("nan")
-    return float(np.max(_unit_wise_norms(summary) / np.maximum(_unit_wise_norms(weight), 1e-3)))
+    largest = tensors.greatest(tensors.norm / np.maximum(weights.norm, 1e-3))
+    return np.where(tensors.sizes > 0, largest, np.nan)
 
 
 PAIR_STATISTICS = (norm_to_weight_ratio, maximum_unit_wise_norm_to_weight_ratio)
@@ -270,10 +299,15 @@ def evaluate(summary: ChannelSummary, statistics: Iterable[Statistic]) -> dict[s
     >>> evaluate(summary, [mean, average_channel_squared_mean, average_channel_variance])
     {'mean': 3.0, 'average_channel_squared_mean': 13.0, 'average_channel_variance': 2.5}
     """
-    return {statistic.__name__: statistic(summary) for statistic in statistics}
+    found = evaluate_all(Summaries.of([summary]), statistics)
+    return {name: float(values[0]) for name, values in found.items()}
 
 
-@np.errstate(all="ignore")
+def evaluate_all(tensors: Summaries, statistics: Iterable[Statistic]) -> dict[str, Array]:
+    """Return each statistic under its name, one number per tensor."""
+    return {statistic.__name__: statistic(tensors) for statistic in statistics}
+
+
 def quantile(summary: ChannelSummary, q: float) -> float:
     """Return the value below which a share q of the finite values lies, from the magnitudes.
 
@@ -286,40 +320,39 @@ def quantile(summary: ChannelSummary, q: float) -> float:
         summary: an extended one; NaN for a base one.
         q: share, between 0 and 1, exclusive.
     """
-    if summary.histogram is None:
-        return np.nan
-    counts = _ascending(summary.histogram, summary.zeros.sum())
-    cumulative = counts.cumsum()
-    rank = q * cumulative[-1]
-    if not rank > 0:
-        return np.nan
-    k = cumulative.searchsorted(rank)
-    share = 1 - (cumulative[k] - rank) / counts[k]
-    smallest, largest = minimum(summary), maximum(summary)
-    low, high = max(BIN_LOW[k], smallest), min(BIN_HIGH[k], largest)
-    value = low * (high / low) ** share if low else 0.0
-    return float(np.clip(value, smallest, largest))
+    return float(_quantiles(Summaries.of([summary]), q)[0])
 
 
-def _ascending(histogram: Array, zeros: float) -> Array:
+@np.errstate(all="ignore")
+def _quantiles(tensors: Summaries, q: float) -> Array:
+    histogram = tensors.channels.histogram
+    if histogram is None:
+        return tensors.undefined
+    counts = _ascending(
+        histogram.reshape(-1, HISTOGRAM_BINS), tensors.total(tensors.channels.zeros)
+    )
+    cumulative = counts.cumsum(axis=1)
+    rank = q * cumulative[:, -1]
+    k = (cumulative < rank[:, None]).sum(axis=1).clip(max=counts.shape[1] - 1)
+    each = np.arange(len(k))
+    share = 1 - (cumulative[each, k] - rank) / counts[each, k]
+    smallest, largest = minimum(tensors), maximum(tensors)
+    low, high = np.maximum(BIN_LOW[k], smallest), np.minimum(BIN_HIGH[k], largest)
+    value = np.where(low == 0, 0.0, low * (high / low) ** share)
+    return np.where(rank > 0, np.clip(value, smallest, largest), np.nan)
+
+
+def _ascending(histograms: Array, zeros: Array) -> Array:
     """Order the counts from the largest negative magnitude through zero to the largest positive."""
-    positive, negative = histogram.reshape(2, EXPONENTS)[:, :FINITE]
-    return np.concatenate([negative[::-1], [zeros], positive])
+    signs = histograms.reshape(-1, 2, EXPONENTS)[:, :, :FINITE]
+    return np.concatenate([signs[:, 1, ::-1], zeros[:, None], signs[:, 0]], axis=1)
 
 
-def _pooled_m2(summary: ChannelSummary) -> tuple[float, Array]:
-    """Return sum((x - mean)^2) over all values, and m_c - mean of each channel."""
-    d = summary.mean - summary.count @ summary.mean / summary.count.sum()
-    return float((summary.m2 + summary.count * d * d).sum()), d
+def _pooled_m2(tensors: Summaries) -> Array:
+    """Return sum((x - mean)^2) over all values."""
+    d = tensors.deviation
+    return tensors.total(tensors.channels.m2 + tensors.channels.count * d * d)
 
 
-def _unit_wise_norms(summary: ChannelSummary) -> Array:
-    return np.sqrt(summary.m2 + summary.count * summary.mean**2)
-
-
-def _nonempty_channels(summary: ChannelSummary) -> np.float64:
-    return np.float64(np.count_nonzero(summary.count))  # a divisor that gives NaN, not an exception
-
-
-def _finite_or_nan(value: float) -> float:
-    return float(value) if np.isfinite(value) else np.nan
+def _finite_or_nan(values: Array) -> Array:
+    return np.where(np.isfinite(values), values, np.nan)

@@ -8,9 +8,9 @@ the structure and the metadata are text in its schema.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +19,9 @@ import pyarrow.parquet as pq
 from sppkit.errors import RecordingError
 
 SCHEMA_VERSION = 1
+
+Columns: TypeAlias = dict[str, Any]
+"""A block of rows: by column an array, or the one value that all its rows share."""
 
 KEY = (
     *("run", "seed", "rank", "step", "phase"),
@@ -89,13 +92,6 @@ STRUCTURE_COLUMNS: dict[str, str] = {
 _FILE_KEY = b"sppkit"
 
 
-def build_table(rows: Iterable[Mapping[str, Any]], statistics: Iterable[str]) -> pd.DataFrame:
-    """Make the table from rows; columns that a row lacks are undefined (NaN) there."""
-    columns = [*TABLE_COLUMNS, *statistics]
-    frame = pd.DataFrame(list(rows), columns=columns)
-    return frame.astype({c: TABLE_COLUMNS.get(c, "float64") for c in columns})
-
-
 def build_structure(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Make the structure frame from rows."""
     frame = pd.DataFrame(list(rows), columns=list(STRUCTURE_COLUMNS))
@@ -105,11 +101,11 @@ def build_structure(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def concatenate(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Join tables of several runs; the categories are joined too."""
     joined = pd.concat([table.astype(_plain(table)) for table in tables], ignore_index=True)
-    return joined.astype({c: kind for c, kind in TABLE_COLUMNS.items() if kind == "category"})
+    return joined.astype(dict.fromkeys(_plain(joined), "category"))
 
 
 def _plain(table: pd.DataFrame) -> dict[str, str]:
-    return {column: "object" for column, kind in TABLE_COLUMNS.items() if kind == "category"}
+    return {c: "object" for c, kind in TABLE_COLUMNS.items() if kind == "category" and c in table}
 
 
 def write(
@@ -117,11 +113,19 @@ def write(
     table: pd.DataFrame,
     structure: pd.DataFrame,
     metadata: Mapping[str, Any],
+    *,
+    new: bool = False,
 ) -> None:
     """Write both frames and the metadata; the file appears whole or not at all.
 
+    Args:
+        path: of the file.
+        table, structure, metadata: what to write.
+        new: replace no file.
+
     Raises:
-        RecordingError: the folder does not exist or cannot be written to.
+        RecordingError: the folder does not exist or cannot be written to, or the file exists and
+            was to be new.
     """
     target = Path(path)
     arrow = pa.Table.from_pandas(table, preserve_index=False)
@@ -138,6 +142,13 @@ def write(
         try:
             with temporary.open("xb") as file:
                 pq.write_table(arrow, file)
+                file.flush()
+                os.fsync(file.fileno())  # the name must not come before the contents
+            if new and target.exists():
+                raise RecordingError(
+                    f"{str(target)!r} has appeared while it was being written: another process "
+                    "records to the same place. Give each of them a place of its own."
+                )
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -162,13 +173,43 @@ def read(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame, dict
     Raises:
         RecordingError: the file is missing, is no parquet file, or holds no recording.
     """
+    return read_many([path])
+
+
+def read_many(
+    paths: Iterable[str | os.PathLike[str]], columns: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Read the parts of one recording, in order; what a later part says of a run counts.
+
+    Args:
+        paths: of one file at least.
+        columns: of the table; all of them by default.
+
+    Raises:
+        RecordingError: as `read` does.
+    """
+    parts, structures, metadata = [], [], dict[str, Any]()
+    for path in paths:
+        arrow, content = _read_file(path, columns)
+        parts.append(arrow)
+        structures.append(_structure_of(content))
+        metadata |= content["metadata"]
+    structure = pd.concat(structures, ignore_index=True).drop_duplicates(
+        ["run", "layer", "operation"], keep="last", ignore_index=True
+    )
+    return _table_of(parts), structure, metadata
+
+
+def _read_file(
+    path: str | os.PathLike[str], columns: Sequence[str] | None
+) -> tuple[pa.Table, dict[str, Any]]:
     if not Path(path).is_file():
         raise RecordingError(
             f"there is no recording {str(path)!r}. "
             "Give the path of a .parquet file that Recording.save wrote."
         )
     try:
-        arrow = pq.read_table(path)
+        arrow = pq.read_table(path, columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise RecordingError(f"{str(path)!r} is no readable parquet file: {reason}") from error
@@ -183,8 +224,31 @@ def read(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame, dict
             f"{str(path)!r} has schema version {content['schema']}; this sppkit reads version "
             f"{SCHEMA_VERSION}. Read it with the sppkit that wrote it, or record again."
         )
-    table = arrow.to_pandas()
-    kinds = {column: TABLE_COLUMNS.get(column, "float64") for column in table.columns}
+    return arrow, content
+
+
+def _structure_of(content: Mapping[str, Any]) -> pd.DataFrame:
     frame = content["structure"]
-    structure = pd.DataFrame(frame["data"], columns=frame["columns"]).astype(STRUCTURE_COLUMNS)
-    return table.astype(kinds), structure, content["metadata"]
+    return pd.DataFrame(frame["data"], columns=frame["columns"]).astype(STRUCTURE_COLUMNS)
+
+
+def _table_of(parts: Sequence[pa.Table]) -> pd.DataFrame:
+    """Make one table of those of several parts, with the categories of all of them in order."""
+    parts = [part for part in parts if part.num_rows] or parts[:1]  # empty columns have no type
+    if len(parts) == 1:
+        table = parts[0].to_pandas()
+    else:
+        plain = [part.replace_schema_metadata(None) for part in parts]
+        joined = pa.concat_tables(plain, promote_options="permissive").unify_dictionaries()
+        table = joined.to_pandas()
+    table = table.astype({c: TABLE_COLUMNS.get(c, "float64") for c in table.columns})
+    return _in_order(table)
+
+
+def _in_order(table: pd.DataFrame) -> pd.DataFrame:
+    ordered = {
+        name: table[name].cat.set_categories(sorted(table[name].cat.categories))
+        for name in table.columns
+        if TABLE_COLUMNS.get(name) == "category"
+    }
+    return table.assign(**ordered)

@@ -9,16 +9,21 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "sppkit"
 
-FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits"}
-FLOOR_1 = {"summary", "statistics", "table", "recording", "expectation", "user_code", "gradients"}
+FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits", "escaping", "files"}
+FLOOR_1 = {
+    *("summary", "statistics", "table", "row_store", "run_directory", "recording"),
+    *("expectation", "user_code", "gradients"),
+}
 MEASURE = {"kernels", "capture", "inputs", "targets", "probing", "init"}
-ALL = FLOOR_0 | FLOOR_1 | MEASURE | {"plots", "rules", "models", "gate", "cli"}
+JUDGE = {"rules", "baselines", "formats"}
+APPS = {"cli", "testing", "pytest_plugin"}
+ALL = FLOOR_0 | FLOOR_1 | MEASURE | JUDGE | APPS | {"plots", "models", "gate"}
 
 # room: (rooms it may import, third-party libraries it may import)
 HOUSE = {
     **{room: (FLOOR_0, {"numpy"}) for room in FLOOR_0},
     **{room: (FLOOR_0 | FLOOR_1, {"numpy", "pandas", "pyarrow"}) for room in FLOOR_1},
-    "kernels": (FLOOR_0 | FLOOR_1, {"numpy", "torch"}),
+    "kernels": (FLOOR_0 | FLOOR_1, {"numpy", "torch", "triton"}),
     "capture": (FLOOR_0 | FLOOR_1 | {"kernels"}, {"numpy", "torch"}),
     "inputs": (FLOOR_0 | FLOOR_1, {"numpy", "torch", "sklearn"}),
     "targets": (FLOOR_0 | FLOOR_1 | {"models"}, {"torch", "timm", "torchvision"}),
@@ -29,9 +34,16 @@ HOUSE = {
         {"numpy", "pandas", "matplotlib", "seaborn", "jinja2", "markupsafe", "PIL"},
     ),
     "rules": (FLOOR_0 | FLOOR_1, {"numpy", "pandas"}),
+    "baselines": (FLOOR_0 | FLOOR_1 | {"rules"}, {"numpy", "pandas", "scipy"}),
+    "formats": (FLOOR_0 | FLOOR_1 | {"rules"}, set()),
     "models": (FLOOR_0, {"numpy", "torch"}),
     "gate": (FLOOR_0 | FLOOR_1 | MEASURE | {"rules"}, {"numpy", "pandas", "torch", "scipy"}),
-    "cli": (ALL, {"typer", "click", "rich", "torch", "numpy", "pandas", "matplotlib"}),
+    "testing": (ALL - {"cli", "pytest_plugin"}, {"numpy"}),
+    "pytest_plugin": (ALL - {"cli"}, {"pytest", "jinja2"}),
+    "cli": (
+        ALL - {"testing", "pytest_plugin"},
+        {"typer", "click", "rich", "torch", "numpy", "pandas", "matplotlib"},
+    ),
     "__init__": (ALL, set()),
     "__main__": ({"cli"}, set()),
 }
@@ -107,9 +119,21 @@ def loaded_by(*arguments):
     return run.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("arguments", [(), ("--help",), ("plot", "--help"), ("models",)])
+@pytest.mark.parametrize(
+    "arguments", [(), ("--help",), ("plot", "--help"), ("check", "--help"), ("models",)]
+)
 def test_light_doors_open_without_heavy_libraries(arguments):
     assert loaded_by(*arguments) == "LOADED []"
+
+
+def test_the_plug_in_of_pytest_costs_every_session_next_to_nothing():
+    code = (
+        "import sys, sppkit.pytest_plugin\n"
+        "heavy = {'torch', 'pandas', 'numpy', 'matplotlib', 'jinja2', 'typer', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
 
 
 def test_reading_and_drawing_a_recording_needs_no_torch(tmp_path):

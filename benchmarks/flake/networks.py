@@ -1,5 +1,7 @@
 """The networks whose decisions are resampled: small references, and sick ones of a similar size."""
 
+import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,7 +34,7 @@ class Candidate:
 def small_references() -> list[Candidate]:
     """List the small bundled references, all of which train."""
     return [
-        Candidate(name, lambda name=name: build(name), find_reference(name).input_size, "pass")
+        Candidate(name, functools.partial(build, name), find_reference(name).input_size, "pass")
         for name in SMALL
     ]
 
@@ -45,10 +47,10 @@ def full_size() -> list[Candidate]:
 def _full_size(name: str) -> Callable[[], nn.Module]:
     library, _, own = name.partition(":")
     if library == "ref":
-        return lambda: build(own)
-    from tests.zoo import of_timm
-
-    return lambda: of_timm.find(own).build()
+        return functools.partial(build, own)
+    timm_networks = importlib.import_module("tests.zoo.of_timm")
+    found: Callable[[], nn.Module] = timm_networks.find(own).build
+    return found
 
 
 def plain(gain: float, depth: int = 20, width: int = 64) -> Callable[[], nn.Module]:

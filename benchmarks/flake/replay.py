@@ -20,7 +20,8 @@ class RecordedSeeds:
     def __init__(self, recording: Recording) -> None:
         (self.run,) = recording.runs
         table = recording.table()
-        self.parts = {int(s): part for s, part in table.groupby("seed")}
+        seeds = [int(seed) for seed in table["seed"].unique()]
+        self.parts = {seed: table[table["seed"] == seed] for seed in seeds}
         self.structure = recording.structure()
         self.metadata = recording.metadata[self.run]
 

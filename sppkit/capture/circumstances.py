@@ -41,6 +41,7 @@ def environment(model: nn.Module, options: Options) -> dict[str, Any]:
         "mode": "train" if model.training else "eval",
         "signals": sorted(str(signal) for signal in options.signals),
         "extended": options.extended,
+        "max_elements": options.max_elements,
         "remarks": [],
         "not_captured": [],
     }

@@ -40,9 +40,7 @@ from sppkit.capture.session import MAXIMUM_OPEN_PASSES, Session
 from sppkit.capture.state import isolated_randomness, left_as_found
 from sppkit.capture.watch import is_recomputation
 from sppkit.capture.writer import Writer
-from sppkit.signals import Signal
-
-_OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
+from sppkit.signals import OF_OUTPUTS, Signal
 
 COMPILED_BEFORE = (
     "a function of this model was compiled and called before the recording (by this model, or by "
@@ -155,13 +153,16 @@ class CompiledSession(Session):
         self._unwritten: set[Point] = set()
         self._differentiated: list[CompiledPass] = []
         self._gradients_came = False
+        self._idle: frozenset[Point] = frozenset()
 
     def attach(self) -> None:
         """Let the hooks write; the first time, see to it that they will be compiled in."""
         self._switch.is_on = True
         self._writer = self._passes
         with originals_in_place(self._called):
+            self._take_turn()
             self._watch_parameters()
+        self._idle = self._find_idle()
         if self._gate is not None:
             return
         if was_called(self._called):
@@ -171,11 +172,25 @@ class CompiledSession(Session):
             self._say_once(CUDA_GRAPHS)
         self._gate = Gate(self._called, self._before_call, self._after_call)
 
+    def _find_idle(self) -> frozenset[Point]:
+        """Name the points that are not read, since it is the turn of others and of no alias."""
+        resting = self.options.resting
+        due = (alias for alias in self._aliases if alias.place.layer not in resting)
+        wanted = {self._source(alias) for alias in due}
+        return frozenset(p for p in self._receivers if p.place.layer in resting and p not in wanted)
+
     def detach(self) -> None:
         """Let the hooks rest: compiled code goes on without writing."""
         self._switch.is_on = False
         if self._gradients:
             self._gradients.detach()
+
+    def rest(self) -> None:
+        """Let the hooks rest, as between any two steps."""
+        self.detach()
+
+    def signature(self) -> None:
+        """Look at every reading: what belongs to a pass is found out at the end of a step."""
 
     def close(self) -> None:
         """Take every hook off, and the gate."""
@@ -194,10 +209,14 @@ class CompiledSession(Session):
     def collect(self) -> list[Reading]:
         """End a step; points that more came for than can be told apart are left out."""
         self._passes.missing = dict(self._reasons)
-        readings = [r for r in super().collect() if self._source(r.point) not in self._refused]
+        readings = [r for r in super().collect() if self._is_kept(r.point)]
         for of_this_step in (self._refused, self._unwritten, self._differentiated):
             of_this_step.clear()
         return readings
+
+    def _is_kept(self, point: Point) -> bool:
+        is_due = point.place.layer not in self.options.resting
+        return is_due and self._source(point) not in self._refused
 
     def _source(self, point: Point) -> Point:
         """Give the point that a point is an alias of, or itself."""
@@ -228,8 +247,12 @@ class CompiledSession(Session):
         mode = "train" if self.model.training else "eval"
         sizes = [tensor.shape[0] for _, tensor in tensors_in((args, kwargs)) if tensor.dim()]
         opened = CompiledPass(
-            self.plan, self._options.phase or mode, sizes[0] if sizes else 0, self.masks.are_used
+            self._plan_of_step,
+            self._options.phase or mode,
+            sizes[0] if sizes else 0,
+            self.masks.are_used,
         )
+        opened.sampling = self._options.sampling
         opened.mask = self.masks.take(args, kwargs)
         opened.aliases = dict(self._aliases)
         self._passes.passes.append(opened)
@@ -237,7 +260,7 @@ class CompiledSession(Session):
             self._differentiated.clear()
             self._gradients_came = False
         if torch.is_grad_enabled():
-            opened.awaited = set(self._awaited_by_each)
+            opened.awaited = self._awaited_by_each - self._idle
             self._differentiated.append(opened)
 
     def _after_call(self, output: object) -> None:
@@ -259,7 +282,7 @@ class CompiledSession(Session):
     def _receive(self, point: Point, axis: int | None, tensor: Tensor) -> None:
         """Write what was handed over to the pass that it belongs to."""
         is_gradient = point.signal is Signal.GRADIENT
-        if not self._switch.is_on or self._depth != probe_depth():
+        if not self._switch.is_on or self._depth != probe_depth() or point in self._idle:
             return
         if is_recomputation() and not is_gradient:
             return
@@ -268,7 +291,7 @@ class CompiledSession(Session):
             found = readable(tensor, axis)
             reason = found if isinstance(found, str) else ""
             if owner is not None and not isinstance(found, str):
-                owner.write(point, owner.masked(found))
+                owner.write(point, owner.chosen(point.place, found))
         except Exception as error:  # a fault of ours must not become one of the user's pass
             reason = f"reading it failed: {type(error).__name__}: {error}"
         if reason:
@@ -301,7 +324,7 @@ class CompiledSession(Session):
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Trace one eager pass to plan what to record, and hook it."""
         writer, graph, plan = self._trace(args, kwargs)
-        wanted = self._options.signals & _OF_OUTPUTS
+        wanted = self._options.signals & OF_OUTPUTS
         written = writer.passes[-1]
         axes = {
             Point(point.place, signal): slot.axis
@@ -326,7 +349,7 @@ class CompiledSession(Session):
             point: Receiver(partial(self._receive, point, axis)) for point, axis in axes.items()
         }
         self._hook(list(graph.calls))
-        self.plan = plan
+        self.plan = self._plan_of_step = plan
 
     def _read_aliases_of_operations(
         self, axes: dict[Point, int | None], traced: dict[Point, int | None]
@@ -346,7 +369,7 @@ class CompiledSession(Session):
 
     def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Writer, Graph, Plan]:
         """Run the original module once on a copy of the arguments; nothing else remembers it."""
-        session = Session(self.model, replace(self._options, signals=_OF_OUTPUTS))
+        session = Session(self.model, replace(self._options, signals=OF_OUTPUTS))
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
@@ -370,7 +393,7 @@ class CompiledSession(Session):
         for node in graph.nodes:
             outside = [place for place in node.emitted if place.layer in self._entries]
             inside = [place for place in node.emitted if place.layer not in self._entries]
-            for point in (Point(place, signal) for place in outside for signal in _OF_OUTPUTS):
+            for point in (Point(place, signal) for place in outside for signal in OF_OUTPUTS):
                 same = [p for p in (Point(i, point.signal) for i in inside) if p in axes]
                 if point in axes and same:
                     del axes[point]
@@ -413,7 +436,8 @@ class CompiledSession(Session):
         super()._fetch(written)
 
     def _look_for_what_was_not_handed_over(self, written: CompiledPass) -> None:
-        expected = {p for p in self._receivers if p.signal is Signal.ACTIVATION and p.place.layer}
+        read = self._receivers.keys() - self._idle
+        expected = {p for p in read if p.signal is Signal.ACTIVATION and p.place.layer}
         unwritten = expected - written.written
         if unwritten and unwritten == expected:
             self._say_once(HOOKS_DID_NOT_RUN)

@@ -23,16 +23,16 @@ import torch.distributed as dist
 from torch import nn
 
 from sppkit.capture.reading import Reading
+from sppkit.capture.sampling import is_cut, of_each_process
 from sppkit.capture.sharding import Spread, fingerprint
 from sppkit.capture.side_group import ApartError, MeetingPoint, SideGroup, is_supported
-from sppkit.signals import Signal
+from sppkit.signals import OF_OUTPUTS, Signal
 from sppkit.summary import Array, ChannelSummary, merge_all, packed_size
 
 ALL_RANKS = -1
 """The rank of rows that are merged, or read of what all ranks hold alike."""
 
 _NAMED = 6
-_OF_OUTPUTS = frozenset({Signal.ACTIVATION, Signal.GRADIENT})
 _GRADIENT_OF = "the mean of the ranks' losses, weighted by their samples"
 
 
@@ -227,7 +227,7 @@ class Ranks:
         return Message(self._run, step, replica, [_entry(reading) for reading in readings])
 
     def _is_apart(self, reading: Reading) -> bool:
-        return bool(self._spread.apart) and reading.point.signal in _OF_OUTPUTS
+        return bool(self._spread.apart) and reading.point.signal in OF_OUTPUTS
 
     def _merged(self, group: SideGroup, readings: Sequence[Reading]) -> list[Reading]:
         """Merge the readings that all ranks have alike; give them to the first rank.
@@ -243,7 +243,8 @@ class Ranks:
         if not buffers:
             return []
         of_ranks = [_unpacked(buffer[len(parts) :], parts) for buffer in buffers]
-        summaries = iter(merged_summaries(parts, of_ranks))
+        of_samples = [buffer[: len(parts)] for buffer in buffers]
+        summaries = iter(merged_summaries(parts, of_ranks, of_samples))
         samples = {
             reading.phase: int(sum(buffer[position] for buffer in buffers))
             for position, reading in enumerate(parts)
@@ -252,6 +253,7 @@ class Ranks:
             r._replace(
                 summary=next(summaries) if _is_part(r) else r.summary,
                 batch=samples.get(r.phase, r.batch),
+                flags=of_each_process(r.flags),
             )
             for r in readings
         ]
@@ -303,7 +305,9 @@ def _are_unequal(values: Iterable[Any]) -> bool:
 
 
 def merged_summaries(
-    readings: Sequence[Reading], of_ranks: Sequence[Sequence[ChannelSummary]]
+    readings: Sequence[Reading],
+    of_ranks: Sequence[Sequence[ChannelSummary]],
+    batches: Sequence[Array],
 ) -> list[ChannelSummary]:
     """Merge summaries over ranks, position by position.
 
@@ -313,7 +317,7 @@ def merged_summaries(
 
     the gradients are those of L_r times N_r / N.
     """
-    shares = _shares_of_the_loss(readings, of_ranks)
+    shares = _shares_of_the_loss(readings, of_ranks, batches)
     merged = []
     for position, reading in enumerate(readings):
         parts = [summaries[position] for summaries in of_ranks]
@@ -325,12 +329,15 @@ def merged_summaries(
 
 
 def _shares_of_the_loss(
-    readings: Sequence[Reading], of_ranks: Sequence[Sequence[ChannelSummary]]
+    readings: Sequence[Reading],
+    of_ranks: Sequence[Sequence[ChannelSummary]],
+    batches: Sequence[Array],
 ) -> dict[str, list[float]]:
     """Give N_r / N of each rank by phase, counted at the gradient nearest to the loss.
 
     That is the one of the network's own output: of classes, a loss is a mean over samples, of
-    tokens or pixels, over these. Without it, the one that came first in the backward pass.
+    tokens or pixels, over these. Without it, the one that came first in the backward pass; where
+    of that one only some samples were read, all samples count.
     """
     shares = {}
     for phase in {reading.phase for reading in readings}:
@@ -342,6 +349,8 @@ def _shares_of_the_loss(
         if gradients:
             nearest = min(gradients, key=lambda i: readings[i].point.place.layer != "")
             counts = [float(s[nearest].count.max(initial=0)) for s in of_ranks]
+            if is_cut(readings[nearest].flags):
+                counts = [float(of_rank[nearest]) for of_rank in batches]
             shares[phase] = [count / (sum(counts) or 1.0) or 1.0 for count in counts]
     return shares
 
@@ -363,14 +372,14 @@ def _entry(reading: Reading) -> list[Any]:
     slot = reading.slot
     same = "" if _is_part(reading) else hashlib.sha256(reading.summary.pack().tobytes()).hexdigest()
     return [
-        *(reading.phase, *place, str(signal), reading.flags),
+        *(reading.phase, *place, str(signal), of_each_process(reading.flags)),
         *(slot.channels, slot.axis, str(slot.dtype), reading.summary.extended, same),
     ]
 
 
 def _is_part(reading: Reading) -> bool:
     """Say whether other ranks hold other values of the same tensor."""
-    return reading.is_shard or reading.point.signal in _OF_OUTPUTS
+    return reading.is_shard or reading.point.signal in OF_OUTPUTS
 
 
 def _of_one_rank(reading: Reading) -> Reading:

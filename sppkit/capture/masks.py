@@ -33,17 +33,35 @@ class Mask:
                 f"is, not {type(keep).__name__}"
             )
         self.shape = keep.shape
+        self._keep = keep.detach()
+        self._ends: list[int] | None = None
         # Once per pass: to find them in every hook would make the host wait for the device there.
         positions = keep.detach().flatten().nonzero().squeeze(1)
         self._positions = {keep.device: positions}
 
-    def select(self, found: Readable) -> Readable:
-        """Take the real positions out of what is read; where the mask does not fit, say so."""
+    def select(self, found: Readable, batch: int | None = None) -> Readable:
+        """Take the real positions out of what is read; where the mask does not fit, say so.
+
+        Args:
+            found: what is read.
+            batch: the samples there were, where only the first of them are left.
+        """
         values, axis, among = found.values, found.axis, len(self.shape)
-        if axis is None or axis < among or values.shape[:among] != self.shape:
+        shape = values.shape[:among] if batch is None else (batch, *values.shape[1:among])
+        if axis is None or axis < among or shape != self.shape:
             return found._replace(flags=join_flags(found.flags, UNMASKED))
-        kept = values.detach().flatten(0, among - 1).index_select(0, self._on(values.device))
+        positions = self._on(values.device)
+        if batch is not None:
+            positions = positions[: self._end_of(len(values))]
+        kept = values.detach().flatten(0, among - 1).index_select(0, positions)
         return found._replace(values=kept, axis=axis - among + 1)
+
+    def _end_of(self, samples: int) -> int:
+        """Count the positions in the first samples; the host waits for them once per pass."""
+        if self._ends is None:
+            by_sample = self._keep.ne(0).reshape(self.shape[0], -1).sum(1)
+            self._ends = by_sample.cumsum(0).tolist()
+        return self._ends[samples - 1]
 
     def _on(self, device: torch.device) -> Tensor:
         if device not in self._positions:

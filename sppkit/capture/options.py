@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sppkit.capture.masks import MaskFunction
+from sppkit.capture.sampling import Sampling
 from sppkit.patterns import Matcher, Patterns, matcher, require_match
 from sppkit.signals import DEFAULT_SIGNALS, Signal
 
@@ -25,6 +26,9 @@ class Options:
         extended: record the extended summary.
         phase: written to the table; None takes "train" or "eval" from the model's flag.
         granularity: "layer", or "operation" to record the functional calls between layers too.
+        max_elements: read that many elements of an activation or gradient, in whole samples.
+        spares_output: whether the network's own output is read whole all the same.
+        resting: layers that are not read in this step, since it is the turn of others.
     """
 
     signals: frozenset[Signal] = frozenset(DEFAULT_SIGNALS)
@@ -38,9 +42,16 @@ class Options:
     extended: bool = False
     phase: str | None = None
     granularity: str = "layer"
+    max_elements: int | None = None
+    spares_output: bool = False
+    resting: frozenset[str] = frozenset()
 
     def layer(self, name: str) -> bool:
-        """Say whether a layer is to be recorded."""
+        """Say whether a layer is to be recorded in this step."""
+        return name not in self.resting and self.is_chosen(name)
+
+    def is_chosen(self, name: str) -> bool:
+        """Say whether a layer is to be recorded, in this step or in another."""
         included, excluded = self._layer_matchers
         return (included is None or included(name)) and not (excluded and excluded(name))
 
@@ -52,6 +63,13 @@ class Options:
     def names_places(self) -> bool:
         """Whether the user names stem, blocks or branches."""
         return any((self.blocks, self.residual_branches, self.stem))
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How much is read of an activation or gradient; None for all."""
+        if self.max_elements is None:
+            return None
+        return Sampling(self.max_elements, self.spares_output)
 
     def check(self, model: nn.Module) -> None:
         """Refuse patterns that match no layer of the model, and models that cannot be hooked.

@@ -6,9 +6,10 @@ and two processes can compare what they are about to record by a digest.
 """
 
 import hashlib
-from collections.abc import Container
+import itertools
+from collections.abc import Container, Hashable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,32 +18,13 @@ from sppkit.capture.blocks import TapInfo
 from sppkit.capture.masks import UNMASKED, Mask
 from sppkit.capture.places import Place, Point
 from sppkit.capture.readable import Readable, join_flags
-from sppkit.kernels import summarize, summarize_into
-from sppkit.signals import Signal
-from sppkit.summary import ChannelSummary, packed_size
+from sppkit.capture.sampling import Sampling, cut
+from sppkit.capture.sheets import Page, Sheet, SheetKey, Slot
+from sppkit.kernels import summarize
+from sppkit.signals import OF_OUTPUTS, Signal
+from sppkit.summary import ChannelSummary
 
 REPEATED = "last of several backward passes"
-_NOT_WRITTEN = -1.0  # in the row of counts, which are never negative
-
-
-class Slot(NamedTuple):
-    """Where and how one point is written.
-
-    Attributes:
-        offset: first element in the buffer of its device.
-        channels: number of channels of its tensor.
-        axis: their axis; None where the whole tensor is one channel.
-        dtype: in which the tensor is stored.
-        device: of what is read.
-        flags: what a reader of the numbers must know.
-    """
-
-    offset: int
-    channels: int
-    axis: int | None
-    dtype: torch.dtype
-    device: torch.device
-    flags: str = ""
 
 
 @dataclass
@@ -60,7 +42,11 @@ class Plan:
         values: number of values that one traced pass would have recorded.
         remarks: what the trace found and could not use, in sentences.
         slots: by point.
-        sizes: elements of each device's buffer.
+        sheets: of each device, one for the outputs of layers and one for their parameters.
+        callees: the modules that each module called itself.
+        number: no two plans have the same.
+        known: modules whose outputs are no news, though they have no place here: it is not their
+            turn, or they call others that carry no hooks.
     """
 
     extended: bool
@@ -73,13 +59,26 @@ class Plan:
     values: int = 0
     remarks: list[str] = field(default_factory=list)
     slots: dict[Point, Slot] = field(default_factory=dict)
-    sizes: dict[torch.device, int] = field(default_factory=dict)
+    sheets: dict[SheetKey, Sheet] = field(default_factory=dict)
+    callees: dict[str, set[str]] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+    number: int = field(default_factory=itertools.count().__next__)
 
     def add(self, point: Point, like: Slot) -> None:
-        """Give a point the next free slot of its device."""
-        offset = self.sizes.get(like.device, 0)
-        self.slots[point] = like._replace(offset=offset)
-        self.sizes[like.device] = offset + packed_size(like.channels, self.extended)
+        """Give a point the next free slot of its sheet."""
+        key = SheetKey(like.device, is_of_parameter=point.signal not in OF_OUTPUTS)
+        if key not in self.sheets:
+            self.sheets[key] = Sheet(like.device, self.extended)
+        self.slots[point] = self.sheets[key].add(point, like)
+
+    def pages(self, *, of_parameters: bool) -> dict[torch.device, Page]:
+        """Take an empty page of each sheet of one kind."""
+        with torch.inference_mode(False):  # the weights are written outside of the user's
+            return {
+                key.device: sheet.take()
+                for key, sheet in self.sheets.items()
+                if key.is_of_parameter == of_parameters
+            }
 
     @property
     def is_made(self) -> bool:
@@ -92,9 +91,15 @@ class Plan:
         return any(place.operation for place in self.axes)
 
     @property
+    def is_regular(self) -> bool:
+        """Whether passes can be written without knowing which module call is under way."""
+        devices = [key.device for key in self.sheets if not key.is_of_parameter]
+        return self.is_made and not self.has_operations and len(devices) == 1
+
+    @property
     def digest(self) -> str:
         """Identify the plan: equal digests mean that buffers can be merged slot by slot."""
-        text = repr([(point, slot[:3]) for point, slot in self.slots.items()])
+        text = repr([(point, slot[:4]) for point, slot in self.slots.items()])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -107,57 +112,119 @@ class Pass:
         phase: "train", "eval" or "probe".
         batch: samples in the pass, 0 where it is none.
         is_masked: whether positions are left out of activations and gradients; `mask` says which.
+        of_parameters: whether it is of parameters, which are read once per step.
+
+    Attributes:
+        written: the points that were written, but for those that went as planned.
+        aside: what has no slot.
+        aliases: points that are others' tensors.
+        awaited: gradients that were waited for.
+        expected: planned gradients that were waited for, by the number of their slot.
+        arrived: the numbers of those that came.
+        renamed: points that the plan knows under the name of an alias.
+        handles: of the hooks on this pass's tensors.
+        pages: by device.
     """
 
-    def __init__(self, plan: Plan, phase: str, batch: int = 0, is_masked: bool = False) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        phase: str,
+        batch: int = 0,
+        is_masked: bool = False,
+        *,
+        of_parameters: bool = False,
+    ) -> None:
         self.phase = phase
         self.batch = batch
         self.mask: Mask | None = None
+        self.sampling: Sampling | None = None
         self.written: set[Point] = set()
         self.aside: dict[Point, tuple[Slot, torch.Tensor]] = {}
         self.aliases: dict[Point, Point] = {}
         self.awaited: set[Point] = set()
+        self.expected: dict[int, Point] = {}
+        self.arrived: set[int] = set()
         self.renamed: dict[Point, Point] = {}
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
         self.is_open = True
+        self.pages = plan.pages(of_parameters=of_parameters)
         self._plan = plan
         self._is_masked = is_masked
-        self._slots = dict(plan.slots)
-        with torch.inference_mode(False):  # the weights are written outside of the user's
-            self._buffers = {
-                device: torch.full(
-                    (size,), _NOT_WRITTEN, dtype=_buffer_dtype(device), device=device
-                )
-                for device, size in plan.sizes.items()
-            }
 
     @property
     def is_complete(self) -> bool:
         """Whether every gradient that it waits for has arrived."""
-        return self.awaited <= self.written
+        return self.awaited <= self.written and self.expected.keys() <= self.arrived
 
-    def masked(self, found: Readable) -> Readable:
-        """Leave out the positions that the mask of this pass leaves out."""
+    def every_awaited(self) -> set[Point]:
+        """Give the gradients that it waits for, and those that have arrived."""
+        return self.awaited | set(self.expected.values())
+
+    def still_awaited(self) -> set[Point]:
+        """Give the gradients that have not arrived."""
+        planned = {point for n, point in self.expected.items() if n not in self.arrived}
+        return planned | (self.awaited - self.written)
+
+    def write_planned(self, slot: Slot, values: torch.Tensor) -> bool:
+        """Write a plain tensor to its slot, where it is as the slot says and is read whole.
+
+        A fault is told by the way that others go: False says that nothing was written.
+        """
+        page = self.pages.get(slot.device)
+        is_whole = not self._is_masked and self.sampling is None
+        if not is_whole or page is None or slot.number >= page.points:
+            return False
+        try:
+            return values.dtype is slot.dtype and page.read(slot, values)
+        except Exception:
+            return False
+
+    def write_gradient(self, slot: Slot, gradient: torch.Tensor) -> bool:
+        """Write the first gradient that arrives for a slot, where it is as planned."""
+        if slot.number in self.arrived or not self.write_planned(slot, gradient):
+            return False
+        self.arrived.add(slot.number)
+        return True
+
+    def signature(self) -> Hashable:
+        """Identify the points that it wrote, awaits and passes on."""
+        return (
+            frozenset(self.awaited),
+            frozenset(self.expected),
+            frozenset(self.aliases.items()),
+            *((device, bytes(page.written)) for device, page in self.pages.items()),
+        )
+
+    def chosen(self, place: Place, found: Readable) -> Readable:
+        """Leave out samples beyond the first, and positions that the mask of this pass leaves out.
+
+        The samples are chosen first, so that none of the others is touched.
+        """
+        samples = self.sampling and self.sampling.samples(place, found, self.batch)
+        if samples is not None:
+            found = cut(found, samples)
         if not self._is_masked or not found.may_be_padded:
             return found
         if self.mask is not None:
-            return self.mask.select(found)
+            return self.mask.select(found, None if samples is None else self.batch)
         return found._replace(flags=join_flags(found.flags, UNMASKED))
 
     def write(self, point: Point, found: Readable) -> None:
         """Summarise what was found at a point into its slot."""
         values, axis, dtype, flags, _ = found
-        if point in self.written and point.signal is Signal.GRADIENT:
+        slot = self._plan.slots.get(point)
+        has_arrived = point in self.written or (slot is not None and slot.number in self.arrived)
+        if has_arrived and point.signal is Signal.GRADIENT:
             flags = join_flags(flags, REPEATED)
         self.written.add(point)
-        slot = self._slots.get(point)
         channels = 1 if axis is None else values.shape[axis]
-        new = Slot(0, channels, axis, dtype, values.device, flags)
-        if slot is not None and slot[1:] == new[1:]:
-            buffer = self._buffers[slot.device]
-            summarize_into(buffer, slot.offset, values, axis, self._plan.extended)
-        else:
-            self.aside[point] = new, summarize(values, axis, extended=self._plan.extended)
+        new = Slot(0, 0, channels, axis, dtype, values.device, flags)
+        page = self.pages.get(values.device)
+        if slot is not None and page is not None and slot in page and slot[2:] == new[2:]:
+            page.read(slot, values)
+            return
+        self.aside[point] = new, summarize(values, axis, extended=self._plan.extended)
 
     def keep(self, places: Container[Place]) -> None:
         """Forget candidates that are not planned; a planned alias of one takes its place."""
@@ -183,30 +250,15 @@ class Pass:
         self.handles.clear()
 
     def summaries(self) -> dict[Point, tuple[Slot, ChannelSummary]]:
-        """Fetch what was written: one transfer per buffer, and one for what was kept aside."""
+        """Fetch what was written: one transfer per page, and one for what was kept aside."""
         found = {}
-        hosts = {device: _to_host(buffer) for device, buffer in self._buffers.items()}
-        for point, slot in self._slots.items():
-            size = packed_size(slot.channels, self._plan.extended)
-            packed = hosts[slot.device][slot.offset : slot.offset + size]
-            if point not in self.aside and _was_written(packed, slot):
-                found[point] = slot, ChannelSummary.unpack(packed, slot.channels)
+        for page in self.pages.values():
+            for point, slot, summary in page.summaries():
+                if point not in self.aside:
+                    found[point] = slot, summary
         for point, (slot, packed) in _fetch_together(self.aside).items():
             found[point] = slot, ChannelSummary.unpack(packed, slot.channels)
         return found
-
-
-def _buffer_dtype(device: torch.device) -> torch.dtype:
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
-def _was_written(packed: np.ndarray, slot: Slot) -> bool:
-    """Tell a slot that no hook wrote from one of an empty tensor."""
-    return packed.size == 0 or packed[0] != _NOT_WRITTEN
-
-
-def _to_host(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.cpu().double().numpy()
 
 
 def _fetch_together(
@@ -216,7 +268,7 @@ def _fetch_together(
     fetched: dict[Point, tuple[Slot, np.ndarray]] = {}
     for device in {slot.device for slot, _ in aside.values()}:
         points = [point for point, (slot, _) in aside.items() if slot.device == device]
-        host = _to_host(torch.cat([aside[point][1] for point in points]))
+        host = torch.cat([aside[point][1] for point in points]).cpu().double().numpy()
         parts = np.split(host, np.cumsum([aside[point][1].numel() for point in points])[:-1])
         fetched.update({p: (aside[p][0], part) for p, part in zip(points, parts, strict=True)})
     return fetched

@@ -1,12 +1,14 @@
 """What one point of one step turned out to be, and how a tensor that no hook shows is read."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 
 from sppkit.capture.places import Point
-from sppkit.capture.plan import Pass, Slot
+from sppkit.capture.plan import Pass
 from sppkit.capture.readable import readable
+from sppkit.capture.sheets import Slot
 from sppkit.signals import Signal
 from sppkit.summary import ChannelSummary
 
@@ -51,12 +53,8 @@ def read_parameter(
     return None
 
 
-def with_totals(readings: list[Reading]) -> list[Reading]:
+def with_totals(readings: list[Reading], totals: Mapping[str, tuple[int, int]]) -> list[Reading]:
     """Give the rows of parameters the passes and samples that their gradients are the sum of."""
-    totals: dict[str, tuple[int, int]] = {}
-    for reading in readings:
-        passes, batch = totals.get(reading.phase, (0, 0))
-        totals[reading.phase] = max(passes, reading.passes), max(batch, reading.batch)
     return [
         reading
         if reading.point.signal in (Signal.ACTIVATION, Signal.GRADIENT)

@@ -1,5 +1,6 @@
 """`sppkit.record`: check what is asked for, and make the recorder."""
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -10,8 +11,11 @@ from sppkit.capture.compiled import original, originals_in_place, refuse_without
 from sppkit.capture.masks import MaskFunction
 from sppkit.capture.options import Options, make_signals
 from sppkit.capture.recorder import Recorder
+from sppkit.capture.schedule import StepFunction, make_schedule
 from sppkit.capture.sharding import spread_of, unwrapped, user_class
 from sppkit.patterns import Patterns
+from sppkit.recording import STATISTIC_COLUMNS
+from sppkit.run_directory import FLUSH_ROWS, FLUSH_SECONDS, RunDirectory, StreamedRows
 from sppkit.signals import DEFAULT_SIGNALS, Signal
 
 
@@ -21,6 +25,12 @@ def record(
     optimizer: torch.optim.Optimizer | None = None,
     scaler: torch.amp.GradScaler | None = None,
     every: int = 1,
+    schedule: StepFunction | None = None,
+    layers_per_step: int | None = None,
+    max_elements: int | None = None,
+    run_directory: str | os.PathLike[str] | None = None,
+    flush_rows: int = FLUSH_ROWS,
+    flush_seconds: float = FLUSH_SECONDS,
     run: str | None = None,
     seed: int = 0,
     signals: Iterable[Signal | str] = DEFAULT_SIGNALS,
@@ -48,6 +58,20 @@ def record(
         scaler: the gradient scaler of the loop; gradients are divided by the scale that their loss
             had, and steps that it skips are flagged and counted.
         every: record one step in so many.
+        schedule: or the steps to record, as windows (`sppkit.schedule`, `torch.profiler.schedule`)
+            or as a function of the step's number that returns True or False. It must answer alike
+            on all ranks.
+        layers_per_step: read so many layers in each recorded step after the first, turn by turn,
+            and hook no others; a layer's rows are missing in the steps of the others' turns.
+        max_elements: read an activation or gradient with more elements over its first samples
+            only, as many as fit and one at least; such rows are flagged "first 4 of 64 samples".
+            What has its batch on another axis than the first is read whole, as are parameters.
+        run_directory: a folder to which the rows are written while the run goes on, so that memory
+            does not grow and a kill loses little; `sppkit.read` and `sppkit plot` take it at any
+            time. In several processes, what stays with rank 1 alone goes to "FOLDER.rank1".
+        flush_rows, flush_seconds: rows are written at the end of the step in which there are so
+            many, or in which the last ones were written so long ago; `recording.flush()` does it
+            at once.
         run: name of the run; by default the model's class.
         seed: written to the table.
         signals: which signals to record, of `sppkit.Signal`; by default all but "update", which
@@ -73,9 +97,11 @@ def record(
         A recording to use in a `with` statement.
 
     Raises:
-        ValueError: a pattern matches no layer, a signal is unknown, or `every` is no positive
-            number.
-        TypeError: `model` is no module, is `nn.DataParallel`, or was scripted, traced or exported.
+        ValueError: a pattern matches no layer, a signal is unknown, `every`, `layers_per_step` or
+            `max_elements` is no positive number, or `every` and a schedule were both given.
+        TypeError: `model` is no module, is `nn.DataParallel`, or was scripted, traced or exported;
+            the schedule is no function of a step.
+        RecordingError: the run directory holds a recording already.
 
     Example:
         >>> import torch, sppkit
@@ -87,8 +113,10 @@ def record(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-    if every < 1:
-        raise ValueError(f"every={every} must be 1 or more: record one step in so many")
+    cadence = make_schedule(every, schedule)
+    _check_count("layers_per_step", layers_per_step, "layers to read in a step, or None for all")
+    _check_count("max_elements", max_elements, "elements to read of a tensor, or None for all")
+    spread, model = spread_of(model), unwrapped(model)
     options = Options(
         signals=make_signals(signals),
         include=include,
@@ -100,8 +128,9 @@ def record(
         mask=mask,
         extended=extended,
         granularity=granularity,
+        max_elements=max_elements,
+        spares_output=len(spread.members) > 1,
     )
-    spread, model = spread_of(model), unwrapped(model)
     refuse_without_forward(model)
     with originals_in_place(model):
         options.check(original(model))
@@ -113,7 +142,9 @@ def record(
         seed=seed,
         optimizer=optimizer,
         scaler=scaler,
-        every=every,
+        schedule=cadence,
+        layers_per_step=layers_per_step,
+        stream=_stream(run_directory, flush_rows, flush_seconds),
         loss_reduction=loss_reduction,
         spread=spread,
     )
@@ -128,3 +159,24 @@ def _check_loop(
         raise ValueError("the signal 'update' needs optimizer=: it is what its step changes")
     if options.granularity not in ("layer", "operation"):
         raise ValueError(f"granularity={options.granularity!r} must be 'layer' or 'operation'")
+
+
+def _stream(
+    path: str | os.PathLike[str] | None, flush_rows: int, flush_seconds: float
+) -> StreamedRows | None:
+    _check_count("flush_rows", flush_rows, "rows between two writes")
+    if not flush_seconds > 0:
+        raise ValueError(f"flush_seconds={flush_seconds!r} must be above 0 seconds")
+    if path is None:
+        return None
+    directory = RunDirectory(path)
+    directory.check_is_free()
+    return StreamedRows(
+        STATISTIC_COLUMNS, directory, flush_rows=flush_rows, flush_seconds=flush_seconds
+    )
+
+
+def _check_count(name: str, value: int | None, meaning: str) -> None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if value is not None and not is_count:
+        raise ValueError(f"{name}={value!r} must be 1 or more {meaning}")

@@ -2,11 +2,14 @@
 
 import os
 import weakref
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Hashable
 from types import TracebackType
 from typing import Any, Self
 
+import pandas as pd
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from sppkit.capture.circumstances import environment, never_called
@@ -25,15 +28,24 @@ from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.readable import join_flags
 from sppkit.capture.reading import Reading
-from sppkit.capture.rows import table_rows
+from sppkit.capture.recipes import PhasePages, Recipe
+from sppkit.capture.rows import columns_of
 from sppkit.capture.scaling import unscaled
+from sppkit.capture.schedule import StepFunction, describe, is_recorded, make_schedule
 from sppkit.capture.session import Session
 from sppkit.capture.sharding import Spread
 from sppkit.capture.structure import describe_initialisation
+from sppkit.capture.turns import Turns
 from sppkit.capture.updates import Updates
 from sppkit.errors import RecordingError
 from sppkit.recording import Recording, not_captured_entry
+from sppkit.run_directory import StreamedRows
 from sppkit.signals import Phase, Signal
+from sppkit.statistics import evaluate, maximum, minimum, variance
+from sppkit.table import Columns
+
+MOST_RECIPES = 64
+"""Kinds of steps that are remembered: each holds the labels of its rows."""
 
 
 class Recorder(Recording):
@@ -49,7 +61,9 @@ class Recorder(Recording):
         plan: Plan | None = None,
         optimizer: torch.optim.Optimizer | None = None,
         scaler: torch.amp.GradScaler | None = None,
-        every: int = 1,
+        schedule: StepFunction | None = None,
+        layers_per_step: int | None = None,
+        stream: StreamedRows | None = None,
         loss_reduction: str | None = None,
         spread: Spread | None = None,
     ) -> None:
@@ -65,7 +79,15 @@ class Recorder(Recording):
             else Session(model, options, plan, self._spread.unread_parameters)
         )
         self._model = weakref.ref(original(model))
-        self._run, self._seed, self._every = run, seed, every
+        self._run, self._seed = run, seed
+        self._schedule = schedule or make_schedule(1, None)
+        self.metadata[run]["schedule"] = describe(self._schedule)
+        if layers_per_step is not None:
+            self._session.turns = Turns(layers_per_step)
+            self.metadata[run]["layers_per_step"] = layers_per_step
+        self._stream = stream
+        if stream is not None:
+            self._rows = stream
         self._steps = 0
         self._recorded_steps = 0
         self._described: Plan | None = None
@@ -73,9 +95,9 @@ class Recorder(Recording):
         self._is_attached = False
         self._is_entered = False
         self._weights: dict[Place, Reading] = {}
-        self._updates = (
-            Updates(self._session, options) if Signal.UPDATE in options.signals else None
-        )
+        self._recipes: dict[Hashable, Recipe] = {}
+        self._on_the_way: deque[tuple[Columns, Recipe, PhasePages]] = deque()
+        self._updates = Updates(self._session) if Signal.UPDATE in options.signals else None
         self._loop: Loop | None = None
         if optimizer is not None:
             hear = {"before": self._before_step, "after": self._after_step}
@@ -90,13 +112,18 @@ class Recorder(Recording):
         """Attach the hooks of the first step; entered again later, go on with the next one.
 
         Raises:
-            RecordingError: it is being recorded into already, or the model is gone.
+            RecordingError: it is being recorded into already, the model is gone, or the run
+                directory holds another recording or cannot be written.
         """
         if self._is_entered:
             raise RecordingError(
                 f"this recording of {self._run!r} is already running: a second `with` would count "
                 "everything twice. Leave the first, or make another recording with sppkit.record."
             )
+        if self._stream is not None:
+            self.metadata[self._run]["ended"] = False
+            rank = dist.get_rank() if len(self._spread.members) > 1 else 0
+            self._stream.open(rank, self.metadata)
         self._session.take(self._model())
         self._is_entered = True
         self._steps += self._latest_recorded == self._steps
@@ -126,9 +153,23 @@ class Recorder(Recording):
             self._is_attached = self._is_entered = False
         self._say_what_is_missing()
         self._session.release()
+        self._make_rows(wait=True)
         self._weights.clear()
+        self._recipes.clear()
         if self._updates:
             self._updates.forget()
+        if self._stream is not None:
+            self._end_stream(self._stream, error)
+
+    def _end_stream(self, stream: StreamedRows, error: BaseException | None) -> None:
+        """Write the last part; what went wrong before is what the user is to see."""
+        self.metadata[self._run]["ended"] = True
+        try:
+            stream.flush(self.structure(), self.metadata)
+        except RecordingError as failure:
+            if error is None:
+                raise
+            error.add_note(str(failure))
 
     def mask(self, keep: torch.Tensor) -> None:
         """Say which positions of the next forward pass are real: only those are read.
@@ -158,6 +199,22 @@ class Recorder(Recording):
         self._close_step()
         self._open_next_step()
 
+    def flush(self) -> None:
+        """Write the rows so far to the run directory, without waiting until they are due.
+
+        Raises:
+            RecordingError: they cannot be written, or there is no run directory.
+        """
+        if self._stream is None:
+            raise RecordingError(
+                "this recording has no run directory to write to: give one with "
+                "sppkit.record(model, run_directory=...), or write it with save()"
+            )
+        if self._is_entered:
+            self._say_what_is_missing()
+        self._make_rows(wait=True)
+        self._stream.flush(self.structure(), self.metadata)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one parquet file, atomically.
 
@@ -176,13 +233,17 @@ class Recorder(Recording):
         return Recording.from_frames, (self.table(), self.structure(), self.metadata)
 
     def _open_step(self) -> None:
-        if self._steps % self._every == 0:
+        if is_recorded(self._schedule, self._steps):
+            if self._session.turns:
+                self._session.turns.begin(self._steps)
             self._session.attach()
             self._is_attached = True
 
     def _open_next_step(self) -> None:
         self._steps += 1
         self._open_step()
+        if self._stream is not None and self._stream.is_due:
+            self.flush()
 
     def _before_step(self) -> None:
         if self._updates and self._is_attached:
@@ -207,9 +268,58 @@ class Recorder(Recording):
         if not self._is_attached:
             return
         self._is_attached = False
-        self._session.detach()
+        if is_recorded(self._schedule, self._steps + 1):
+            self._session.rest()
+        else:
+            self._session.detach()
+        self._session.end_step()
+        signature = None if flag else self._signature()
+        if signature in self._recipes:
+            self._repeat(self._recipes[signature])
+            return
         with originals_in_place(self._session.model):
-            self._keep(self._collected(flag))
+            readings = self._collected(flag)
+            self._keep(readings)
+            if signature is not None and readings:
+                if len(self._recipes) >= MOST_RECIPES:
+                    self._recipes.clear()
+                self._recipes[signature] = Recipe(readings, self._session.model, self.plan)
+
+    def _signature(self) -> Hashable | None:
+        """Identify the step among its like; None where readings are looked at one by one."""
+        if self._ranks or self._updates or (self._loop and self._loop.scale != 1.0):
+            return None
+        return self._session.signature()
+
+    def _repeat(self, recipe: Recipe) -> None:
+        """Make the rows of a step that looks like an earlier one, when its numbers have come."""
+        pages = self._session.take_pages()
+        for page in (page for found in pages.values() for page in found):
+            page.send()
+        self._on_the_way.append((self._constants(), recipe, pages))
+        self._make_rows(wait=False)
+        self._recorded_steps += 1
+        self._latest_recorded = self._steps
+
+    def _make_rows(self, *, wait: bool) -> None:
+        """Make rows of what has arrived from the device, in the order of the steps."""
+        while self._on_the_way:
+            constants, recipe, pages = self._on_the_way[0]
+            every = [page for found in pages.values() for page in found]
+            if not wait and not all(page.has_arrived for page in every):
+                return
+            self._rows.append({**constants, **recipe.columns(pages)})
+            self._on_the_way.popleft()
+            for page in every:
+                page.put_back()
+
+    def table(self) -> pd.DataFrame:
+        """Give the readings so far, as `Recording.table` does."""
+        self._make_rows(wait=True)
+        return super().table()
+
+    def _constants(self, rank: int = ALL_RANKS) -> Columns:
+        return {"run": self._run, "seed": self._seed, "rank": rank, "step": self._steps}
 
     def _close_last_step(self) -> None:
         """End the recording; where there are other ranks, tell them, whatever was seen here."""
@@ -217,6 +327,7 @@ class Recorder(Recording):
             readings: list[Reading] = []
             if self._is_attached:
                 self._session.detach()
+                self._session.end_step()
                 readings = self._collected()
             self._keep(readings, is_last=True)
 
@@ -232,24 +343,26 @@ class Recorder(Recording):
 
     def _keep(self, readings: list[Reading], *, is_last: bool = False) -> None:
         """Make rows of the readings of a step, shared with the other ranks."""
-        shares: Iterable[tuple[int, list[Reading]]] = [(ALL_RANKS, readings)]
+        shares = [(ALL_RANKS, readings)]
         if self._ranks:
             shares = self._ranks.share(readings, self._steps, is_last=is_last)
-        rows = [row for rank, share in shares for row in self._add_rows(share, rank)]
+        for rank, share in shares:
+            self._add_rows(share, rank)
         if not readings and not (self._updates and self._updates.is_waiting):
             return
         if self.plan is not self._described:
-            self._describe_network(rows)
+            self._describe_network([reading for _, share in shares for reading in share])
         self._recorded_steps += 1
         self._latest_recorded = self._steps
 
-    def _add_rows(self, readings: list[Reading], rank: int = ALL_RANKS) -> list[dict[str, Any]]:
-        constants = {"run": self._run, "seed": self._seed, "rank": rank, "step": self._steps}
+    def _add_rows(self, readings: list[Reading], rank: int = ALL_RANKS) -> None:
+        if not readings:
+            return
+        self._make_rows(wait=True)
         read = {r.point.place: r.summary for r in readings if r.point.signal is Signal.WEIGHT}
         weights = read or {place: reading.summary for place, reading in self._weights.items()}
-        rows = list(table_rows(readings, self._session.model, self.plan, constants, weights))
-        self._rows += rows
-        return rows
+        model = self._session.model
+        self._rows.append(columns_of(readings, model, self.plan, self._constants(rank), weights))
 
     def _like_its_weight(self, update: Reading) -> Reading:
         """Give an update the phase, passes and samples of the step that made it."""
@@ -266,21 +379,23 @@ class Recorder(Recording):
         if self._ranks:
             self._ranks.leave()
 
-    def _describe_network(self, rows: list[dict[str, Any]]) -> None:
+    def _describe_network(self, readings: list[Reading]) -> None:
         """Add what the structure lacks, from the plan and the weights of its first step."""
         self._described = self.plan
         known = {(row["layer"], row["operation"]) for row in self._structure_rows}
         started: dict[str, list[str]] = {}
-        for row in rows:
-            if row["signal"] == Signal.WEIGHT:
-                described = f"{row['tensor']}: {describe_initialisation(row)}"
-                started.setdefault(row["layer"], []).append(described)
+        for reading in readings:
+            place, signal = reading.point
+            if signal is Signal.WEIGHT:
+                values = evaluate(reading.summary, (minimum, maximum, variance))
+                described = f"{place.tensor}: {describe_initialisation(values)}"
+                started.setdefault(place.layer, []).append(described)
         for row in self.plan.structure:
             if (row["layer"], row["operation"]) not in known:
                 described = ", ".join(started.get(row["layer"], ()))
                 self._structure_rows.append({**row, "run": self._run, "initialisation": described})
         metadata = self.metadata[self._run]
-        metadata["remarks"] = list(self.plan.remarks)
+        metadata["remarks"] = [*self.plan.remarks, *self._session.remarks()]
         metadata["plan"] = self.plan.digest
         if not known:  # of the network as it was at first
             metadata |= describe_silence(silent_branches(self._session.model, self.plan))
@@ -305,7 +420,7 @@ class Recorder(Recording):
         metadata["not_captured"] = entries
         metadata["recorded_steps"] = self._recorded_steps
         if self._ranks:
-            metadata["remarks"] = [*metadata["remarks"], *self._ranks.remarks]
+            metadata["remarks"] = list(dict.fromkeys([*metadata["remarks"], *self._ranks.remarks]))
             metadata["distributed"] = self._ranks.describe()
         reasons = {entry["layer"]: entry["reason"] for entry in entries}
         for row in self._structure_rows:

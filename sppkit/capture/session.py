@@ -1,23 +1,29 @@
 """A session of recording: trace, plan, write, and fetch, step after step."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import torch
 from torch import nn
 
 from sppkit.capture.blocks import TapInfo, find_taps, remarks_on, taps_by_pattern
+from sppkit.capture.compiled import originals_in_place
 from sppkit.capture.graph import Graph, Tracer
 from sppkit.capture.masks import Masks
 from sppkit.capture.merges import Findings, find_merges
 from sppkit.capture.options import Options
 from sppkit.capture.parameters import has_effective_weight, is_sharded, parameter_readings
 from sppkit.capture.places import Place, Point
-from sppkit.capture.plan import Pass, Plan, Slot
+from sppkit.capture.plan import Pass, Plan
+from sppkit.capture.planned_parameters import PlannedParameters
+from sppkit.capture.planned_watch import PlannedWatch
 from sppkit.capture.readable import join_flags
 from sppkit.capture.reading import Reading, name_of, read_parameter, with_totals
+from sppkit.capture.recipes import pages_by_phase
 from sppkit.capture.sharding import Shard, is_distributed_tensor, local_values, shard_of
+from sppkit.capture.sheets import Page, SheetKey, Slot
 from sppkit.capture.structure import structure_rows
+from sppkit.capture.turns import Turns
 from sppkit.capture.watch import Watch
 from sppkit.capture.weight_gradients import WeightGradients
 from sppkit.capture.writer import Writer
@@ -43,6 +49,10 @@ class Session:
         options: what to record.
         plan: of an earlier session on a model of the same architecture; spares the trace.
         unread_parameters: why parameters and their gradients cannot be read, where they cannot.
+
+    Attributes:
+        turns: whose turn it is, where each step reads a part of the layers.
+        options: what to record in the step under way.
     """
 
     def __init__(
@@ -56,15 +66,22 @@ class Session:
         self.missing: dict[tuple[str, str], str] = {}
         self.masks = Masks(options.mask)
         self._held: nn.Module | None = model
-        self._options = options
+        self.turns: Turns | None = None
+        self.options = self._options = options
+        self._plan_of_step = self.plan
         self._watch: Watch | None = None
         self._writer: Writer | None = None
         self._tracer: Tracer | None = None
         self._fetched: dict[tuple[str, Point], Reading] = {}
+        self._totals: dict[str, tuple[int, int]] = {}
         self._awaited: set[Point] = set()
-        self._parameters = Pass(self.plan, "")
+        self._parameters = Pass(self.plan, "", of_parameters=True)
         self._gradients: WeightGradients | None = None
+        self._planned_parameters: PlannedParameters | None = None
+        self._plan_size = 0
+        self._is_resting = False
         self._given_up: set[Point] = set()
+        self._shared_parameters: dict[Point, Point] = {}
         self._shards: dict[Point, Shard] = {}
         self._unread_parameters = unread_parameters
 
@@ -84,7 +101,8 @@ class Session:
     def release(self) -> None:
         """Let go of the model and of all that leads to it."""
         self._held = self._watch = self._writer = self._tracer = self._gradients = None
-        self._parameters = Pass(self.plan, "")
+        self._planned_parameters = None
+        self._parameters = Pass(self.plan, "", of_parameters=True)
 
     @property
     def model(self) -> nn.Module:
@@ -94,28 +112,87 @@ class Session:
 
     def attach(self) -> None:
         """Put the hooks on: all of them where a plan is still to be made, else the planned ones."""
+        if self._is_resting and self._resume():
+            return
+        self.detach()
         if (self._writer and self._writer.is_stale) or self._is_another_network():
             self.plan = Plan(self._options.extended)
         self._tracer = None if self.plan.is_made else Tracer(self.model)
-        self._writer = Writer(self.plan, self._options, self.masks, self._tracer)
+        hooked = self._take_turn()
+        self._writer = Writer(self._plan_of_step, self.options, self.masks, self._tracer)
         self._writer.on_pass_end = self._on_pass_end
         self._watch_parameters()
-        self._watch = Watch(
+        is_planned = self.turns is None and self.plan.is_regular
+        self._watch = self._planned_watch() if is_planned else self._full_watch()
+        self._watch.attach(hooked)
+
+    def _planned_watch(self) -> Watch:
+        assert self._writer
+        return PlannedWatch(
+            *(self.model, self._writer, self.plan, self.options.signals, self._on_missing)
+        )
+
+    def _full_watch(self) -> Watch:
+        return Watch(
             self.model,
             [listener for listener in (self._tracer, self._writer) if listener],
-            operations=not self.plan.is_made or self.plan.has_operations,
+            operations=not self.plan.is_made or self._plan_of_step.has_operations,
             on_missing=self._on_missing,
         )
-        self._watch.attach(None if self._needs_every_module() else self._planned_layers())
+
+    def _take_turn(self) -> set[str] | None:
+        """Settle what this step reads; name the layers to hook, None for all of them."""
+        self._plan_of_step, self.options = self.plan, self._options
+        if self.turns is None or not self.plan.is_made:
+            return None if self._needs_every_module() else self._planned_layers()
+        turn = self.turns.turn(self.plan, self._options, self.model)
+        self._plan_of_step, self.options = turn.plan, turn.options
+        return turn.hooked
+
+    def rest(self) -> None:
+        """Write nothing until the next step begins; the hooks stay where they are."""
+        if self._tracer or self.turns or not self.plan.is_made:
+            self.detach()
+            return
+        self._is_resting = True
+        if self._watch:
+            self._watch.rest()
+        for written in self._writer.passes if self._writer else ():
+            written.close()
+
+    def _resume(self) -> bool:
+        """Go on with the hooks that are there; False where the network or the plan has changed."""
+        self._is_resting = False
+        watch, writer = self._watch, self._writer
+        if not watch or not writer or writer.is_stale or not watch.is_in_place:
+            return False
+        if self._plan_size != len(self.plan.slots):
+            return False
+        writer.restart()
+        self._parameters = Pass(self.plan, "", of_parameters=True)
+        if self._gradients:
+            self._gradients.restart(self._parameters)
+        watch.resume()
+        return True
 
     def _watch_parameters(self) -> None:
         """Have weight gradients read as they are accumulated."""
-        self._parameters = Pass(self.plan, "")
-        if not self._unread_parameters:
-            self._gradients = WeightGradients(self.model, self._options, self._parameters)
+        self._plan_size = len(self.plan.slots)
+        self._parameters = Pass(self._plan_of_step, "", of_parameters=True)
+        self._planned_parameters = None
+        if self._unread_parameters:
+            return
+        self._gradients = WeightGradients(
+            self.model, self.options, self._plan_of_step, self._parameters
+        )
+        if self._plan_size and self.turns is None:
+            self._planned_parameters = PlannedParameters.of(
+                self.model, self.options, self.plan, self._gradients
+            )
 
     def detach(self) -> None:
         """Take every hook off, those on tensors too."""
+        self._is_resting = False
         if self._watch:
             self._watch.detach()
             if self._watch.was_compiled:
@@ -134,6 +211,7 @@ class Session:
         if self._writer:
             self._writer.passes.clear()
         self._fetched.clear()
+        self._totals.clear()
 
     def traced(self) -> tuple[Writer, Graph, Plan]:
         """Give what the traced pass has left: what was written, the graph, and the plan.
@@ -151,32 +229,77 @@ class Session:
         return bool(self._fetched or (self._writer and self._writer.passes))
 
     def collect(self) -> list[Reading]:
-        """End a step: read the parameters, fetch everything written, merged over the passes."""
+        """Fetch everything written in a step that has ended, merged over the passes."""
         if not self._writer or not self.has_seen_a_pass:
             return []
-        if self._writer.passes:
-            self._parameters.phase = self._writer.passes[-1].phase
-        aliases = self._read_parameters(self._parameters)
         for written in (*self._writer.passes, self._parameters):
             self._fetch(written)
         self._writer.passes.clear()
         self._note_what_is_missing(self._writer)
         self._place_shards()
-        readings = [*self._fetched.values(), *self._of_shared_parameters(aliases)]
+        readings = [*self._fetched.values(), *self._of_shared_parameters(self._shared_parameters)]
+        readings = with_totals(readings, self._totals)
         self._fetched.clear()
-        return with_totals(readings)
+        self._totals.clear()
+        return readings
+
+    def end_step(self) -> None:
+        """Read the parameters, where the step has seen a pass."""
+        if not self._writer or not self.has_seen_a_pass:
+            return
+        if self._writer.passes:
+            self._parameters.phase = self._writer.passes[-1].phase
+        planned = self._planned_parameters
+        if not planned or not planned.read(self._parameters):
+            with originals_in_place(self.model):
+                self._shared_parameters = self._read_parameters(self._parameters)
+
+    def signature(self) -> Hashable | None:
+        """Identify which points a step that has ended wrote, and how; None where it is unusual.
+
+        Two steps of equal signatures have the same rows but for the statistics.
+        """
+        if not self._writer or not self._writer.passes or self._fetched or self._shards:
+            return None
+        passes = [*self._writer.passes, self._parameters]
+        if any(written.aside or written.renamed for written in passes):
+            return None
+        by_phase = {p.phase: p.signature() for p in self._writer.passes}
+        if any(p.signature() != by_phase[p.phase] for p in self._writer.passes):
+            return None  # its passes wrote different points, and are merged point by point
+        return (
+            self._plan_of_step.number,
+            *((p.phase, p.batch, by_phase[p.phase]) for p in self._writer.passes),
+            self._parameters.signature(),
+            frozenset(self._shared_parameters.items()),
+            frozenset(self._writer.missing.items()),
+        )
+
+    def take_pages(self) -> dict[tuple[str, SheetKey], list[Page]]:
+        """Hand over the pages of a step that has ended; `put_back` takes them again."""
+        assert self._writer
+        pages = pages_by_phase(self._writer.passes, self._parameters)
+        for written in self._writer.passes:
+            written.close()
+        self._writer.passes.clear()
+        return pages
 
     def read(
         self, tensors: list[tuple[Point, torch.Tensor, int | None]], phase: str
     ) -> list[Reading]:
         """Read tensors that no hook shows."""
-        written = Pass(self.plan, phase)
+        written = Pass(self._plan_of_step, phase, of_parameters=True)
         for point, tensor, axis in tensors:
             read_parameter(written, point, tensor, axis)
         self._fetch(written)
         readings = list(self._fetched.values())
         self._fetched.clear()
+        self._totals.clear()
         return readings
+
+    def remarks(self) -> list[str]:
+        """Say what a reader of the rows must know of how they were read."""
+        return [self.turns.remark(self.plan, self._options, self.model)] if self.turns else []
 
     def _needs_every_module(self) -> bool:
         return not self.plan.is_made or self.plan.has_operations
@@ -208,7 +331,7 @@ class Session:
         if len(passes) >= MAXIMUM_OPEN_PASSES and (
             passes[0].is_complete or len(passes) >= _MAXIMUM_WAITING_PASSES
         ):
-            self._given_up |= passes[0].awaited - passes[0].written
+            self._given_up |= passes[0].still_awaited()
             self._fetch(passes.pop(0))
 
     def _make_plan(self, graph: Graph, writer: Writer) -> None:
@@ -225,6 +348,7 @@ class Session:
         shapes = [node.shape for node in graph.nodes for p in node.emitted if p in chosen]
         self.plan.values = sum(math.prod(shape) for shape in shapes)
         self.plan.axes = chosen
+        self.plan.callees = _callees(graph)
         for written in writer.passes:
             written.keep(chosen)
 
@@ -262,7 +386,7 @@ class Session:
             self.missing["", "weight"] = self._unread_parameters
             return {}
         aliases = {}
-        signals, layer = self._options.signals, self._options.layer
+        signals, layer = self.options.signals, self.options.layer
         in_backward = self._gradients.was_read if self._gradients else lambda _: False
         for point, tensor, axis, alias in parameter_readings(self.model, signals, layer):
             if alias:
@@ -277,7 +401,7 @@ class Session:
 
     def _note_uncomputed_weights(self) -> None:
         for name, module in self.model.named_modules():
-            if self._options.layer(name) and has_effective_weight(module) and is_sharded(module):
+            if self.options.layer(name) and has_effective_weight(module) and is_sharded(module):
                 reason = "computing it from sharded parameters would take all ranks"
                 self.missing[name, Signal.EFFECTIVE_WEIGHT] = reason
 
@@ -317,8 +441,9 @@ class Session:
     def _fetch(self, written: Pass) -> None:
         """Bring a pass to the host, merge it with the others of its phase, and let it go."""
         written.close()
+        self._count(written)
         summaries = written.summaries()
-        self._awaited |= written.awaited
+        self._awaited |= written.every_awaited()
         for point, (slot, _) in summaries.items():
             if point not in self.plan.slots:
                 self.plan.add(point, slot)
@@ -331,6 +456,12 @@ class Session:
                 self._merge(written, point, slot, summary, flags)
         for point, (slot, summary) in summaries.items():
             self._merge(written, point, slot, summary, slot.flags)
+
+    def _count(self, written: Pass) -> None:
+        """Add up the passes and samples of each phase, also of steps that read parameters alone."""
+        if written is not self._parameters:
+            passes, batch = self._totals.get(written.phase, (0, 0))
+            self._totals[written.phase] = passes + 1, batch + written.batch
 
     def _merge(
         self, written: Pass, point: Point, slot: Slot, summary: ChannelSummary, flags: str
@@ -376,8 +507,16 @@ class Session:
             writer.missing = late | dict.fromkeys(self._given_up, reason) | writer.missing
         for point, reason in writer.missing.items():
             place = point.place
-            is_late_leaf = place in writer.leaves and self._options.layer(place.layer)
+            is_late_leaf = place in writer.leaves and self.options.layer(place.layer)
             if place in self.plan.axes or is_late_leaf:
                 self.missing[name_of(point), point.signal] = reason
         self._awaited.clear()
         self._given_up.clear()
+
+
+def _callees(graph: Graph) -> dict[str, set[str]]:
+    callees: dict[str, set[str]] = {}
+    for (layer, _), call in graph.calls.items():
+        for caller, _ in call.stack[-2:-1]:
+            callees.setdefault(caller, set()).add(layer)
+    return callees

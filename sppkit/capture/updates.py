@@ -2,7 +2,6 @@
 
 import torch
 
-from sppkit.capture.options import Options
 from sppkit.capture.parameters import parameter_readings
 from sppkit.capture.places import Point
 from sppkit.capture.readable import readable
@@ -19,8 +18,8 @@ class Updates:
         is_waiting: whether parameters are remembered whose difference is still to be taken.
     """
 
-    def __init__(self, session: Session, options: Options) -> None:
-        self._session, self._options = session, options
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._before: dict[Point, torch.Tensor] = {}
         self.unread: dict[tuple[str, str], str] = {}
         self.is_waiting = False
@@ -54,7 +53,7 @@ class Updates:
 
     def _parameters(self) -> list[tuple[Point, torch.Tensor, int | None]]:
         weights = parameter_readings(
-            self._session.model, frozenset({Signal.WEIGHT}), self._options.layer
+            self._session.model, frozenset({Signal.WEIGHT}), self._session.options.layer
         )
         return [
             (point, tensor, axis)

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from sppkit.capture.depth import probe_depth
+from sppkit.capture.module_tree import ModuleTree
 
 _ALIASES = {
     **dict.fromkeys(("iadd", "radd"), "add"),
@@ -116,6 +117,7 @@ class Watch:
 
     Attributes:
         was_compiled: whether a call ran in compiled code, which tells the listeners nothing.
+        is_resting: whether calls are passed over, with the hooks in their places.
     """
 
     def __init__(
@@ -127,12 +129,12 @@ class Watch:
         on_missing: Callable[[str, str], None],
     ) -> None:
         self._model = weakref.ref(model)
-        self._modules: list[tuple[str, nn.Module]] = []
+        self._tree: ModuleTree | None = None
         self._listeners = tuple(listeners)
         self._mode = _OperationMode(self) if operations else None
         self._on_missing = on_missing
         self._handles: list[RemovableHandle] = []
-        self._leaving: list[RemovableHandle] = []
+        self._leaving: list[tuple[nn.Module, RemovableHandle]] = []
         self._stack: list[ModuleCall] = []
         self._calls: dict[str, int] = {}
         self._mode_entered = False
@@ -140,6 +142,7 @@ class Watch:
         self._lock = threading.Lock()
         self._skipped = _Skipped()
         self.was_compiled = False
+        self.is_resting = False
         self._depth = probe_depth()
 
     def attach(self, layers: Iterable[str] | None = None) -> None:
@@ -147,18 +150,18 @@ class Watch:
         model = self._model()
         if model is None:
             return
-        self._modules = list(model.named_modules())
+        self._tree = ModuleTree(model)
         wanted = None if layers is None else {*layers, ""}
-        for name, module in self._modules:
+        for name, module in self._tree.named:
             if wanted is None or name in wanted:
                 self._hook(name, module, is_new=False)
 
     def _hook(self, name: str, module: nn.Module, *, is_new: bool) -> None:
-        if not _can_be_hooked(name, module):
+        if not can_be_hooked(name, module):
             return
         enter, leave = _Enter(self, name, is_new), _Leave(self, name, is_new)
         leaving = module.register_forward_hook(leave, always_call=True)
-        self._leaving.append(leaving)
+        self._leaving.append((module, leaving))
         self._handles += [module.register_forward_pre_hook(enter, with_kwargs=True), leaving]
 
     def _catch_up(self) -> None:
@@ -167,22 +170,22 @@ class Watch:
         Hooks of others may replace an output; what flows on is what the last one returned.
         """
         model = self._model()
-        if model is not None and list(model.named_modules()) != self._modules:
+        if model is not None and self._tree and not self._tree.is_current():
             try:
                 self._hook_again(model)
             except Exception as error:  # must never become a fault of the user's forward
                 self._on_missing("", _describe(error))
-        for handle in self._leaving:
-            hooks = handle.hooks_dict_ref()
-            if hooks and handle.id in hooks and next(reversed(hooks)) != handle.id:
-                hooks.move_to_end(handle.id)
+        for module, handle in self._leaving:
+            hooks = module._forward_hooks
+            if len(hooks) > 1 and handle.id in hooks and next(reversed(hooks)) != handle.id:
+                hooks.move_to_end(handle.id)  # type: ignore[attr-defined]
 
     def _hook_again(self, model: nn.Module) -> None:
         """Hook every module under the name it has now."""
-        before = {id(module): name for name, module in self._modules}
+        before = {id(module): name for name, module in self._tree.named} if self._tree else {}
         self._remove_hooks()
-        self._modules = list(model.named_modules())
-        for name, module in self._modules:
+        self._tree = ModuleTree(model)
+        for name, module in self._tree.named:
             self._hook(name, module, is_new=before.get(id(module)) != name)
 
     def _remove_hooks(self) -> None:
@@ -191,12 +194,30 @@ class Watch:
         self._handles.clear()
         self._leaving.clear()
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the model has the modules that were hooked, no others, and the hooks still."""
+        return (
+            self._tree is not None
+            and self._tree.is_current()
+            and all(handle.id in (handle.hooks_dict_ref() or ()) for handle in self._handles)
+        )
+
     def detach(self) -> None:
         """Remove every hook; leave the function mode where an interrupt left it entered."""
         self._remove_hooks()
-        self._modules.clear()
+        self._tree = None
+        self.rest()
+
+    def rest(self) -> None:
+        """Pass over all calls until `resume`; a pass under way ends here."""
+        self.is_resting = True
         if self._stack:
             self._finish(completed=False)
+
+    def resume(self) -> None:
+        """Hear of calls again."""
+        self.is_resting = False
 
     def enter(
         self,
@@ -207,7 +228,9 @@ class Watch:
         is_new: bool = False,
     ) -> None:
         """Put a module call on the stack; the outermost one begins a pass."""
-        if is_recomputation() or self._depth != probe_depth() or self._skips(layer, module):
+        if self.is_resting or is_recomputation() or self._depth != probe_depth():
+            return
+        if self._skips(layer, module):
             return
         parent = self._stack[-1] if self._stack else None
         if parent:
@@ -329,7 +352,7 @@ def _opaque_region() -> str | None:
     return None
 
 
-def _can_be_hooked(name: str, module: nn.Module) -> bool:
+def can_be_hooked(name: str, module: nn.Module) -> bool:
     """Pass over parametrizations, which fire at every access, and scripted modules."""
     return "parametrizations" not in name.split(".") and not isinstance(
         module, torch.jit.ScriptModule
@@ -400,7 +423,7 @@ def _someone_else_overrides(args: Iterable[Any]) -> bool:
     return any(getattr(kind, "__torch_function__", none) is not none for kind in kinds)
 
 
-class _Hook:
+class Hook:
     """A hook that a copied or pickled model carries along as one that does nothing."""
 
     def __init__(self, watch: Watch, layer: str, is_new: bool) -> None:
@@ -415,7 +438,7 @@ class _Hook:
         return _inert_hook, ()
 
 
-class _Enter(_Hook):
+class _Enter(Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.compiler.is_compiling():
             self._watch.was_compiled = True
@@ -423,7 +446,7 @@ class _Enter(_Hook):
             self._watch.enter(self._layer, module, args, kwargs, self._is_new)
 
 
-class _Leave(_Hook):
+class _Leave(Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
         if not torch.compiler.is_compiling():
             self._watch.leave(self._layer, module, args, output)

@@ -11,8 +11,9 @@ from sppkit.capture.depth import probe_depth
 from sppkit.capture.options import Options
 from sppkit.capture.parameters import parameter_readings
 from sppkit.capture.places import Point
-from sppkit.capture.plan import Pass
+from sppkit.capture.plan import Pass, Plan
 from sppkit.capture.readable import readable
+from sppkit.capture.sheets import Slot
 from sppkit.signals import Signal
 
 _Seen = tuple[weakref.ref[torch.Tensor], int]
@@ -29,9 +30,9 @@ class WeightGradients:
     away, and gradients are read at the end of the step, as they are then.
     """
 
-    def __init__(self, model: nn.Module, options: Options, written: Pass) -> None:
-        self._written = written
-        self._seen: dict[Point, _Seen] = {}
+    def __init__(self, model: nn.Module, options: Options, plan: Plan, written: Pass) -> None:
+        self.hooks: dict[Point, WeightGradientHook] = {}
+        self._plan, self._written = plan, written
         self._handles: list[Any] = []
         if Signal.WEIGHT_GRADIENT not in options.signals or _averages():
             return
@@ -40,8 +41,15 @@ class WeightGradients:
             if alias or not isinstance(parameter, nn.Parameter) or is_lazy(parameter):
                 continue
             if parameter.requires_grad:
-                hook = _Hook(self, Point(point.place, Signal.WEIGHT_GRADIENT), axis)
+                point = Point(point.place, Signal.WEIGHT_GRADIENT)
+                hook = self.hooks[point] = WeightGradientHook(self, point, axis)
                 self._handles.append(parameter.register_post_accumulate_grad_hook(hook))
+
+    def restart(self, written: Pass) -> None:
+        """Write to another pass from now on."""
+        self._written = written
+        for hook in self.hooks.values():
+            hook.seen = None
 
     def detach(self) -> None:
         """Take the hooks off."""
@@ -51,29 +59,56 @@ class WeightGradients:
 
     def was_read(self, point: Point) -> bool:
         """Whether a gradient was read when it was accumulated."""
-        return point in self._seen
+        hook = self.hooks.get(point)
+        return hook is not None and hook.seen is not None
 
     def was_changed(self, point: Point, gradient: torch.Tensor) -> bool:
         """Whether something has written to a gradient, or replaced it, since it was read."""
-        reference, version = self._seen[point]
-        return reference() is not gradient or gradient._version != version
+        return self.hooks[point].was_changed(gradient)
 
-    def read(self, point: Point, gradient: torch.Tensor, axis: int | None) -> None:
+    def read(self, hook: "WeightGradientHook", gradient: torch.Tensor) -> None:
         """Write a gradient to its slot; one without a reading gets its reason at the step's end."""
-        found = readable(gradient, axis, of_units=True)
-        if not isinstance(found, str):
-            self._written.write(point, found)
-            self._seen[point] = weakref.ref(gradient), gradient._version
+        if hook.slot is None:
+            hook.slot = self._plan.slots.get(hook.point)
+        is_plain = type(gradient) is torch.Tensor and hook.slot and not hook.slot.flags
+        is_written = is_plain and hook.slot and self._written.write_planned(hook.slot, gradient)
+        if is_written or self._write(hook, gradient):
+            hook.seen = weakref.ref(gradient), gradient._version
+
+    def _write(self, hook: "WeightGradientHook", gradient: torch.Tensor) -> bool:
+        found = readable(gradient, hook.axis, of_units=True)
+        if isinstance(found, str):
+            return False
+        self._written.write(hook.point, found)
+        return True
 
 
-class _Hook:
+class WeightGradientHook:
+    """Have the gradient of one parameter read.
+
+    Attributes:
+        point, axis: what it is, and the axis of its units.
+        slot: where it is written, once that is planned.
+        seen: the gradient that was read, and its version.
+    """
+
     def __init__(self, owner: WeightGradients, point: Point, axis: int | None) -> None:
-        self._owner, self._point, self._axis = owner, point, axis
+        self.point, self.axis = point, axis
+        self.slot: Slot | None = None
+        self.seen: _Seen | None = None
+        self._owner = owner
         self._depth = probe_depth()
 
     def __call__(self, parameter: torch.Tensor) -> None:
+        """Read it, unless a probe inside of the recording has made it."""
         if parameter.grad is not None and self._depth == probe_depth():
-            self._owner.read(self._point, parameter.grad, self._axis)
+            self._owner.read(self, parameter.grad)
+
+    def was_changed(self, gradient: torch.Tensor) -> bool:
+        """Whether something has written to the gradient, or replaced it, since it was read."""
+        assert self.seen is not None
+        reference, version = self.seen
+        return reference() is not gradient or gradient._version != version
 
 
 def _averages() -> bool:

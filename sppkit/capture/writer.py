@@ -49,6 +49,13 @@ class Writer:
         self._recomputations = Recomputations()
         self._latest: tuple[weakref.ref[torch.Tensor], int, Place] | None = None
 
+    def restart(self) -> None:
+        """Begin another step: nothing of the last one is left."""
+        self.passes.clear()
+        self.missing.clear()
+        self._recomputations = Recomputations()
+        self._latest = None
+
     @property
     def current(self) -> Pass:
         """The pass under way."""
@@ -62,6 +69,7 @@ class Writer:
         phase = self._options.phase or mode
         self.passes.append(Pass(self._plan, phase, batch, self._masks.are_used))
         self._latest = None
+        self.current.sampling = self._options.sampling
         self.current.mask = self._masks.take(args, kwargs)
 
     def operation(
@@ -89,9 +97,12 @@ class Writer:
             self.is_stale |= call.is_new and self._plan.is_made
             if place in self._plan.axes or not self._plan.is_made:
                 self._record(place, tensor, call)
-            elif call.children == 0 and self._options.layer(call.layer):
+            elif call.children == 0 and self._may_be_new(call.layer):
                 self.is_stale = True  # a layer or a call that the traced pass did not have
                 self._record(place, tensor, call)
+
+    def _may_be_new(self, layer: str) -> bool:
+        return layer not in self._plan.known and self._options.is_chosen(layer)
 
     def recomputed(self, layer: str, output: object) -> None:
         """Await the gradients that the first run of a checkpointed call did not have."""
@@ -100,7 +111,7 @@ class Writer:
                 segment = self._recomputations.segment()
                 rank = segment.repeat((layer, path))
                 find = functools.partial(segment.destination, (layer, path), rank)
-                tensor.register_hook(_GradientHook(self, find))
+                tensor.register_hook(GradientHook(self, find))
 
     def end(self, completed: bool) -> None:
         """Tell the session, which makes the plan after the first pass."""
@@ -134,7 +145,7 @@ class Writer:
         if self._is_alias(place, tensor):
             return
         if Signal.ACTIVATION in self._options.signals:
-            self.current.write(Point(place, Signal.ACTIVATION), self.current.masked(found))
+            self.current.write(Point(place, Signal.ACTIVATION), self.current.chosen(place, found))
         if Signal.GRADIENT in self._options.signals:
             self._await_gradient(place, tensor, axis, call.is_new)
 
@@ -156,12 +167,21 @@ class Writer:
         """Spare a second read of a tensor that an inner module has just returned unchanged."""
         if tensor.is_inference():
             return False
-        if self._latest and self._latest[0]() is tensor and self._latest[1] == tensor._version:
+        if self._latest and self.has_just_read(tensor):
             for signal in (Signal.ACTIVATION, Signal.GRADIENT):
                 self.current.aliases[Point(place, signal)] = Point(self._latest[2], signal)
             return True
-        self._latest = weakref.ref(tensor), tensor._version, place
+        self.note_read(tensor, place)
         return False
+
+    def has_just_read(self, tensor: torch.Tensor) -> bool:
+        """Say whether a tensor is the one read last, and unchanged since."""
+        latest = self._latest
+        return latest is not None and latest[0]() is tensor and latest[1] == tensor._version
+
+    def note_read(self, tensor: torch.Tensor, place: Place) -> None:
+        """Remember the tensor that is read, as long as it lives."""
+        self._latest = weakref.ref(tensor), tensor._version, place
 
     def _await_gradient(
         self, place: Place, tensor: torch.Tensor, axis: int | None, is_new: bool
@@ -175,13 +195,32 @@ class Writer:
         if tensor.requires_grad:
             self.current.awaited.add(point)
             destination = Destination(self.current, point, axis)
-            hook = _GradientHook(self, lambda: destination, is_new)
+            hook = GradientHook(self, lambda: destination, is_new)
             self.current.handles.append(tensor.register_hook(hook))
             return
         if not torch.is_grad_enabled():
             self._recomputations.add(self.current, point, axis)
         if self.current.phase != Phase.EVAL:
             reason = "its output does not require a gradient (frozen, or run without gradients)"
+            self.missing[point] = reason
+
+    def write_gradient(
+        self, destination: Destination, gradient: torch.Tensor, is_new: bool = False
+    ) -> None:
+        """Write a gradient to its slot, or the reason why it cannot be read; raise nothing."""
+        written, point, axis = destination
+        point = written.renamed.get(point, point)
+        if not self.is_chosen(point.place):
+            return
+        try:
+            found = _flagged(readable(gradient, axis), is_new)
+            reason = found if isinstance(found, str) else ""
+            if not isinstance(found, str):
+                written.write(point, written.chosen(point.place, found))
+                self.missing.pop(point, None)
+        except Exception as error:  # a fault of ours must not become one of the user's backward
+            reason = f"reading it failed: {error}"
+        if reason:
             self.missing[point] = reason
 
 
@@ -192,7 +231,7 @@ def _flagged(found: Readable | str, is_new: bool) -> Readable | str:
     return found._replace(flags=join_flags(found.flags, NEW))
 
 
-class _GradientHook:
+class GradientHook:
     """Write the gradient of one tensor to its slot; it changes nothing and never raises."""
 
     def __init__(
@@ -203,20 +242,7 @@ class _GradientHook:
         self._is_new = is_new
 
     def __call__(self, gradient: torch.Tensor) -> None:
+        """Write it, as long as its pass is open."""
         destination = self._find()
-        if destination is None or not destination.written.is_open:
-            return
-        written, point, axis = destination
-        point = written.renamed.get(point, point)
-        if not self._writer.is_chosen(point.place):
-            return
-        try:
-            found = _flagged(readable(gradient, axis), self._is_new)
-            reason = found if isinstance(found, str) else ""
-            if not isinstance(found, str):
-                written.write(point, written.masked(found))
-                self._writer.missing.pop(point, None)
-        except Exception as error:  # a fault of ours must not become one of the user's backward
-            reason = f"reading it failed: {error}"
-        if reason:
-            self._writer.missing[point] = reason
+        if destination is not None and destination.written.is_open:
+            self._writer.write_gradient(destination, gradient, self._is_new)

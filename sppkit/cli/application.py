@@ -5,11 +5,15 @@ from typing import Annotated
 import typer
 
 from sppkit import __version__
+from sppkit.cli.baseline import baseline
+from sppkit.cli.check import check
 from sppkit.cli.commands import Commands, ReportingCommand
+from sppkit.cli.diff import diff
 from sppkit.cli.doctor import doctor
 from sppkit.cli.flags import TARGET_FORMS
 from sppkit.cli.models import models
 from sppkit.cli.plot import plot
+from sppkit.cli.rules import rules
 
 app = typer.Typer(
     name="sppkit",
@@ -46,6 +50,10 @@ def _before_commands(
 
 for command, example in (
     (plot, "sppkit plot ref:nf_resnet20 --seeds 1"),
+    (check, "sppkit check ref:nf_resnet20 --activate --seeds 3"),
+    (baseline, "sppkit baseline ref:mlp --update -o mlp.parquet"),
+    (diff, "sppkit diff before.parquet after.parquet"),
+    (rules, "sppkit rules SPP902"),
     (models, "sppkit models nf_resnet20"),
     (doctor, "sppkit doctor ref:mlp"),
 ):

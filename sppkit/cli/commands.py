@@ -9,13 +9,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sppkit.cli.configuration import read_configuration
+from sppkit.cli.configuration.keys import measures, options_by_key, variable_of
 from sppkit.cli.console import print_error, print_remark
-from sppkit.errors import NothingObservedError, SppkitError
+from sppkit.cli.usage import UsageError
+from sppkit.errors import ConfigurationError, NothingObservedError, SppkitError
 
 USAGE_OR_MODEL_ERROR = 2
 NOTHING_OBSERVED = 5
@@ -24,16 +27,6 @@ PIPE_CLOSED = 141
 
 _PACKAGE = Path(__file__).parents[1]
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
-
-
-@runtime_checkable
-class _UsageError(Protocol):
-    """What typer raises for wrong flags: the class itself moved between its versions."""
-
-    exit_code: int
-    ctx: Any
-
-    def format_message(self) -> str: ...
 
 
 class Commands(TyperGroup):
@@ -54,7 +47,7 @@ class Commands(TyperGroup):
         except typer.Abort:
             code = INTERRUPTED
         except Exception as error:
-            if not isinstance(error, _UsageError):
+            if not isinstance(error, UsageError):
                 raise
             print_error(error.format_message().replace("Value error, ", ""))  # of pydantic
             if error.ctx is not None:
@@ -66,7 +59,27 @@ class Commands(TyperGroup):
 
 
 class ReportingCommand(TyperCommand):
-    """A command whose errors are told in one message; `--verbose` adds the traceback."""
+    """A command whose errors are told in one message; `--verbose` adds the traceback.
+
+    Flags get their values from the command line, else from SPPKIT_* variables of the environment,
+    else from configuration files, else from their defaults.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for key, option in options_by_key(self.params).items():
+            option.envvar, option.show_envvar = variable_of(key), False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Read the flags; where the command measures, files give their defaults."""
+        if measures(self) and not set(ctx.help_option_names) & set(args):
+            try:
+                ctx.obj = read_configuration(ctx)
+            except ConfigurationError as error:
+                print_error(str(error))
+                raise typer.Exit(USAGE_OR_MODEL_ERROR) from error
+            ctx.default_map = {name: each.value for name, each in ctx.obj.flags.items()}
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -81,7 +94,7 @@ class ReportingCommand(TyperCommand):
             print_error("interrupted.", color=ctx.params.get("color"))
             raise typer.Exit(INTERRUPTED) from None
         except (Exception, SystemExit) as error:
-            if isinstance(error, typer.Exit | typer.Abort | _UsageError):
+            if isinstance(error, typer.Exit | typer.Abort | UsageError):
                 raise
             if ctx.params.get("verbose"):
                 traceback.print_exception(error)

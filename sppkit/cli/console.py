@@ -8,6 +8,8 @@ from enum import StrEnum
 from rich.console import Console
 from rich.text import Text
 
+from sppkit.escaping import one_line, printable
+
 WIDTH = 80
 
 
@@ -17,20 +19,6 @@ class Color(StrEnum):
     AUTO = "auto"
     ALWAYS = "always"
     NEVER = "never"
-
-
-def printable(text: str) -> str:
-    r"""Escape what would steer a terminal: the names of layers and runs are other people's text.
-
-    >>> printable("net\x1b[2J")
-    'net\\x1b[2J'
-    """
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-
-
-def one_line(text: str) -> str:
-    """Escape a name for the middle of a line."""
-    return printable(text).replace("\n", "\\n")
 
 
 def results(color: Color = Color.AUTO) -> Console:
@@ -70,7 +58,13 @@ def progress_bar(
         *columns, TextColumn("seeds"), console=remarks(color), transient=True
     ) as progress:
         task = progress.add_task("", total=steps, name=one_line(name))
-        yield lambda _: progress.advance(task)
+
+        def advance(_: int) -> None:
+            progress.advance(task)
+            done = progress.tasks[0].completed
+            progress.update(task, total=max(steps, done))  # a check may draw more seeds
+
+        yield advance
 
 
 class _Console(Console):

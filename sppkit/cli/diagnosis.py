@@ -10,6 +10,7 @@ import torch
 
 from sppkit import __version__
 from sppkit.errors import NothingObservedError
+from sppkit.kernels import native
 from sppkit.recording import Recording
 from sppkit.signals import Role, Signal, Tap
 from sppkit.user_code import describe_exception
@@ -26,6 +27,7 @@ def facts_of_machine() -> list[Fact]:
         ("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
         ("torch", torch.__version__),
         ("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads used"),
+        ("reads on the cpu", native.description()),
         ("cuda", _cuda()),
         ("mps", "available" if torch.backends.mps.is_available() else "not available"),
         *((library, _library(library)) for library in OPTIONAL_LIBRARIES),

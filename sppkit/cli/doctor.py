@@ -8,9 +8,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sppkit.cli.console import print_remark, printable, results
+from sppkit.cli.console import print_remark, results
 from sppkit.cli.flag_groups import with_flags
 from sppkit.cli.flags import TARGET_FORMS, Measuring, Seeds, Talking
+from sppkit.escaping import printable
 from sppkit.limits import SITUATIONS
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sppkit.cli.console import print_remark, printable, results
+from sppkit.cli.console import print_remark, results
 from sppkit.cli.flag_groups import with_flags
 from sppkit.cli.flags import Force, Measuring, Talking, Targets, Theory
+from sppkit.escaping import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sppkit.errors import OutputError, RecordingError
-from sppkit.plots.files import check_is_free
+from sppkit.files import check_is_free
 from sppkit.recording import read
 
 

@@ -6,20 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 import sppkit
 from sppkit.cli.console import progress_bar
 from sppkit.cli.flags import Device, Measuring, Sizes, Talking
 from sppkit.cli.input_size import unknown_size
+from sppkit.cli.recordings import is_recording, read_recording
 from sppkit.errors import ProbeError, TargetError
 from sppkit.inputs import example_batch
 from sppkit.inputs.sources import is_source
 from sppkit.recording import Recording
-from sppkit.table import concatenate
 from sppkit.targets import Target, declared_input_size, parse_arguments, resolve
-from sppkit.targets.target import FORMS
 from sppkit.user_code import load, split
 
 OnSeed = Callable[[int], None]
@@ -48,10 +46,9 @@ def open_source(text: str, measuring: Measuring) -> Source:
         RecordingError: there is no such recording.
         ValueError: one of the flags has no meaning.
     """
-    path = Path(text)
-    if path.suffix == ".parquet" or path.is_dir():
-        recording = read_run_directory(path) if path.is_dir() else sppkit.read(path)
-        return Source(path.resolve().stem, lambda _: recording, seeds=0)
+    if is_recording(text):
+        recording = read_recording(Path(text))
+        return Source(Path(text).resolve().stem, lambda _: recording, seeds=0)
     target = resolve(text, parse_arguments(measuring.arguments or ()))
     options = probe_options(measuring)
     return Source(
@@ -67,33 +64,6 @@ def record_all(sources: Sequence[Source], talking: Talking) -> Recording:
         with progress_bar(source.name, source.seeds, shown=shown, color=color) as on_seed:
             recordings.append(source.record(on_seed))
     return recordings[0] if len(recordings) == 1 else sppkit.combine(recordings)
-
-
-def read_run_directory(folder: Path) -> Recording:
-    """Read what a run directory holds, in one part or in several.
-
-    Raises:
-        TargetError: it holds no recording.
-    """
-    whole = folder / "recording.parquet"
-    files = [whole] if whole.is_file() else sorted((folder / "recording").glob("part-*.parquet"))
-    if not files:
-        raise TargetError(
-            f"'{folder}' is a folder without a recording; a run directory holds recording.parquet "
-            f"or recording/part-*.parquet. Models are named {FORMS}."
-        )
-    return _joined([sppkit.read(file) for file in files])
-
-
-def _joined(parts: Sequence[Recording]) -> Recording:
-    """Put the parts of the same runs together; what a later part says of a run counts."""
-    structures = pd.concat([part.structure() for part in parts], ignore_index=True)
-    metadata = {run: entry for part in parts for run, entry in part.metadata.items()}
-    return Recording.from_frames(
-        concatenate([part.table() for part in parts]),
-        structures.drop_duplicates(["run", "layer", "operation"], ignore_index=True),
-        metadata,
-    )
 
 
 def _probe(

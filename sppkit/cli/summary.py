@@ -7,7 +7,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from sppkit.cli.console import one_line
+from sppkit.escaping import one_line
 from sppkit.plots.frames import BLOCK, RESIDUAL, VARIANCE, at_step, curves, places_on_axis
 from sppkit.recording import Recording
 from sppkit.signals import Role, Signal

@@ -148,8 +148,10 @@ class EvidenceProbe:
         metadata = recording.metadata[run]
         metadata |= self._stated()
         metadata["not_captured"] = [*metadata["not_captured"], *self._said_of_failed(run)]
-        rows = [row for row in recording._rows if not _is_repeated(row)]
-        return Recording(rows, recording._structure_rows, recording.metadata)
+        table = recording.table()
+        shown = (table["phase"] == Phase.LOSS) & (table["signal"] == Signal.WEIGHT)  # by the probe
+        kept = table[~shown].reset_index(drop=True)
+        return Recording.from_frames(kept, recording.structure(), recording.metadata)
 
     @property
     def has_one_initialisation(self) -> bool:
@@ -220,8 +222,3 @@ def record_evidence(
     check(probe.conditions, seeds, seed)
     probe.measure(range(seed, seed + seeds), on_seed)
     return probe.recording()
-
-
-def _is_repeated(row: Mapping[str, Any]) -> bool:
-    """Say whether a row of the loss pass shows a weight, which the probe has shown."""
-    return bool(row["phase"] == Phase.LOSS and row["signal"] == Signal.WEIGHT)

@@ -170,9 +170,13 @@ class Layout:
 
 def lay_out(values: Tensor, size: int) -> Layout:
     """Cut a grouped tensor (outer, C, inner) into pieces of at most `size` values, or nearly."""
+    return _rows(values, size) if is_read_in_rows(values) else _columns(values, size)
+
+
+def is_read_in_rows(values: Tensor) -> bool:
+    """Say whether a grouped tensor (outer, C, inner) is reduced along rows, else along columns."""
     outer, _, inner = values.shape
-    in_rows = inner >= min(LONG_ROW, FEW_SAMPLES * outer)
-    return _rows(values, size) if in_rows else _columns(values, size)
+    return inner >= min(LONG_ROW, FEW_SAMPLES * outer)
 
 
 def _rows(values: Tensor, size: int) -> Layout:
@@ -197,8 +201,7 @@ def _split_channels(samples: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
 def _columns(values: Tensor, size: int) -> Layout:
     outer, channels, inner = values.shape
     width = channels * inner
-    foldable = values.numel() >= WORTH_FOLDING and values.is_contiguous()
-    fold = gcd(outer, _power_of_two_below(WIDE_MATRIX / width)) if foldable else 1
+    fold = column_fold(values)
     columns = values.reshape(outer // fold, fold * width)
     parts = torch.split(columns, max(LEAST_ROWS, size // (fold * width)))
     stacks = [_stacked_by_thread(part) for part in parts]
@@ -209,6 +212,14 @@ def _columns(values: Tensor, size: int) -> Layout:
         count=outer * inner,
         columns=(fold, channels, inner),
     )
+
+
+def column_fold(values: Tensor) -> int:
+    """Give how many rows of a grouped tensor are laid side by side, to make its columns many."""
+    outer, channels, inner = values.shape
+    if values.numel() < WORTH_FOLDING or not values.is_contiguous():
+        return 1
+    return gcd(outer, _power_of_two_below(WIDE_MATRIX / (channels * inner)))
 
 
 def _stacked_by_thread(columns: Tensor) -> Tensor:

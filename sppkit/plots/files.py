@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import secrets
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,8 @@ from matplotlib.figure import Figure
 
 from sppkit import __version__
 from sppkit.errors import OutputError
+from sppkit.escaping import without_control_characters
+from sppkit.files import check_is_free, replace
 
 GENERATOR = f"sppkit {__version__}"
 PNG_RESOLUTION = 160  # dots per inch: legible on a screen and at the width of a column
@@ -26,7 +27,6 @@ _MARKS = {
     ".html": b'<meta name="generator" content="sppkit ',
 }
 _ENDS_TO_READ = 8192  # bytes; matplotlib's PDF carries its metadata at the end, others at the start
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text: it can be searched, selected and edited
@@ -90,7 +90,7 @@ def save_figure(
     place = check_destination(path, force=force)
     with mpl.rc_context(_SETTINGS):
         content = _FORMATS[place.suffix.lower()](figure, title, description)
-    _replace(place, content)
+    replace(place, content)
     return place
 
 
@@ -113,26 +113,6 @@ def check_destination(path: str | os.PathLike[str], *, force: bool = False) -> P
             "another path, or replace it with --force (force=True)."
         )
     return place
-
-
-def check_is_free(place: Path) -> None:
-    """Refuse a path whose folder or own permissions forbid to write it.
-
-    Raises:
-        OutputError: with the reason.
-    """
-    if place.is_dir():
-        raise OutputError(f"{str(place)!r} is a folder. Give the path of a file in it.")
-    if not place.parent.is_dir():
-        raise OutputError(
-            f"there is no folder {str(place.parent)!r} to write {place.name!r} to. Make it first."
-        )
-    forbidden = [p for p in (place, place.parent) if p.exists() and not os.access(p, os.W_OK)]
-    if forbidden:
-        raise OutputError(
-            f"{str(place)!r} cannot be written: {str(forbidden[0])!r} is read-only. Choose another "
-            "path, or change its permissions."
-        )
 
 
 def written_by_sppkit(path: str | os.PathLike[str]) -> bool:
@@ -168,7 +148,7 @@ def _pdf(figure: Figure, title: str, description: str) -> bytes:
 def _svg(figure: Figure, title: str, description: str) -> bytes:
     drawn = _rendered(figure, "svg", metadata={"Creator": GENERATOR, "Date": None})
     # names may hold control characters, with which the file would be no XML
-    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", drawn.decode()).encode()
+    return without_control_characters(drawn.decode()).encode()
 
 
 def _html(figure: Figure, title: str, description: str) -> bytes:
@@ -180,7 +160,7 @@ def _html(figure: Figure, title: str, description: str) -> bytes:
         picture=picture,  # safe: matplotlib escaped the texts in it
         description=description,
     )
-    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", page).encode()
+    return without_control_characters(page).encode()
 
 
 def _rendered(figure: Figure, kind: str, **options: Any) -> bytes:
@@ -197,24 +177,3 @@ _FORMATS: dict[str, Callable[[Figure, str, str], bytes]] = {
     ".pdf": _pdf,
     ".html": _html,
 }
-
-
-# ------------------------------------------------------------------------------------------- files
-
-
-def _replace(place: Path, content: bytes) -> None:
-    """Write beside the place and rename: a reader sees the old file or the new one."""
-    target = place.resolve()  # a link keeps pointing where it does
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{str(place)!r} cannot be written: {error.strerror or error}. Give a path in a "
-            "folder that you may write to."
-        ) from error

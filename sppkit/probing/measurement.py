@@ -35,6 +35,7 @@ from sppkit.probing.fingerprint import fingerprint
 from sppkit.probing.losses import Loss, loss_name, run_backward
 from sppkit.recording import Recording
 from sppkit.signals import Signal
+from sppkit.table import concatenate
 
 Model = nn.Module | Callable[[], nn.Module]
 
@@ -150,8 +151,8 @@ class Measurement:
         metadata["signals"] = sorted(signals)
         if self._ignores_the_seed():
             metadata["remarks"] = [*metadata["remarks"], IDENTICAL_WEIGHTS]
-        rows = [row for recorder in recorders for row in recorder._rows]
-        return Recording(rows, first._structure_rows, {self.run: metadata})
+        table = concatenate([recorder.table() for recorder in recorders])
+        return Recording.from_frames(table, first.structure(), {self.run: metadata})
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -877,7 +877,7 @@ def test_a_thousand_recorded_steps_keep_nothing_but_their_rows():
         train(50)
         before = objects()
         train(800)
-        assert recording._rows
+        assert len(recording._rows)
         assert not any(output() is not None for output in outputs)
         outputs.clear()
         assert objects() - before < 200

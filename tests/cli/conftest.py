@@ -1,5 +1,6 @@
 """Run commands in a folder of their own, and hold that failing ones leave nothing behind."""
 
+import os
 from textwrap import dedent
 
 import pytest
@@ -18,11 +19,30 @@ CHAIN = """
 """
 
 
+SICK = """
+    from torch import nn
+
+    class Sick(nn.Sequential):
+        INPUT_SIZE = (64,)
+
+        def __init__(self, gain=4.0):
+            layers = [layer for _ in range(10) for layer in block(gain)]
+            super().__init__(*layers, nn.Linear(64, 10))
+
+    def block(gain):
+        linear = nn.Linear(64, 64)
+        nn.init.normal_(linear.weight, std=gain * (2 / 64) ** 0.5)
+        return linear, nn.ReLU()
+"""
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The current folder of the commands."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
+    for variable in [name for name in os.environ if name.startswith("SPPKIT_")]:
+        monkeypatch.delenv(variable)
     return tmp_path
 
 
@@ -44,15 +64,22 @@ def chain(write):
 
 
 @pytest.fixture
-def spp(folder):
-    """Run a command; one that fails must not have written anything."""
+def sick(write):
+    """A file with a network whose signal explodes."""
+    return write(SICK, "sick.py")
 
-    def run(*arguments, code=0):
+
+@pytest.fixture
+def spp(folder):
+    """Run a command; one that fails must not have written anything but what it `writes`."""
+
+    def run(*arguments, code=0, writes=()):
         before = contents(folder)
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
         assert result.exit_code == code, result.output
         if code:
-            assert contents(folder) == before
+            after = contents(folder)
+            assert after == before | {folder / name: after[folder / name] for name in writes}
             assert "Traceback" not in result.output
         return result
 

@@ -1,7 +1,8 @@
 import io
 import sys
 
-from sppkit.cli.console import one_line, print_error, print_remark, progress_bar
+from sppkit.cli.console import print_error, print_remark, progress_bar
+from sppkit.escaping import one_line
 
 
 class Terminal(io.StringIO):
@@ -22,6 +23,14 @@ def test_progress_is_shown_on_a_terminal(monkeypatch):
         advance(1)
     assert "net" in terminal.getvalue()
     assert "seeds" in terminal.getvalue()
+
+
+def test_a_bar_grows_where_more_seeds_are_drawn_than_were_asked_for(monkeypatch):
+    terminal = be_a_terminal(monkeypatch)
+    with progress_bar("net", 1, shown=True) as advance:
+        for seed in range(3):
+            advance(seed)
+    assert "3/3" in terminal.getvalue()
 
 
 def test_progress_is_hidden_on_request_and_where_there_is_nothing_to_wait_for(monkeypatch):

@@ -1,6 +1,7 @@
 import torch
 
 import sppkit
+from sppkit.kernels import native
 from tests.cli.test_plot import RESIDUAL
 
 
@@ -8,6 +9,7 @@ def test_without_a_model_the_machine_is_described(spp):
     text = spp("doctor").stdout
     for fact in (sppkit.__version__, torch.__version__, "cuda", "mps", "timm", "torchvision"):
         assert fact in text
+    assert f"reads on the cpu   {native.description()[:20]}" in text
 
 
 def test_what_can_be_observed_of_a_model_is_told(spp, write):

@@ -4,12 +4,14 @@ import subprocess
 import sys
 
 import pytest
+from torch import nn
 from typer.testing import CliRunner
 
+import sppkit
 from sppkit import __version__
 from sppkit.cli import app
 
-COMMANDS = ("plot", "models", "doctor")
+COMMANDS = ("plot", "check", "baseline", "diff", "rules", "models", "doctor")
 HEAVY = ("torch", "pandas", "numpy", "matplotlib", "seaborn", "pyarrow", "sklearn", "jinja2")
 
 LIGHT = f"""
@@ -48,7 +50,11 @@ def test_help_fits_eighty_columns_and_shows_every_default(command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_example_of_each_help_text_runs(command, spp):
+def test_the_example_of_each_help_text_runs(command, spp, folder):
+    for name in ("before", "after"):
+        sppkit.probe(lambda: nn.Linear(4, 4), input_size=(4,), seeds=2).save(
+            folder / f"{name}.parquet"
+        )
     (example,) = re.findall(r"Example: sppkit (.*)", help_of(command))
     assert spp(*shlex.split(example)).stdout
 

@@ -1,0 +1,231 @@
+"""The watch of a pass that goes as planned: one short hook per layer, which writes its slots.
+
+A plan without functional calls needs no stack of all module calls: containers tell where a pass
+begins and ends, and a layer's hook looks up by the number of its call what is to be read. Whatever
+is not as planned (another type, shape or thread, a call in compiled code or inside torch.func, a
+tensor that was read already) goes the way of any other pass.
+"""
+
+from threading import get_ident
+from typing import Any, NamedTuple, TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from sppkit.capture.depth import probe_depth
+from sppkit.capture.places import Place, Point
+from sppkit.capture.plan import Pass, Plan
+from sppkit.capture.recomputation import Destination
+from sppkit.capture.sheets import Slot
+from sppkit.capture.watch import (
+    Hook,
+    ModuleCall,
+    Watch,
+    can_be_hooked,
+    has_no_parts,
+    is_recomputation,
+)
+from sppkit.capture.writer import Writer
+from sppkit.signals import OF_OUTPUTS, Signal
+
+_running_backward = torch._C._current_graph_task_id
+_torch_function_modes = torch._C._len_torch_function_stack
+_functorch = torch._C._functorch
+
+
+class PlannedRead(NamedTuple):
+    """What is read of one call of a layer that returns one tensor.
+
+    Attributes:
+        place: the output.
+        activation, gradient: their slots, None where the signal is not recorded.
+        dimensions: number of axes that the tensor must have.
+    """
+
+    place: Place
+    activation: Slot | None
+    gradient: Slot | None
+    dimensions: int
+
+
+def planned_reads(plan: Plan, signals: frozenset[Signal]) -> dict[str, list[PlannedRead | None]]:
+    """List by layer and call what is read; None for a call that is looked at one by one."""
+    reads: dict[str, list[PlannedRead | None]] = {}
+    for place in plan.axes:
+        calls = reads.setdefault(place.layer, [])
+        calls += [None] * (place.call + 1 - len(calls))
+        slots = {s: plan.slots.get(Point(place, s)) for s in OF_OUTPUTS & signals}
+        if place.tensor or not slots or any(not s or s.flags for s in slots.values()):
+            continue
+        calls[place.call] = PlannedRead(
+            place,
+            slots.get(Signal.ACTIVATION),
+            slots.get(Signal.GRADIENT),
+            plan.dimensions[place],
+        )
+    return reads
+
+
+class PlannedWatch(Watch):
+    """Hooks on a model whose passes are planned and have no functional calls to record.
+
+    Args:
+        model: the model.
+        writer: hears what is not as planned.
+        plan: says what is read.
+        signals: what is recorded.
+        on_missing: as for any watch.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        writer: Writer,
+        plan: Plan,
+        signals: frozenset[Signal],
+        on_missing: Any,
+    ) -> None:
+        super().__init__(model, [writer], operations=False, on_missing=on_missing)
+        self.writer = writer
+        self.depth = probe_depth()
+        self.thread: int | None = None
+        self.current: Pass | None = None
+        self._plan = plan
+        self._reads = planned_reads(plan, signals)
+
+    def _hook(self, name: str, module: nn.Module, *, is_new: bool) -> None:
+        if is_new or not has_no_parts(module):
+            super()._hook(name, module, is_new=is_new)
+            return
+        if not can_be_hooked(name, module):
+            return
+        leave = _LeaveLayer(self, name, self._reads.get(name, []))
+        handle = module.register_forward_hook(leave, with_kwargs=True)
+        self._leaving.append((module, handle))
+        self._handles.append(handle)
+
+    def enter(self, layer: str, module: nn.Module, *details: Any) -> None:
+        """Put a call of a container on the stack."""
+        depth = len(self._stack)
+        super().enter(layer, module, *details)
+        if len(self._stack) == depth:
+            return
+        call = self._stack[-1]
+        call.children = int(Place(layer, call.index) not in self._plan.leaves)
+        if depth == 0 and self.writer.passes:
+            self.thread, self.current = self._thread, self.writer.current
+
+    def _finish(self, completed: bool) -> None:
+        self.thread = self.current = None
+        super()._finish(completed)
+
+    def leave_layer(
+        self,
+        layer: str,
+        call: int,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        output: object,
+    ) -> None:
+        """Hear of a call that is not as planned."""
+        if self.is_resting or torch.compiler.is_compiling():
+            self.was_compiled |= not self.is_resting
+        elif is_recomputation():
+            self.leave(layer, module, args, output)
+        elif not self._stack:
+            super().enter(layer, module, args, kwargs)
+            self.leave(layer, module, args, output)
+        elif self.depth == probe_depth() and not self._skips(layer, module):
+            made = ModuleCall(layer, call, module, None)
+            self._tell("output", made, args, output)
+        else:
+            self._skipped.leave(module)
+
+
+class _LeaveLayer(Hook):
+    """Read the output of a layer as planned, and have its gradient read when it comes."""
+
+    def __init__(self, watch: PlannedWatch, layer: str, reads: list[PlannedRead | None]) -> None:
+        super().__init__(watch, layer, is_new=False)
+        self._planned = watch
+        self._reads = reads
+        self._pass: Pass | None = None
+        self._calls = 0
+
+    def __call__(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: object
+    ) -> None:
+        watch = self._planned
+        written = watch.current
+        call = 0
+        if (
+            written is not None
+            and watch.thread == get_ident()
+            and _running_backward() == -1
+            and probe_depth() == watch.depth
+            and not torch.compiler.is_compiling()
+        ):
+            if self._pass is not written:
+                self._pass, self._calls = written, 0
+            call, self._calls = self._calls, self._calls + 1
+            if (
+                call < len(self._reads)
+                and (read := self._reads[call]) is not None
+                and _is_as_planned(output, read)
+                and _read_output(watch.writer, written, read, output)
+            ):
+                return
+        watch.leave_layer(self._layer, call, module, args, kwargs, output)
+
+
+def _is_as_planned(tensor: object, read: PlannedRead) -> TypeGuard[Tensor]:
+    return (
+        type(tensor) is Tensor
+        and tensor.dim() == read.dimensions
+        and _functorch.peek_interpreter_stack() is None
+        and not _torch_function_modes()
+        and not tensor.is_inference()
+    )
+
+
+def _read_output(writer: Writer, written: Pass, read: PlannedRead, output: Tensor) -> bool:
+    """Write the slot of an activation; say whether all of it went as planned."""
+    if writer.has_just_read(output) or (read.gradient and not output.requires_grad):
+        return False
+    if read.activation and not written.write_planned(read.activation, output):
+        return False
+    writer.note_read(output, read.place)
+    if read.gradient:
+        written.expected[read.gradient.number] = Point(read.place, Signal.GRADIENT)
+        hook = _PlannedGradient(writer, written, read)
+        written.handles.append(output.register_hook(hook))
+    return True
+
+
+class _PlannedGradient:
+    """Write the gradient of one tensor to its slot; what is unusual goes the way of any other."""
+
+    __slots__ = ("_read", "_writer", "_written")
+
+    def __init__(self, writer: Writer, written: Pass, read: PlannedRead) -> None:
+        self._writer, self._written, self._read = writer, written, read
+
+    def __call__(self, gradient: Tensor) -> None:
+        written, read = self._written, self._read
+        assert read.gradient is not None
+        if not written.is_open:
+            return
+        if _is_plain_gradient(gradient, read) and written.write_gradient(read.gradient, gradient):
+            return
+        destination = Destination(written, Point(read.place, Signal.GRADIENT), read.gradient.axis)
+        self._writer.write_gradient(destination, gradient)
+
+
+def _is_plain_gradient(gradient: Tensor, read: PlannedRead) -> bool:
+    return (
+        type(gradient) is Tensor
+        and gradient.dim() == read.dimensions
+        and not _functorch.is_functorch_wrapped_tensor(gradient)
+        and not _functorch.is_legacy_batchedtensor(gradient)
+    )

@@ -1,0 +1,115 @@
+"""`sppkit rules`: what a check asks, with thresholds and their sources."""
+
+import json
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from sppkit.cli.console import Color, print_remark, results
+from sppkit.cli.flag_groups import with_flags
+from sppkit.cli.flags import Talking
+from sppkit.cli.models import Format
+
+if TYPE_CHECKING:
+    from sppkit.rules import Rule
+
+
+@with_flags
+def rules(
+    talking: Talking,
+    code: Annotated[
+        str | None,
+        typer.Argument(metavar="CODE", help="Rule to explain, or the beginning of its code."),
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="Text, or json for machines.")] = (
+        Format.TEXT
+    ),
+) -> None:
+    """List the rules of a check, or explain one."""
+    from sppkit.cli.rulebook import every_rule
+    from sppkit.rules.selection import selected
+
+    found = every_rule() if code is None else selected(every_rule(), [code.upper()])
+    if form is Format.JSON:
+        typer.echo(json.dumps([describe_rule(rule) for rule in found], indent=2))
+    elif code is None:
+        _print_list(found, talking.color)
+    else:
+        text = "\n\n".join("\n".join(_explained(rule)) for rule in found)
+        results(talking.color).print(Text(text), soft_wrap=True)
+
+
+def describe_rule(rule: "Rule") -> dict[str, Any]:
+    """Say everything about a rule."""
+    sources = rule.sources
+    return {
+        "code": rule.code,
+        "title": rule.title,
+        "severity": rule.severity.value,
+        "advice": rule.advice,
+        "thresholds": [
+            {"name": name, "value": value, "source": sources[name]}
+            for name, value in rule.thresholds.items()
+        ],
+        **_weights(rule),
+    }
+
+
+def _weights(rule: "Rule") -> dict[str, Any]:
+    """Add the fitted model of the rule that weighs everything."""
+    from sppkit.rules.weighing import WeighedEvidence, fitted
+
+    if not isinstance(rule, WeighedEvidence):
+        return {}
+    model = fitted()
+    return {"weighing": None if model is None else dict(model.content)}
+
+
+def _print_list(found: "tuple[Rule, ...]", color: Color) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("code", "severity", "title"):
+        table.add_column(heading)
+    for rule in found:
+        table.add_row(rule.code, rule.severity.value, Text(rule.title))
+    results(color).print(table)
+    print_remark("Explain one with: sppkit rules CODE")
+
+
+def _explained(rule: "Rule") -> Iterator[str]:
+    described = describe_rule(rule)
+    yield f"{rule.code}: {rule.title} ({rule.severity.value})"
+    yield ""
+    for line in textwrap.dedent(rule.advice).splitlines():
+        yield f"  {line.strip()}".rstrip()
+    for threshold in described["thresholds"]:
+        yield ""
+        yield f"  {threshold['name']} = {threshold['value']:g}"
+        yield from textwrap.wrap(
+            threshold["source"], 74, initial_indent="    source: ", subsequent_indent="    "
+        )
+    if "weighing" in described:
+        yield ""
+        yield from (f"  {line}" for line in _formula(described["weighing"]))
+
+
+def _formula(model: dict[str, Any] | None) -> Iterator[str]:
+    """Write out the fitted model: what each statistic adds to the logit of training."""
+    if model is None:
+        yield "no coefficients are fitted: the rule is skipped"
+    elif model["kind"] == "tree":
+        yield from json.dumps(model["tree"], indent=2).splitlines()
+    else:
+        yield "logit of training = intercept + the sum over the statistics x of"
+        yield "coefficient (x - mean) / scale, and of each bend"
+        yield f"{model['intercept']:+.4g}  intercept"
+        for name, entry in model["statistics"].items():
+            coefficient = f"{entry.get('coefficient', 0.0):+.4g}"
+            yield f"{coefficient}  ({name} - {entry['mean']:.4g}) / {entry['scale']:.4g}"
+            for bend in entry.get("bends", ()):
+                ends = (bend["at"], name) if bend["side"] == "below" else (name, bend["at"])
+                first, second = (e if isinstance(e, str) else f"{e:.4g}" for e in ends)
+                yield f"{bend['coefficient']:+.4g}  max(0, {first} - {second})"

@@ -1,0 +1,30 @@
+/* What differs between compilers, kept in one place. */
+
+#ifndef SPPKIT_PORTABLE_H
+#define SPPKIT_PORTABLE_H
+
+#include <stdint.h>
+
+#if defined(_MSC_VER)
+#define INLINE static __forceinline
+#define SIMD(clauses)
+#else
+#define INLINE static inline __attribute__((always_inline))
+#define PRAGMA(text) _Pragma(#text)
+/* Lets the compiler add up in lanes, which changes the order of additions: -fopenmp-simd, no runtime. */
+#define SIMD(clauses) PRAGMA(omp simd clauses)
+#endif
+
+/* x86-64 compilers target machines of 2003 by default; the reads are compiled for newer ones too. */
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
+#define SEVERAL_INSTRUCTION_SETS 1
+#define AVX2 __attribute__((target("avx2,fma")))
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
+#else
+#define SEVERAL_INSTRUCTION_SETS 0
+#endif
+
+#define LOWER(a, b) ((a) < (b) ? (a) : (b))
+#define HIGHER(a, b) ((a) > (b) ? (a) : (b))
+
+#endif
