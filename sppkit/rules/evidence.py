@@ -146,8 +146,8 @@ class Evidence:
 
     @cached_property
     def outputs(self) -> Rows:
-        """Rows of the activations of all leaves."""
-        return self.curves.where(role=Role.LEAF, signal=Signal.ACTIVATION)
+        """Rows of the activations of all leaves that do not only repeat another's."""
+        return self._leaves.where(signal=Signal.ACTIVATION)
 
     def source(self, layer: str) -> tuple[str, int | None]:
         """Give file and line of the class of a layer; "" and None where they are not known."""
@@ -265,12 +265,17 @@ class Evidence:
         rows = self.curves.where(layer=self.head, signal=Signal.WEIGHT, tensor="weight")
         return bool(self.head and len(rows) and (rows["second_moment"] == 0).all())
 
-    @cached_property
+    @property
     def starts_silent(self) -> bool:
-        """Say whether some gain at the end of a branch, or some weight matrix, is zero."""
-        weights = self.curves.where(signal=Signal.WEIGHT)
-        matrices = weights.keep((weights["channels"] > 1) & (weights["samples"] > 1))
-        return bool(self.silent) or bool((matrices["second_moment"] == 0).any())
+        """Say whether some gain at the end of a branch, or some weight, is zero."""
+        return bool(self.silent or self.zero_weights)
+
+    @cached_property
+    def zero_weights(self) -> frozenset[str]:
+        """Names of the layers whose weight, as it is stored or used, is zero."""
+        weights = self.curves.where(tensor="weight", role=Role.PARAMETER)
+        zero = weights.keep(weights["second_moment"] == 0)
+        return frozenset(zero.among("signal", {Signal.WEIGHT, Signal.EFFECTIVE_WEIGHT})["layer"])
 
     def loss_over_chance(self) -> Array:
         """Give the loss at initialisation over that of an answer without information, (S,).

@@ -86,6 +86,8 @@ def test_float16_underflow_is_a_matter_of_headroom_too():
 def test_dead_units_are_an_error_where_the_output_hears_nothing():
     layers = chain(5)
     layers[2].activation["dead_channel_fraction"] = 0.6
+    assert outcome(recording(layers), "SPP501") == "passed"  # of 16 values it may be chance
+    layers[2].activation["samples"] = 64
     assert outcome(recording(layers), "SPP501").severity is Severity.WARNING
     layers[2].activation["dead_channel_fraction"] = 1.0
     assert outcome(recording(layers), "SPP501").severity is Severity.WARNING
