@@ -49,7 +49,9 @@ class DeadUnits(Rule):
         ):
             passed_on = False  # what only passes zeros on, such as a dropout, is not at fault
             for layer, share in _over_calls(curve).items():
-                passed_on = layer in explained or (passed_on and share >= self.all_dead)
+                passed_on = f"{layer}.".startswith(explained) or (
+                    passed_on and share >= self.all_dead
+                )
                 if share > self.share and not passed_on:
                     return Outcome((self._report(evidence, layer, share),))
         return Outcome()
@@ -60,10 +62,10 @@ class DeadUnits(Rule):
         rectified = weighted.loc[weighted["nonlinearity"].isin(RECTIFIERS), "layer"]
         return evidence.leaves(set(rectified) - evidence.normalised).where(signal=Signal.ACTIVATION)
 
-    def _explained(self, evidence: Evidence) -> set[str]:
-        """Name the layers whose zeros a zero-initialised gain, weight or head explains."""
-        silent = {name.rpartition(".")[0] for name in evidence.silent}
-        return silent | evidence.zero_weights
+    def _explained(self, evidence: Evidence) -> tuple[str, ...]:
+        """Begin the names of layers whose zeros a zero weight or gain of their module explains."""
+        zero = {name.rpartition(".")[0] for name in evidence.silent} | evidence.zero_weights
+        return tuple(f"{layer.rpartition('.')[0] or layer}." for layer in zero)
 
     def _report(self, evidence: Evidence, layer: str, share: float) -> Finding:
         heard = evidence.is_muted or (evidence.share_across_samples() > 0).any()
