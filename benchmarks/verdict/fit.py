@@ -22,13 +22,10 @@ from sppkit.rules.curve import compare
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-NOT_WEIGHED = frozenset({"number_of_layers"})
-"""Statistics that say something of these networks and nothing of larger ones."""
+NOT_WEIGHED = ("number_of_layers", "range_", "spread_")
+"""Beginnings of statistics that say how deep a network is rather than how sound."""
 
-EXTREMES = {
-    **dict.fromkeys(("smallest", "least"), "above"),
-    **dict.fromkeys(("largest", "range", "spread"), "below"),
-}
+EXTREMES = {"smallest": "above", "least": "above", "largest": "below"}
 """Extremes over layers widen with depth; they count on the side that depth moves them away from."""
 
 QUANTILES = {"below": (0.02, 0.1), "above": (0.9, 0.98)}
@@ -114,7 +111,7 @@ def candidates(statistics: pd.DataFrame, trains: Flags, groups: pd.Series) -> li
     places = [
         Bend(name, float(healthy[name].quantile(quantile).agg(furthest)), side)
         for name in statistics.columns
-        if name not in NOT_WEIGHED
+        if not name.startswith(NOT_WEIGHED)
         for side, furthest in (("below", "min"), ("above", "max"))
         if side in _sides(name)
         for quantile in QUANTILES[side]
