@@ -219,11 +219,15 @@ def _each(
 
 
 def _measured(task: str, requests: Sequence[Request]) -> Iterator[Measurement[Any]]:
-    """Measure one after the other, and say on a terminal which."""
+    """Measure one after the other, and say on a terminal which; an interrupt ends it."""
     with Console(stderr=True).status("") as status:
         for number, request in enumerate(requests, 1):
             status.update(f"{number}/{len(requests)} {request.what}")
-            yield _one_measured(task, request)
+            try:
+                yield _one_measured(task, request)
+            except KeyboardInterrupt:
+                typer.echo(f"interrupted: {len(requests) - number + 1} not measured", err=True)
+                return
 
 
 def _one_measured(task: str, request: Request) -> Measurement[Any]:

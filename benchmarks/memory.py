@@ -9,6 +9,7 @@ import gc
 import tracemalloc
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -121,7 +122,8 @@ def tensor_peaks(sides: Sequence[Side], steps: int) -> list[int]:
 
 def _peak_within(events: Sequence[Any], name: str) -> int:
     window = next(event for event in events if event.name() == name)
-    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == MEMORY_EVENT)
+    changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == MEMORY_EVENT]
+    changes.sort(key=itemgetter(0))  # what happened within a nanosecond stays in its order
     sums = zip((time for time, _ in changes), accumulate(n for _, n in changes), strict=True)
     start, end = window.start_ns(), window.end_ns()
     return max(int(total) for time, total in sums if start <= time <= end)

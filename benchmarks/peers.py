@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmarks.bench import AbsentError, Bench, Sides
+from tests.zoo.torchvision_shim import import_torchvision
 
 
 def _imported(library: str, module: str) -> ModuleType:
@@ -19,9 +20,13 @@ def _imported(library: str, module: str) -> ModuleType:
     Raises:
         AbsentError: the library is not installed.
     """
+    _require(library)
+    return importlib.import_module(module)
+
+
+def _require(library: str) -> None:
     if find_spec(library) is None:
         raise AbsentError(f"{library} is not installed here (pip install {library})")
-    return importlib.import_module(module)
 
 
 def average_channel_squared_mean(module: nn.Module, inputs: Any, output: Tensor) -> float:
@@ -41,6 +46,9 @@ def _all_but_channels(output: Tensor) -> list[int]:
 @contextmanager
 def timm_sides(bench: Bench) -> Iterator[Sides]:
     """Let timm's `ActivationStatsHook` read two numbers of every convolution and linear layer."""
+    _require("timm")
+    _require("torchvision")
+    import_torchvision()  # which timm needs, and which a CPU build of torch may not fit
     utilities = _imported("timm", "timm.utils.model")
     model = bench.training.model
     functions = average_channel_squared_mean, average_channel_variance

@@ -4,6 +4,7 @@ import cProfile
 import pstats
 from collections.abc import Iterator
 from pathlib import Path
+from time import process_time
 from typing import Any, NamedTuple
 
 from benchmarks.bench import Bench, Sides
@@ -46,14 +47,14 @@ def _shares(bench: Bench, sides: Sides, variant: Variant, request: Request) -> l
 
 
 def profile_of(turn: Turn, steps: int) -> dict[str, tuple[float, float]]:
-    """Return calls and own seconds of every function, per step.
+    """Return calls and own seconds of processor time of every function, per step.
 
     Raises:
         TypeError: the side is in another process.
     """
     if not isinstance(turn, Side):
         raise TypeError("a profile is taken in this process alone, not in that of a compiled side")
-    profiler = cProfile.Profile()
+    profiler = cProfile.Profile(process_time)
     with turn.around():
         turn.step()
         with profiler:

@@ -2,6 +2,6 @@
 
 Seeds of a network are recorded once; then the whole decision, more seeds near a threshold included,
 is made again and again from other draws of them. `python -m benchmarks.flake` does it for the small
-reference networks and for plain ones, `--full-size --seeds 20` for five large ones. The results are
-in results.json and results_full_size.json; recordings stay where they were made.
+reference networks and for plain ones, `--full-size --seeds 20` for five large ones. It writes
+results.json or results_full_size.json; recordings are kept, and made only once.
 """

@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.verdict.catalogue import NETWORKS
 from benchmarks.verdict.evidence import judge_all, record_all
+from benchmarks.verdict.in_use import IN_USE
 from benchmarks.verdict.labels import RESULTS, labels, train_all
 from benchmarks.verdict.network import Network
 from benchmarks.verdict.report import Known, fitted, write_report
@@ -23,6 +24,9 @@ from sppkit.rules.weighing import COEFFICIENTS
 LABELS, EVIDENCE, STATISTICS = (
     RESULTS / name for name in ("labels.csv", "evidence.csv", "statistics.csv")
 )
+
+TEXTS = ("errors", "warnings", "injected_layer", "first_offender", "suspect")
+"""Columns of the evidence in which nothing means none."""
 
 
 def in_turns(stride: int = 11) -> list[Network]:
@@ -41,15 +45,10 @@ def report() -> None:
     """Report each half by the fit on the other; then fit to all, and write the coefficients."""
     known_labels = labels(NETWORKS)
     known_labels.to_csv(LABELS, index=False)
-    known = Known.join(
-        known_labels,
-        pd.read_csv(
-            EVIDENCE,
-            keep_default_na=False,
-            na_values={"distance_of_suspect": [""], "distance_of_first_offender": [""]},
-        ),
-        pd.read_csv(STATISTICS),
-    )
+    said = pd.read_csv(EVIDENCE).fillna(dict.fromkeys(TEXTS, ""))
+    known = Known.join(known_labels, said, pd.read_csv(STATISTICS))
+    if IN_USE.exists():
+        known = known.with_in_use(pd.read_csv(IN_USE))
     text = write_report(known)
     (RESULTS / "report.md").write_text(text)
     print(text)
@@ -59,9 +58,11 @@ def report() -> None:
 def write_coefficients(known: Known) -> None:
     """Fit to all networks, and write what `sppkit.rules` reads."""
     networks = known.only(known.clear).rows.drop_duplicates("hash")
+    in_use = int(networks["accuracy"].isna().sum())
+    trained = int(networks["trains"].sum()) - in_use
     content = {
-        "fitted_on": f"{len(networks)} networks of {networks['family'].nunique()} families, "
-        f"{int(networks['trains'].sum())} of which train; benchmarks/verdict, "
+        "fitted_on": f"{len(networks) - in_use} small networks, {trained} of which train, and "
+        f"{in_use} architectures in use; benchmarks/verdict, "
         f"{datetime.datetime.now(datetime.UTC).date().isoformat()}",
         **fitted(known).as_dict(),
     }

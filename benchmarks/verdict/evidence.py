@@ -107,8 +107,18 @@ def statistics_of(network: Network, source: str, recording: Recording) -> pd.Dat
 
 
 def judge_all(networks: Iterable[Network], processes: int = 2) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Judge every recording there is: what is said of each, and its statistics by seed."""
-    chosen = [(n, source) for n in networks for source in INPUTS if path_of(n, source).exists()]
+    """Judge every recording there is: what is said of each, and its statistics by seed.
+
+    An input is left out until it has been recorded for every network.
+    """
+    networks = list(networks)
+    of_input = {source: [path_of(network, source) for network in networks] for source in INPUTS}
+    chosen = [
+        (network, source, path)
+        for source, paths in of_input.items()
+        if all(path.exists() for path in paths)
+        for network, path in zip(networks, paths, strict=True)
+    ]
     with ProcessPoolExecutor(processes) as pool:
         judged = list(pool.map(_judge, *zip(*chosen, strict=True), chunksize=10))
     return pd.DataFrame([said for said, _ in judged]), pd.concat(
@@ -116,6 +126,6 @@ def judge_all(networks: Iterable[Network], processes: int = 2) -> tuple[pd.DataF
     )
 
 
-def _judge(network: Network, source: str) -> tuple[dict[str, Any], pd.DataFrame]:
-    recording = sppkit.read(path_of(network, source))
+def _judge(network: Network, source: str, path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    recording = sppkit.read(path)
     return examine(network, source, recording), statistics_of(network, source, recording)

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from benchmarks.verdict.detectors import DETECTORS
 from benchmarks.verdict.evidence import INPUTS
-from benchmarks.verdict.fit import Array, Weighing, choose_penalty, fit, out_of_fold
+from benchmarks.verdict.fit import Array, Flags, Weighing, fit, out_of_fold
 from benchmarks.verdict.halves import folds, halves
 from benchmarks.verdict.intervals import Share
 
-Flags = NDArray[np.bool_]
+IN_USE = "in use"
+"""What stands in place of an input for architectures in use, which digits are too small for."""
 
-RECALL, FALSE_ALARMS = 0.95, 0.03
-"""What the gate shall reach on networks that do not, and that do, train."""
+FALSE_ALARMS = 0.03
+"""Share of the networks that train which may fail."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,23 @@ class Known:
         medians = by_seed.drop(columns="seed").groupby("row").median()
         return cls(rows, medians, by_seed)
 
+    def with_in_use(self, statistics: pd.DataFrame) -> "Known":
+        """Add architectures in use, by their statistics: they train, and no rule is asked."""
+        networks = statistics.drop_duplicates("network")[["network", "family"]]
+        known = {"input": IN_USE, "trains": True, "border": False, "nonfinite": False}
+        said = {"errors": "", "warnings": "", "injected_layer": ""}
+        rows = networks.assign(hash=networks["network"], **known, **said).reset_index(drop=True)
+        rows["half"] = halves(rows)
+        number = pd.Series(rows.index + len(self.rows), index=rows["network"])
+        by_seed = statistics.assign(row=statistics["network"].map(number))
+        by_seed = by_seed.drop(columns=["network", "family"])
+        medians = by_seed.drop(columns="seed", errors="ignore").groupby("row").median()
+        return Known(
+            pd.concat([self.rows, rows], ignore_index=True),
+            pd.concat([self.medians, medians], ignore_index=True),
+            pd.concat([self.by_seed, by_seed], ignore_index=True),
+        )
+
     @property
     def trains(self) -> Flags:
         """Whether each row's network trains."""
@@ -98,32 +115,30 @@ class Known:
 def choose_threshold(probability: Array, flagged: Flags, trains: Flags) -> float:
     """Choose the probability below which a network fails, beside what rules flag already.
 
-    The least of (1 - recall) / 0.05 + false alarms / 0.03; of equally good ones the middle.
+    It is the largest at which at most 3 % of the networks that train fail; where rules alone fail
+    more, or nothing is left to gain, the smallest that gains as much.
     """
-    grid = np.linspace(0.02, 0.98, 97)
-
-    def cost(threshold: float) -> float:
-        failed = flagged | (probability < threshold)
-        missed, alarms = (~failed[~trains]).mean(), failed[trains].mean()
-        return float(missed / (1 - RECALL) + alarms / FALSE_ALARMS)
-
-    costs = np.array([cost(threshold) for threshold in grid])
-    best = grid[np.isclose(costs, costs.min())]
-    return float(best[len(best) // 2])
+    grid = np.linspace(0.01, 0.99, 99)
+    failed = [flagged | (probability < threshold) for threshold in grid]
+    allowed = [f for f in failed if f[trains].mean() <= FALSE_ALARMS] or failed[:1]
+    most = max(int(f[~trains].sum()) for f in allowed)
+    gaining = [int(f[~trains].sum()) == most for f in allowed]
+    return float(grid[gaining.index(True)])
 
 
 def fitted(known: Known) -> Weighing:
-    """Fit penalty, coefficients and threshold on some networks.
+    """Fit coefficients and threshold on some networks.
 
     Networks at the border are left out, and those with numbers that are not finite are left to the
-    rules: their statistics are undefined.
+    rules: their statistics are undefined. The threshold comes from fits that had not seen the
+    family they are asked about.
     """
     judged = known.only(known.clear & ~known.rows["nonfinite"].to_numpy(bool))
-    parts = folds(judged.rows)
-    penalty = choose_penalty(judged.medians, judged.trains, parts)
-    probability = out_of_fold(judged.medians, judged.trains, parts, penalty)
-    threshold = choose_threshold(probability, judged.flagged_by_rules, judged.trains)
-    return replace(fit(judged.medians, judged.trains, penalty), threshold=threshold)
+    data = judged.medians, judged.trains, judged.rows["input"]
+    small = (judged.rows["input"] != IN_USE).to_numpy()
+    probability = out_of_fold(*data, folds(judged.rows))[small]
+    threshold = choose_threshold(probability, judged.flagged_by_rules[small], judged.trains[small])
+    return replace(fit(*data), threshold=threshold)
 
 
 def by_the_other_half(known: Known) -> Flags:
@@ -143,7 +158,7 @@ def columns_of(known: Known) -> dict[str, Flags]:
         "sppkit check": weighed | known.flagged_by_rules,
         "sppkit, weighed evidence only": weighed,
         "sppkit, other rules only": known.flagged_by_rules,
-        **{name: known.rows[name].to_numpy(bool) for name in DETECTORS},
+        **{name: known.rows[name].eq(True).to_numpy() for name in DETECTORS},
     }
 
 
@@ -187,11 +202,22 @@ def write_report(known: Known) -> str:
         if here.any():
             of_input = {name: flagged[here] for name, flagged in columns.items()}
             parts += [f"## Input: {source}", *_of_input(known.only(here), of_input)]
+    here = (known.rows["input"] == IN_USE).to_numpy()
+    parts += _of_in_use(known.only(here), columns["sppkit, weighed evidence only"][here])
     return "\n\n".join(parts) + "\n"
 
 
+def _of_in_use(known: Known, failed: Flags) -> list[str]:
+    named = known.rows["network"][failed].to_list()
+    return [
+        "## Architectures in use",
+        f"Failed by the weighed evidence, fitted without their family: "
+        f"{Share(int(failed.sum()), len(failed))}{': ' if named else '.'}{', '.join(named)}",
+    ]
+
+
 def _heading(known: Known) -> str:
-    networks = known.rows.drop_duplicates("hash")
+    networks = known.rows[known.rows["input"] != IN_USE].drop_duplicates("hash")
     trains, border = int(networks["trains"].sum()), int(networks["border"].sum())
     return (
         f"# Verdict benchmark\n\n{len(networks)} networks of {networks['family'].nunique()} "

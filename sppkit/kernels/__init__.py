@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from sppkit.kernels.dispatch import kernel_for, summarize_into
+from sppkit.kernels.dispatch import kernel_for, summarize, summarize_into
 from sppkit.kernels.layout import unsupported_reason
-from sppkit.kernels.torch_operations import summarize
 
 __all__ = ["kernel_for", "summarize", "summarize_into", "unsupported_reason"]

@@ -7,8 +7,9 @@ import os
 import torch
 from torch import Tensor
 
-from sppkit.kernels import native, triton_kernel
-from sppkit.kernels.torch_operations import summarize
+from sppkit.kernels import native, torch_operations, triton_kernel
+from sppkit.kernels.layout import channel_count, unsupported_reason
+from sppkit.summary import BASE_ROWS, EXTENDED_ROWS, HISTOGRAM_BINS, packed_size
 
 VARIABLE = "SPPKIT_KERNEL"
 _KERNELS = {"native": native, "triton": triton_kernel}
@@ -45,6 +46,43 @@ def _best_kernel(kind: str) -> tuple[str, str | None]:
     return "torch", None
 
 
+def summarize(tensor: Tensor, channel_axis: int | None, *, extended: bool) -> Tensor:
+    """Read a tensor once, by the best kernel, and return its packed summary, on its device.
+
+    Args:
+        tensor: float16, bfloat16, float32 or float64, any shape and stride, with or without grad.
+        channel_axis: axis of the channels, from either end; None makes the whole one channel.
+        extended: also read absolute sums, third and fourth moments and the magnitude histogram.
+
+    Returns:
+        `packed_size(C, extended)` numbers, float64 (float32 on MPS), in the order that
+        `ChannelSummary.unpack` names.
+
+    Raises:
+        TypeError: for a tensor that `unsupported_reason` names.
+        ValueError: for a channel axis that the tensor does not have.
+
+    >>> summarize(torch.tensor([[1.0, 5.0], [3.0, 5.0]]), 1, extended=False).view(7, 2)[:3]
+    tensor([[2., 2.],
+            [2., 5.],
+            [2., 0.]], dtype=torch.float64)
+    """
+    kernel = _KERNELS.get(kernel_for(tensor.device))
+    if kernel is None or unsupported_reason(tensor) is not None:
+        return torch_operations.summarize(tensor, channel_axis, extended=extended)
+    height = len(EXTENDED_ROWS if extended else BASE_ROWS)
+    packed = torch.empty(
+        packed_size(channel_count(tensor, channel_axis), extended),
+        dtype=torch.float64,
+        device=tensor.device,
+    )
+    histogram = packed[-HISTOGRAM_BINS:] if extended else None
+    rows = packed[: len(packed) - HISTOGRAM_BINS * extended].view(height, -1)
+    if kernel.read(tensor, channel_axis, rows, 0, histogram):
+        return packed
+    return torch_operations.summarize(tensor, channel_axis, extended=extended)
+
+
 def summarize_into(
     rows: Tensor,
     column: int,
@@ -75,7 +113,7 @@ def summarize_into(
 def _write(
     rows: Tensor, column: int, tensor: Tensor, channel_axis: int | None, histogram: Tensor | None
 ) -> None:
-    packed = summarize(tensor, channel_axis, extended=histogram is not None)
+    packed = torch_operations.summarize(tensor, channel_axis, extended=histogram is not None)
     if histogram is not None:
         packed, counts = packed[: -len(histogram)], packed[-len(histogram) :]
     summary = packed.view(len(rows), -1)

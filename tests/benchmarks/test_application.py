@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from benchmarks.application import app
 from benchmarks.kernel_choice import FALLBACK, kernel_in_use
 from benchmarks.machine import describe_machine
-from benchmarks.measurement import Request
+from benchmarks.measurement import Measurement, Request, Status
 from benchmarks.worker import WorkerError, run_apart
 
 
@@ -73,6 +73,21 @@ def test_a_quick_run_writes_its_table(tmp_path):
 def test_quick_reads_and_profiles_run():
     assert "base" in invoke("kernels", "--quick", "--rounds", "1").output
     assert "own ms" in invoke("profile", "--quick").output
+
+
+def test_what_was_measured_before_an_interrupt_is_shown(monkeypatch):
+    answers = iter([Measurement(Request("mlp", "control"), Status.RAISES, notes=("first",))])
+
+    def measured_once(*arguments, **keywords):
+        for answer in answers:
+            return answer
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmarks.application.run_apart", measured_once)
+    result = invoke("run", "--quick", "-w", "mlp", "-w", "vit", "-v", "control")
+    assert result.exit_code == 0
+    assert "[1] first" in result.output
+    assert "interrupted: 1 not measured" in result.stderr
 
 
 def test_a_worker_that_dies_is_reported():

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sppkit.kernels import native, summarize
+from sppkit.kernels import native
+from sppkit.kernels.torch_operations import summarize
 from sppkit.summary import HISTOGRAM_BINS, ChannelSummary
 from tests.kernels.test_layout import unreadable
 from tests.kernels.test_torch_operations import (

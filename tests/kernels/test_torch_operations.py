@@ -10,9 +10,10 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sppkit.kernels import summarize, torch_operations
 from sppkit.kernels import sweeps as sweeps_module
+from sppkit.kernels import torch_operations
 from sppkit.kernels.sweeps import Sweeps
+from sppkit.kernels.torch_operations import summarize
 from sppkit.summary import ChannelSummary
 from tests.oracle import errors, expected
 
