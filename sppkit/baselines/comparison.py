@@ -19,7 +19,7 @@ COMPARED: dict[str, tuple[str, ...]] = {
 ROUNDING = 1e-3
 """Least standard deviation of a logarithm: 0.1 %, above what another machine's rounding does."""
 
-CHANCE = 5e-4
+CHANCE = 1e-4
 """Probability that a place of a network that did not change is taken to have moved."""
 
 _PLACE = ["phase", "layer", "call", "operation", "tensor", "signal"]
@@ -47,8 +47,8 @@ class Comparison:
         """Give the rows that moved by more than a number of standard deviations, and not by chance.
 
         The mean logarithms of n and m seeds differ by chance by t √(1/n + 1/m) sigma, with
-        Student's t for n + m - 2 degrees of freedom; taken at a probability of `CHANCE` this is 8.4
-        sigma for three seeds on both sides, 3.6 for five, and less than 3 for seven.
+        Student's t for n + m - 2 degrees of freedom; taken at a probability of `CHANCE` this is
+        12.7 sigma for three seeds on both sides, 4.5 for five, and less than 3 for eight.
         """
         size = self.shifts["sigmas"].abs()
         beyond: pd.Series[bool] = (size > self.shifts["least"].clip(lower=sigmas)) | (

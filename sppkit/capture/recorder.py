@@ -7,7 +7,6 @@ from collections.abc import Hashable
 from types import TracebackType
 from typing import Any, Self
 
-import pandas as pd
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -313,10 +312,8 @@ class Recorder(Recording):
             for page in every:
                 page.put_back()
 
-    def table(self) -> pd.DataFrame:
-        """Give the readings so far, as `Recording.table` does."""
+    def _settle(self) -> None:
         self._make_rows(wait=True)
-        return super().table()
 
     def _constants(self, rank: int = ALL_RANKS) -> Columns:
         return {"run": self._run, "seed": self._seed, "rank": rank, "step": self._steps}

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from sppkit.cli.check_flags import MeasuringEvidence
 from sppkit.cli.console import results
 from sppkit.cli.flag_groups import with_flags
-from sppkit.cli.flags import TARGET_FORMS, Measuring, Talking
+from sppkit.cli.flags import TARGET_FORMS, Talking
 from sppkit.escaping import log_line
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _MOVED = 1
 @with_flags
 def baseline(
     context: typer.Context,
-    measuring: Measuring,
+    measuring: MeasuringEvidence,
     talking: Talking,
     target: Annotated[
         str | None,

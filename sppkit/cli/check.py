@@ -5,10 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from sppkit.cli.check_flags import Asking, Checking, OutputFormat, Writing
+from sppkit.cli.check_flags import (
+    Asking,
+    Checking,
+    MeasuringEvidence,
+    OutputFormat,
+    Writing,
+)
 from sppkit.cli.console import print_remark, results
 from sppkit.cli.flag_groups import with_flags
-from sppkit.cli.flags import TARGET_FORMS, Measuring, Talking
+from sppkit.cli.flags import TARGET_FORMS, Talking
 
 if TYPE_CHECKING:
     from sppkit.formats import CheckResults
@@ -22,7 +28,7 @@ def check(
     asking: Asking,
     checking: Checking,
     writing: Writing,
-    measuring: Measuring,
+    measuring: MeasuringEvidence,
     talking: Talking,
     targets: Annotated[
         list[str] | None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sppkit.cli.flags import Force
+from sppkit.cli.flags import CIRCUMSTANCES, Force, Measuring
 
 _RULES = "Which rules are asked"
 _OUTPUT = "What is printed"
@@ -32,6 +32,22 @@ class FailOn(StrEnum):
 
     ERROR = "error"
     WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class MeasuringEvidence(Measuring):
+    """The flags of measuring, where the unit gradient and a training loss are measured anyway."""
+
+    loss: Annotated[
+        str,
+        typer.Option(
+            "--loss",
+            metavar="LOSS",
+            help="Training loss of the second pass: module.py:function of output and labels.",
+            show_default="one that fits the outputs",
+            rich_help_panel=CIRCUMSTANCES,
+        ),
+    ] = "cross-entropy"
 
 
 @dataclass(frozen=True)

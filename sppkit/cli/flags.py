@@ -17,7 +17,7 @@ TARGET_FORMS = (
 )
 INPUTS = "gaussian, uniform, pink, digits, FILE.pt, FILE.npz or module.py:function"
 _INPUT = "Input of the model"
-_CIRCUMSTANCES = "How it is measured"
+CIRCUMSTANCES = "How it is measured"
 
 
 class Device(StrEnum):
@@ -51,7 +51,7 @@ Seeds = Annotated[
         min=1,
         metavar="N",
         help="Number of seeds: initialisations and inputs.",
-        rich_help_panel=_CIRCUMSTANCES,
+        rich_help_panel=CIRCUMSTANCES,
     ),
 ]
 
@@ -128,7 +128,7 @@ class Measuring:
             "-k",
             metavar="KEY=VALUE",
             help="Argument of the model's class or function, such as depth=3; once for each.",
-            rich_help_panel=_CIRCUMSTANCES,
+            rich_help_panel=CIRCUMSTANCES,
         ),
     ] = None
     seeds: Seeds = 5
@@ -139,7 +139,7 @@ class Measuring:
             min=0,
             metavar="N",
             help="The first seed; others count on from it.",
-            rich_help_panel=_CIRCUMSTANCES,
+            rich_help_panel=CIRCUMSTANCES,
         ),
     ] = 0
     mode: Annotated[
@@ -147,7 +147,7 @@ class Measuring:
         typer.Option(
             "--mode",
             help="Mode of the model; batch statistics belong to train.",
-            rich_help_panel=_CIRCUMSTANCES,
+            rich_help_panel=CIRCUMSTANCES,
         ),
     ] = Mode.TRAIN
     loss: Annotated[
@@ -157,7 +157,7 @@ class Measuring:
             metavar="LOSS",
             help="Start of the backward pass: unit-gradient (random, of variance 1 at the "
             "output), cross-entropy, or module.py:function of output and labels.",
-            rich_help_panel=_CIRCUMSTANCES,
+            rich_help_panel=CIRCUMSTANCES,
         ),
     ] = "unit-gradient"
     activate: Annotated[
@@ -165,7 +165,7 @@ class Measuring:
         typer.Option(
             "--activate",
             help="Set zero-initialised residual gains to one while measuring.",
-            rich_help_panel=_CIRCUMSTANCES,
+            rich_help_panel=CIRCUMSTANCES,
         ),
     ] = False
     include: Annotated[
@@ -175,7 +175,7 @@ class Measuring:
             metavar="GLOB",
             help="Layers to record, by name; re:... is a regular expression.",
             show_default="all",
-            rich_help_panel=_CIRCUMSTANCES,
+            rich_help_panel=CIRCUMSTANCES,
         ),
     ] = None
     exclude: Annotated[
@@ -184,7 +184,7 @@ class Measuring:
             "--exclude",
             metavar="GLOB",
             help="Layers to leave out, by name.",
-            rich_help_panel=_CIRCUMSTANCES,
+            rich_help_panel=CIRCUMSTANCES,
         ),
     ] = None
     device: Annotated[
@@ -192,14 +192,12 @@ class Measuring:
         typer.Option(
             "--device",
             help="Where to run; auto is cuda where there is one, else cpu.",
-            rich_help_panel=_CIRCUMSTANCES,
+            rich_help_panel=CIRCUMSTANCES,
         ),
     ] = Device.AUTO
     amp: Annotated[
         Amp,
-        typer.Option(
-            "--amp", help="Precision of autocast, if any.", rich_help_panel=_CIRCUMSTANCES
-        ),
+        typer.Option("--amp", help="Precision of autocast, if any.", rich_help_panel=CIRCUMSTANCES),
     ] = Amp.OFF
 
     @property

@@ -100,16 +100,26 @@ def _formula(model: dict[str, Any] | None) -> Iterator[str]:
     """Write out the fitted model: what each statistic adds to the logit of training."""
     if model is None:
         yield "no coefficients are fitted: the rule is skipped"
-    elif model["kind"] == "tree":
+        return
+    if "fitted_on" in model:
+        yield from textwrap.wrap(f"fitted on {model['fitted_on']}", 76)
+    if "threshold" in model:
+        yield f"fails below a probability of {model['threshold']:g}"
+    if model["kind"] == "tree":
         yield from json.dumps(model["tree"], indent=2).splitlines()
-    else:
-        yield "logit of training = intercept + the sum over the statistics x of"
-        yield "coefficient (x - mean) / scale, and of each bend"
-        yield f"{model['intercept']:+.4g}  intercept"
-        for name, entry in model["statistics"].items():
-            coefficient = f"{entry.get('coefficient', 0.0):+.4g}"
-            yield f"{coefficient}  ({name} - {entry['mean']:.4g}) / {entry['scale']:.4g}"
-            for bend in entry.get("bends", ()):
-                ends = (bend["at"], name) if bend["side"] == "below" else (name, bend["at"])
-                first, second = (e if isinstance(e, str) else f"{e:.4g}" for e in ends)
-                yield f"{bend['coefficient']:+.4g}  max(0, {first} - {second})"
+        return
+    yield "logit of training ="
+    yield f"{model['intercept']:+.4g}"
+    for name, entry in model["statistics"].items():
+        yield from _terms(name, entry)
+
+
+def _terms(name: str, entry: dict[str, Any]) -> Iterator[str]:
+    """Write out what a statistic adds: a line, and bends on one side of a point."""
+    if "coefficient" in entry:
+        line = f"({name} - {entry['mean']:.4g}) / {entry['scale']:.4g}"
+        yield f"{entry['coefficient']:+.4g} {line}"
+    for bend in entry.get("bends", ()):
+        below = bend["side"] == "below"
+        distance = f"{bend['at']:.4g} - {name}" if below else f"{name} - {bend['at']:.4g}"
+        yield f"{bend['coefficient']:+.4g} max(0, {distance})"

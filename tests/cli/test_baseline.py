@@ -125,7 +125,7 @@ def test_equal_recordings_did_not_move(spp, folder):
     record("a", wide)
     record("b", wide)
     assert spp("diff", "a.parquet", "b.parquet").stdout == (
-        "wide: 0 of 3 layers moved by more than 8.42 sigma\n"
+        "wide: 0 of 3 layers moved by more than 12.7 sigma\n"
     )
 
 
@@ -134,7 +134,7 @@ def test_moved_layers_are_told_with_values_and_sigmas(spp, folder):
     record("b", louder, seeds=5)
     result = spp("diff", "a.parquet", "b.parquet", code=1)
     lines = result.stdout.splitlines()
-    assert lines[0] == "wide -> louder: 3 of 3 layers moved by more than 3.55 sigma"
+    assert lines[0] == "wide -> louder: 3 of 3 layers moved by more than 4.5 sigma"
     assert lines[1].split() == ["layer", "what", "A", "B", "ratio", "sigma"]
     assert lines[2].startswith("0 ")
     assert "gradient, second moment" in lines[2]

@@ -60,8 +60,16 @@ def test_the_weighing_rule_prints_what_was_fitted(spp):
 def test_a_logistic_model_is_written_out():
     bend = {"at": 2.0, "side": "below", "coefficient": -1.5}
     entry = {"coefficient": 0.25, "mean": 1.0, "scale": 2.0, "bends": [bend]}
-    lines = list(_formula({"kind": "logistic", "intercept": 3.0, "statistics": {"growth": entry}}))
-    assert lines[2:] == ["+3  intercept", "+0.25  (growth - 1) / 2", "-1.5  max(0, 2 - growth)"]
+    alone = {"bends": [bend | {"side": "above"}]}
+    statistics = {"growth": entry, "loss": alone}
+    lines = list(_formula({"kind": "logistic", "intercept": 3.0, "statistics": statistics}))
+    assert lines == [
+        "logit of training =",
+        "+3",
+        "+0.25 (growth - 1) / 2",
+        "-1.5 max(0, 2 - growth)",
+        "-1.5 max(0, loss - 2)",
+    ]
 
 
 def test_a_tree_is_written_out():
