@@ -190,7 +190,7 @@ class Imbalance(Rule):
             measured=10**change,
             expected=f"between 1e-{self.forgetting:g} and 1e{self.chaos:g}",
             message=f"gradient times activation at {first!r} {verb} that at "
-            f"{evidence.head!r} by a factor of {10 ** abs(change):.3g}{why}",
+            f"{evidence.head or 'the output'!r} by a factor of {10 ** abs(change):.3g}{why}",
             advice=advice,
             fix=fix,
         )

@@ -108,8 +108,15 @@ class Evidence:
 
     @cached_property
     def head(self) -> str:
-        """Name of the last weighted layer, where there are several; else ""."""
-        return str(self.weighted["layer"].iloc[-1]) if len(self.weighted) > 1 else ""
+        """Name of the last weighted layer, where there are several; "" without such a layer.
+
+        A last layer inside of a residual block is none: others pass it by.
+        """
+        if len(self.weighted) < 2:
+            return ""
+        last = self.weighted.iloc[-1]
+        blocks = self.structure.loc[self.structure["tap"] == Tap.BLOCK, "depth"]
+        return "" if (blocks > last["depth"]).any() else str(last["layer"])
 
     @cached_property
     def hidden(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sppkit.rules.curve import Array, compare, curve_of, logarithm, middle
+from sppkit.rules.curve import Array, compare, curve_of, median, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Fix, Severity
 from sppkit.rules.rule import Outcome, Rule, threshold
@@ -31,7 +31,9 @@ class ExplodingOverCalls(Rule):
     calls: float = threshold(4.0, "of one layer, at least; ours")
 
     def judge(self, evidence: Evidence) -> Outcome:
-        """Compare the gradient at the first call of each repeated layer with that at the last."""
+        """Compare the growth of the gradient over the calls of each layer with the limit."""
+        if evidence.has_blocks:
+            return Outcome(skipped="layers that residual blocks share are no recurrence")
         growths = growth_over_calls(evidence, int(self.calls))
         if not growths:
             return Outcome(skipped="no layer is called again and again")
@@ -62,15 +64,19 @@ class ExplodingOverCalls(Rule):
 
 
 def growth_over_calls(evidence: Evidence, fewest: int) -> dict[str, Array]:
-    """Give log10 of g² at the first call over that at the last, by layer, (S,)."""
+    """Give the change of log10 g² from the last call to the first, by layer, (S,).
+
+    The median change from call to call, times their number: a layer that several blocks share may
+    differ at one of them. Layers that are called at several sizes are left out.
+    """
     weighted = set(evidence.weighted["layer"])
     rows = evidence.curves.where(role=Role.LEAF, signal=Signal.GRADIENT).among("layer", weighted)
-    curve = curve_of(rows, "second_moment")
-    layers = np.array(curve.layers, dtype=object)
     found = {}
-    for layer in dict.fromkeys(curve.layers):
-        values = curve.values[:, layers == layer]
-        if values.shape[1] >= fewest:
+    for layer in dict.fromkeys(rows.by("place")["layer"]):
+        of_layer = rows.where(layer=layer)
+        curve = curve_of(of_layer, "second_moment")
+        if len(curve) >= fewest and len(set(of_layer["samples"])) == 1:
             # the first call of a recurrent layer may see a state of zeros
-            found[layer] = logarithm(values[:, 1]) - logarithm(values[:, -1])
+            steps = -np.diff(curve.log[:, 1:], axis=1)
+            found[layer] = median(steps, axis=1) * (len(curve) - 1)
     return found
