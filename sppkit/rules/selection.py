@@ -1,6 +1,5 @@
 """Which rules are asked, and which findings are set aside: the words of select, ignore and co."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -39,12 +38,17 @@ def _known(selector: str, rules: Sequence[Rule]) -> str:
     codes = [rule.code for rule in rules]
     if selector == ALL or (selector and any(code.startswith(selector) for code in codes)):
         return selector
-    near = difflib.get_close_matches(selector.upper(), codes, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    near = max(codes, key=lambda code: _letters_in_place(code, selector.upper()), default="")
+    alike = _letters_in_place(near, selector.upper()) > len(near) / 2
+    hint = f" Did you mean {near!r}?" if alike else ""
     raise ValueError(
         f"{selector!r} is no code of a rule, nor the beginning of one.{hint} "
         f"Rules: {', '.join(codes)}."
     )
+
+
+def _letters_in_place(code: str, other: str) -> int:
+    return sum(letter == its for letter, its in zip(code, other, strict=False))
 
 
 def _reach(code: str, selectors: Iterable[str]) -> int:
