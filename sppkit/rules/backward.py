@@ -15,6 +15,7 @@ from sppkit.rules.named import (
     median_relative_gradient,
 )
 from sppkit.rules.offender import DRIFTED, Offender, first_offender, steps_of, uniform_drift
+from sppkit.rules.rows import Rows
 from sppkit.rules.rule import Outcome, Rule, threshold
 from sppkit.signals import Role, Signal
 
@@ -162,7 +163,7 @@ class Imbalance(Rule):
     title = "imbalance between forward and backward signal"
     severity = Severity.ERROR
 
-    chaos: float = threshold(3.0, "decades of energy; benchmarks/verdict: most that trained 2.6")
+    chaos: float = threshold(2.75, "decades of energy; benchmarks/verdict: most that trained 2.6")
     forgetting: float = threshold(6.5, "decades; benchmarks/verdict: most that trained 6.1")
 
     def judge(self, evidence: Evidence) -> Outcome:
@@ -189,7 +190,7 @@ class Imbalance(Rule):
             measured=10**change,
             expected=f"between 1e-{self.forgetting:g} and 1e{self.chaos:g}",
             message=f"gradient times activation at {first!r} {verb} that at "
-            f"{evidence.head!r} by a factor of {10 ** abs(change):.3g}{why}",
+            f"{evidence.head or 'the output'!r} by a factor of {10 ** abs(change):.3g}{why}",
             advice=advice,
             fix=fix,
         )
@@ -318,10 +319,16 @@ class NoGradient(Rule):
             return Outcome()
         values = stored["channels"] * stored["samples"]
         share = float(values[missing].sum() / values.sum())
-        first = stored.keep(missing).first()
-        return Outcome((self._report(evidence, str(first["layer"]), int(missing.sum()), share),))
+        # where all up to some layer lack a gradient, it stops behind that layer
+        stops = missing[: int(np.flatnonzero(missing)[-1]) + 1].all()
+        at = Rows(stored.column, stored.number[missing][-1:]) if stops else stored.keep(missing)
+        layer, count = str(at["layer"][0]), int(missing.sum())
+        return Outcome((self._report(evidence, layer, count, share, bool(stops)),))
 
-    def _report(self, evidence: Evidence, layer: str, count: int, share: float) -> Finding:
+    def _report(
+        self, evidence: Evidence, layer: str, count: int, share: float, stops: bool
+    ) -> Finding:
+        where = f"it stops behind {layer!r}" if stops else f"the first belongs to {layer!r}"
         return self.finding(
             evidence,
             layer,
@@ -331,7 +338,7 @@ class NoGradient(Rule):
             expected="0",
             severity=Severity.ERROR if share > self.share else Severity.WARNING,
             message=f"{count} parameters, {share:.0%} of all values, get no gradient from the "
-            f"loss; the first belongs to {layer!r}",
+            f"loss; {where}",
             advice="Set requires_grad, and look for detach(), no_grad() or .data on the way to the "
             "loss. Where they are frozen on purpose, ignore this rule for these layers.",
         )

@@ -11,6 +11,7 @@ from sppkit.rules.backward import (
 from sppkit.rules.coverage import BatchDependence, Coverage
 from sppkit.rules.depth_scale import DepthScale
 from sppkit.rules.forward import (
+    Bottleneck,
     DropoutNoise,
     ExponentialDrift,
     ForwardDrift,
@@ -19,11 +20,12 @@ from sppkit.rules.forward import (
     SeluDomain,
 )
 from sppkit.rules.numerics import Headroom, NotFinite
+from sppkit.rules.recurrence import ExplodingOverCalls
 from sppkit.rules.residual import ResidualBranch, ZeroInitialisedBranches
 from sppkit.rules.rule import Rule
 from sppkit.rules.units import DeadUnits, EqualUnits, OneAnswer, SaturatedAttention, Saturation
 from sppkit.rules.weighing import WeighedEvidence
-from sppkit.rules.weights import GroupsIgnored, UnknownInitialisation
+from sppkit.rules.weights import GroupsIgnored, LargeWeights, UnknownInitialisation
 
 RULES: tuple[Rule, ...] = (
     WeighedEvidence(),
@@ -36,14 +38,17 @@ RULES: tuple[Rule, ...] = (
     SeluDomain(),
     DepthScale(),
     DropoutNoise(),
+    Bottleneck(),
     VanishingGradient(),
     ExplodingGradient(),
     Imbalance(),
     FirstLoss(),
     BoundedLogits(),
+    ExplodingOverCalls(),
     NoGradient(),
     UnknownInitialisation(),
     GroupsIgnored(),
+    LargeWeights(),
     NotFinite(),
     Headroom(),
     DeadUnits(),

@@ -108,8 +108,15 @@ class Evidence:
 
     @cached_property
     def head(self) -> str:
-        """Name of the last weighted layer, where there are several; else ""."""
-        return str(self.weighted["layer"].iloc[-1]) if len(self.weighted) > 1 else ""
+        """Name of the last weighted layer, where there are several; "" without such a layer.
+
+        A last layer inside of a residual block is none: others pass it by.
+        """
+        if len(self.weighted) < 2:
+            return ""
+        last = self.weighted.iloc[-1]
+        blocks = self.structure.loc[self.structure["tap"] == Tap.BLOCK, "depth"]
+        return "" if (blocks > last["depth"]).any() else str(last["layer"])
 
     @cached_property
     def hidden(self) -> tuple[str, ...]:
@@ -146,8 +153,8 @@ class Evidence:
 
     @cached_property
     def outputs(self) -> Rows:
-        """Rows of the activations of all leaves."""
-        return self.curves.where(role=Role.LEAF, signal=Signal.ACTIVATION)
+        """Rows of the activations of all leaves that do not only repeat another's."""
+        return self._leaves.where(signal=Signal.ACTIVATION)
 
     def source(self, layer: str) -> tuple[str, int | None]:
         """Give file and line of the class of a layer; "" and None where they are not known."""
@@ -265,12 +272,17 @@ class Evidence:
         rows = self.curves.where(layer=self.head, signal=Signal.WEIGHT, tensor="weight")
         return bool(self.head and len(rows) and (rows["second_moment"] == 0).all())
 
-    @cached_property
+    @property
     def starts_silent(self) -> bool:
-        """Say whether some gain at the end of a branch, or some weight matrix, is zero."""
-        weights = self.curves.where(signal=Signal.WEIGHT)
-        matrices = weights.keep((weights["channels"] > 1) & (weights["samples"] > 1))
-        return bool(self.silent) or bool((matrices["second_moment"] == 0).any())
+        """Say whether some gain at the end of a branch, or some weight, is zero."""
+        return bool(self.silent or self.zero_weights)
+
+    @cached_property
+    def zero_weights(self) -> frozenset[str]:
+        """Names of the layers whose weight, as it is stored or used, is zero."""
+        weights = self.curves.where(tensor="weight", role=Role.PARAMETER)
+        zero = weights.keep(weights["second_moment"] == 0)
+        return frozenset(zero.among("signal", {Signal.WEIGHT, Signal.EFFECTIVE_WEIGHT})["layer"])
 
     def loss_over_chance(self) -> Array:
         """Give the loss at initialisation over that of an answer without information, (S,).

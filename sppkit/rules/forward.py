@@ -1,6 +1,7 @@
 """Rules about the forward signal: drift, gains, mean shift, the domain of SELU."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,8 +139,9 @@ class ExponentialDrift(Rule):
             return Outcome(skipped="fewer than four places: no slope to speak of")
         slopes = median(np.diff(curve.log, axis=1), axis=1)  # a single jump is SPP102's
         total = slopes * (len(curve) - 1)
-        comparison = compare(np.abs(total), self.total)
-        if not comparison.exceeded or _linear_is_better(curve.typical):
+        in_all = curve.log[:, -1] - curve.log[:, 0]  # small where transitions set it back
+        drifts = all(compare(np.abs(change), self.total).exceeded for change in (total, in_all))
+        if not drifts or _linear_is_better(curve.typical):
             return Outcome()
         factor = 10 ** middle(slopes)
         return Outcome((
@@ -304,3 +306,64 @@ class DropoutNoise(Rule):
                 "only before the head.",
             ),
         ), margin=comparison.margin)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bottleneck(Rule):
+    """Widen the layer: one number cannot tell several classes apart.
+
+    All that the layers behind it know of a sample is a single value. Two or three are a bottleneck
+    as well, and are told as a warning.
+    """
+
+    code = "SPP110"
+    title = "bottleneck"
+    severity = Severity.ERROR
+
+    values: float = threshold(1.0, "per sample, an error; rank 1 separates no three classes")
+    few: float = threshold(3.0, "per sample, a warning; ours")
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        """Look for a layer that all paths pass and that returns one value, or a few."""
+        loss = evidence.metadata.get("loss")
+        classes = loss.get("classes", 0) if isinstance(loss, Mapping) else 0
+        if classes < 3 or evidence.has_blocks:
+            return Outcome(skipped="no classifier of three classes or more without skip paths")
+        narrow = [found for found in _passages(evidence) if found[1] <= self.few]
+        if not narrow:
+            return Outcome()
+        layer, values = min(narrow, key=lambda found: found[1])
+        return Outcome((
+            self.finding(
+                evidence,
+                layer,
+                signal=Signal.ACTIVATION,
+                statistic="values per sample",
+                measured=values,
+                expected=f"{classes} classes ask for more than {self.few:g}",
+                severity=Severity.ERROR if values <= self.values else Severity.WARNING,
+                message=f"everything passes {layer!r}, which returns {values:g} values per sample, "
+                f"to tell {classes} classes apart",
+                advice="Widen the layer.",
+            ),
+        ))  # fmt: skip
+
+
+def _passages(evidence: Evidence) -> list[tuple[str, float]]:
+    """Give name and values per sample of hidden layers that all paths pass.
+
+    Between it and its neighbours in order of execution nothing else may stand than what the
+    structure says of both, and what it returns must be what the next takes.
+    """
+    rows = evidence.weighted
+    outputs = evidence.leaves(set(rows["layer"])).where(signal=Signal.ACTIVATION)
+    per_sample = outputs["channels"] * outputs["samples"] / np.maximum(outputs["batch"], 1)
+    values = dict(zip(outputs["layer"], per_sample, strict=True))
+    columns = ["layer", "before", "after", "fan_in", "computes"]
+    layers = list(rows[columns].fillna("").itertuples(index=False, name=None))
+    return [
+        (here[0], float(values[here[0]]))
+        for last, here, following in zip(layers, layers[1:], layers[2:], strict=False)
+        if last[2] == here[1] and here[2] == following[1] and here[0] in values
+        and following[4] == "linear" and following[3] == values[here[0]]
+    ]  # fmt: skip

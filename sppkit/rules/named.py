@@ -166,13 +166,13 @@ def growth_of_energy(evidence: Evidence) -> Array:
     """Energy (gradient times activation) at the first weighted layer over that at the head.
 
     Both are places that all paths pass, whatever lies between; see `Evidence.energy_of`. Of a
-    network with several outputs, their sum takes the place of the head.
+    network with several outputs, or without a head, the output takes its place.
 
     Batch normalisation amplifies gradients by itself, by pi / (pi - 1) per layer with ReLU (Yang et
     al., 2019, A mean field theory of batch normalization, arXiv 1902.08129) and by more where it
     sees few values, and deep networks train with that: what grows is reduced by `OF_BATCH_NORM`.
     """
-    if not evidence.head or evidence.is_muted:
+    if len(evidence.weighted) < 2 or evidence.is_muted:
         return _unknown(evidence)
     end = "" if evidence.has_several_outputs else evidence.head
     first = evidence.energy_of(str(evidence.weighted["layer"].iloc[0]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sppkit.rules.branches import branch_ratios
-from sppkit.rules.curve import compare, median, middle
+from sppkit.rules.curve import FLOOR, compare, median, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
 from sppkit.rules.rule import Outcome, Rule, threshold
@@ -27,7 +27,7 @@ class ResidualBranch(Rule):
     title = "residual branch silent or dominant"
     severity = Severity.ERROR
 
-    silent: float = threshold(1e-4, "second moment of a branch over that entering, a warning; ours")
+    silent: float = threshold(1e-6, "second moment of a branch over that entering, a warning; ours")
     dominant: float = threshold(1e4, "the same; ours")
     median: float = threshold(
         30.0, "median over branches, an error; benchmarks/verdict: most that trained 1.6"
@@ -40,7 +40,8 @@ class ResidualBranch(Rule):
             return Outcome(skipped="no residual branches were found, or all have learned gains")
         of_all = compare(median(np.stack(list(ratios.values())), axis=0), math.log10(self.median))
         for layer, values in ratios.items():
-            quiet = compare(values, math.log10(self.silent), below=True).exceeded
+            zero = middle(values) <= FLOOR  # something in it begins at zero
+            quiet = not zero and compare(values, math.log10(self.silent), below=True).exceeded
             limit = math.log10(self.median if of_all.exceeded else self.dominant)
             loud = compare(values, limit).exceeded
             if (quiet and not evidence.silent) or loud:

@@ -33,18 +33,26 @@ class DeadUnits(Rule):
     severity = Severity.ERROR
 
     share: float = threshold(0.5, "of a layer's channels, a warning; SageMaker Debugger, DeadRelu")
+    values: float = threshold(64.0, "per channel, of which fewer may be zero by chance; ours")
     all_dead: float = threshold(0.999, "an error where the output hears nothing of the input; ours")
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Look for the first layer most of whose channels are zero for the whole batch."""
         explained = self._explained(evidence)
-        rectified = self._rectified(evidence)
+        rectified, outputs = self._rectified(evidence), evidence.outputs
+        enough = outputs["samples"] >= self.values
+        shares = outputs["dead_channel_fraction"]
         for curve in (
-            curve_of(evidence.outputs, "dead_channel_fraction"),
+            # of few values only a layer that is dead as a whole is one
+            curve_of(outputs, np.where(enough | (shares >= self.all_dead), shares, 0.0)),
             curve_of(rectified, (rectified["maximum"] <= 0).astype(float)),
         ):
+            passed_on = False  # what only passes zeros on, such as a dropout, is not at fault
             for layer, share in _over_calls(curve).items():
-                if share > self.share and layer not in explained:
+                passed_on = f"{layer}.".startswith(explained) or (
+                    passed_on and share >= self.all_dead
+                )
+                if share > self.share and not passed_on:
                     return Outcome((self._report(evidence, layer, share),))
         return Outcome()
 
@@ -54,10 +62,10 @@ class DeadUnits(Rule):
         rectified = weighted.loc[weighted["nonlinearity"].isin(RECTIFIERS), "layer"]
         return evidence.leaves(set(rectified) - evidence.normalised).where(signal=Signal.ACTIVATION)
 
-    def _explained(self, evidence: Evidence) -> set[str]:
-        """Name the layers whose zeros a zero-initialised gain, weight or head explains."""
-        silent = {name.rpartition(".")[0] for name in evidence.silent}
-        return silent | ({evidence.head} if evidence.zero_head else set())
+    def _explained(self, evidence: Evidence) -> tuple[str, ...]:
+        """Begin the names of layers whose zeros a zero weight or gain of their module explains."""
+        zero = {name.rpartition(".")[0] for name in evidence.silent} | evidence.zero_weights
+        return tuple(f"{layer.rpartition('.')[0] or layer}." for layer in zero)
 
     def _report(self, evidence: Evidence, layer: str, share: float) -> Finding:
         heard = evidence.is_muted or (evidence.share_across_samples() > 0).any()

@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
+from sppkit.rules.curve import compare, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Fix, Severity
 from sppkit.rules.initialisation import (
@@ -13,6 +16,7 @@ from sppkit.rules.initialisation import (
     known_gains,
     weights_of,
 )
+from sppkit.rules.named import median_weight_size
 from sppkit.rules.rule import Outcome, Rule, threshold
 from sppkit.signals import Signal
 
@@ -115,3 +119,48 @@ class GroupsIgnored(Rule):
                 fix=Fix("group-aware fan", layers, factor),
             ),
         ))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LargeWeights(Rule):
+    """Draw smaller weights: steps of a usual size cannot turn them.
+
+    A normalisation hides the scale of the weights from the outputs, not from the optimiser: their
+    gradient falls with their size, and a step of Adam moves them by a fixed amount. What counts is
+    the step relative to the weight (van Laarhoven, 2017, L2 regularization versus batch and weight
+    normalization, arXiv 1706.05350, section 2).
+    """
+
+    code = "SPP305"
+    title = "weights too large to turn"
+    severity = Severity.ERROR
+
+    root_mean_square: float = threshold(
+        6.0, "median over layers; benchmarks/verdict: most that trained 2.7"
+    )
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        """Compare the size of the weights of the median layer with the limit."""
+        sizes = median_weight_size(evidence)
+        if np.isnan(sizes).all():
+            return Outcome(skipped="no weights were recorded")
+        comparison = compare(sizes, math.log10(self.root_mean_square))
+        if not comparison.exceeded:
+            return Outcome(margin=comparison.margin)
+        weights = weights_of(evidence)
+        first = max(weights, key=lambda w: w.gain / w.fan_in)
+        factor = (first.needed / first.gain) ** 0.5
+        return Outcome((
+            self.finding(
+                evidence,
+                first.layer,
+                signal=Signal.WEIGHT,
+                statistic="root mean square",
+                measured=10 ** middle(sizes),
+                expected=f"below {self.root_mean_square:g} at the median layer",
+                message=f"the weights of the median layer have a root mean square of "
+                f"{10 ** middle(sizes):.3g}, the largest are those of {first.layer!r}",
+                advice=f"Multiply the initial weights of all layers by {factor:.3g}.",
+                fix=Fix("scale initialisation", tuple(w.layer for w in weights), factor),
+            ),
+        ), margin=comparison.margin)  # fmt: skip

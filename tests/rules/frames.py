@@ -105,7 +105,7 @@ def _rows(layer, depth, seed, factor, loss):
         "kurtosis": 3.0,
     }
     found = [
-        {"phase": "probe", "signal": "activation", **activation, **layer.activation} | values,
+        values | {"phase": "probe", "signal": "activation", **activation, **layer.activation},
         {"phase": "probe", "signal": "gradient", "second_moment": layer.gradient} | values,
     ]
     if layer.weight is not None:

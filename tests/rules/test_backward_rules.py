@@ -132,7 +132,8 @@ def test_weights_that_are_cut_off_are_counted_and_the_first_is_named():
 
 def test_a_network_without_any_gradient_fails():
     found = outcome(recording(chain(5, weight_gradient=None)), "SPP302")
-    assert found.severity is Severity.ERROR
+    assert (found.layer, found.severity) == ("4", Severity.ERROR)
+    assert found.message.endswith("get no gradient from the loss; it stops behind '4'")
     assert found.measured == 1.0
 
 

@@ -1,8 +1,10 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 
+from sppkit.recording import Recording
 from sppkit.rules import Severity, judge, weighing
 from tests.rules.frames import Layer, chain, recording
 from tests.rules.test_forward_rules import outcome
@@ -84,6 +86,8 @@ def test_float16_underflow_is_a_matter_of_headroom_too():
 def test_dead_units_are_an_error_where_the_output_hears_nothing():
     layers = chain(5)
     layers[2].activation["dead_channel_fraction"] = 0.6
+    assert outcome(recording(layers), "SPP501") == "passed"  # of 16 values it may be chance
+    layers[2].activation["samples"] = 64
     assert outcome(recording(layers), "SPP501").severity is Severity.WARNING
     layers[2].activation["dead_channel_fraction"] = 1.0
     assert outcome(recording(layers), "SPP501").severity is Severity.WARNING
@@ -333,3 +337,59 @@ def test_batch_normalisation_may_amplify_gradients_by_itself():
     assert outcome(recording(layers), "SPP203") == "passed"
     in_eval = recording(layers, metadata={"mode": "eval"})
     assert outcome(in_eval, "SPP203").severity is Severity.ERROR
+
+
+def test_weights_that_no_step_can_turn_are_an_error():
+    assert outcome(recording(chain(5, weight=4.0)), "SPP305") == "passed"
+    found = outcome(recording(chain(5, weight=400.0)), "SPP305")
+    assert found.severity is Severity.ERROR
+    assert found.measured == pytest.approx(20.0)
+    assert found.fix.factor == pytest.approx((1.0 / (32 * 400.0)) ** 0.5)
+
+
+def classifier(layers):
+    return recording(layers, metadata={"loss": {"kind": "cross-entropy", "classes": 10}})
+
+
+def narrow(units, **structure):
+    layers = chain(5)
+    layers[2].activation["channels"] = units
+    layers[2].structure |= structure
+    layers[3].structure["fan_in"] = units
+    return classifier(layers)
+
+
+def test_a_single_value_cannot_tell_classes_apart():
+    assert outcome(classifier(chain(5)), "SPP110") == "passed"
+    found = outcome(narrow(1), "SPP110")
+    assert (found.layer, found.severity, found.measured) == ("2", Severity.ERROR, 1.0)
+    assert found.message == (
+        "everything passes '2', which returns 1 values per sample, to tell 10 classes apart"
+    )
+    assert outcome(narrow(3), "SPP110").severity is Severity.WARNING
+    assert outcome(narrow(1, after="softmax"), "SPP110") == "passed"  # a weight of attention
+    assert "no classifier" in outcome(recording(chain(5)), "SPP110")
+
+
+def recurrent(factor, calls=8):
+    network = recording([*chain(1), Layer("cell"), *chain(2)])
+    table = network.table()
+    once = table[(table["layer"] == "cell") & table["signal"].isin(["activation", "gradient"])]
+    steps = [table]
+    for call in range(1, calls):
+        step = once.assign(call=call)
+        backward = step["signal"] == "gradient"
+        step.loc[backward, "second_moment"] *= factor**call
+        steps.append(step)
+    return Recording.from_frames(pd.concat(steps), network.structure(), network.metadata)
+
+
+def test_gradients_that_grow_from_call_to_call_are_an_error():
+    assert outcome(recurrent(0.5), "SPP206") == "passed"
+    assert outcome(recurrent(10.0), "SPP206") == "passed"  # they vanish towards the first
+    found = outcome(recurrent(0.1), "SPP206")
+    assert (found.layer, found.severity) == ("cell", Severity.ERROR)
+    assert found.measured == pytest.approx(1e7)
+    assert "grows by a factor of 1e+07 over the 8 calls of 'cell'" in found.message
+    assert found.fix.factor == pytest.approx(10**-0.5)
+    assert "no layer is called again" in outcome(recording(chain(4)), "SPP206")

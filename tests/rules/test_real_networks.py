@@ -107,7 +107,7 @@ SICK = {
     "gain far too large": (lambda: stack(20, 8.0, nn.ReLU), "SPP202", "2"),
     "deep sigmoid": (lambda: stack(20, 1.0, nn.Sigmoid), "SPP503", None),
     "saturated tanh": (lambda: stack(20, 36.0, nn.Tanh), "SPP203", None),
-    "detached": (lambda: stack(5, 2.0, nn.ReLU).requires_grad_(False), "SPP302", "0"),
+    "detached": (lambda: stack(5, 2.0, nn.ReLU).requires_grad_(False), "SPP302", "10"),
 }
 
 
