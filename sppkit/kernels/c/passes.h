@@ -172,17 +172,18 @@ INLINE void NAME(guess_from_nothing)(NAME(Desk) *desk, int channels)
         desk->shift[c] = 0, desk->scale[c] = scale;
 }
 
-/* Whether the sums of a visit are good to the last digits: the shift is within a standard deviation
- * of the mean, and powers of the deviations are normal numbers. */
-INLINE int NAME(guesses_were_good)(const NAME(Desk) *desk, int channels, double n)
+/* Whether the sums of a visit are good to the last digits: the shift is within half a standard
+ * deviation of the mean, a quarter for the higher moments, and powers of deviations are normal. */
+INLINE int NAME(guesses_were_good)(const NAME(Desk) *desk, int channels, double n, int extended)
 {
+    const double strictness = extended ? 17 : 5; /* as s2 = n (variance + e^2), s1 = n e */
     int good = 1;
     SIMD(reduction(& : good))
     for (int c = 0; c < channels; ++c) {
         REAL shift = desk->shift[c], range = HIGHER(desk->highest[c] - shift, shift - desk->lowest[c]);
         REAL scaled = range * desk->scale[c];
         double s1 = desk->s1[c], s2 = desk->s2[c];
-        good &= (2 * s1 * s1 <= n * s2) & ((range == 0) | ((scaled >= LEAST_RANGE) & (scaled <= MOST_RANGE)));
+        good &= (strictness * s1 * s1 <= n * s2) & ((range == 0) | ((scaled >= LEAST_RANGE) & (scaled <= MOST_RANGE)));
     }
     return good;
 }
@@ -261,7 +262,7 @@ INLINE void NAME(read_block)(NAME(Desk) *desk, State state, int64_t c, const REA
     for (int visits = 1;; ++visits) {
         NAME(visit_block)(desk, x, n, extended);
         if (visits == MOST_VISITS || !NAME(sums_are_finite)(desk, 1, extended) ||
-            NAME(guesses_were_good)(desk, 1, n))
+            NAME(guesses_were_good)(desk, 1, n, extended))
             break;
         NAME(correct_guesses)(desk, 1, n);
     }
@@ -420,7 +421,7 @@ INLINE void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *til
     for (int visits = 1;; ++visits, rows = tile->rows) {
         NAME(visit_tile)(desk, tile, rows, extended);
         if (rows == tile->rows && (visits >= MOST_VISITS || !NAME(sums_are_finite)(desk, channels, extended) ||
-                                   NAME(guesses_were_good)(desk, channels, values)))
+                                   NAME(guesses_were_good)(desk, channels, values, extended)))
             break;
         NAME(correct_guesses)(desk, channels, rows * tile->fold * tile->inner);
     }

@@ -6,13 +6,13 @@
 #include <string.h>
 
 enum {
-    BLOCK = 1024,    /* values of one channel that are read at once */
+    BLOCK = IN_LANES ? 1024 : 128, /* values of one channel that are read at once */
     WIDEST = 512,    /* columns of a tile at most */
     STRIP = 256,     /* columns of a tile, where the channels can be cut */
     MOST_ROWS = 128, /* rows of a tile: a quarter of it is what a lane adds up */
     MOST_VISITS = 4,
     SAMPLES = 16,     /* values of a channel that the first guess takes */
-    LONG_WINDOW = 32, /* columns of a channel from which on they are added up for themselves */
+    LONG_WINDOW = IN_LANES ? 32 : WIDEST + 1, /* columns of a channel that are added up for themselves */
 };
 
 /* Scaled ranges whose fourth powers are normal numbers down to deviations of 2^-11 of the range. */
