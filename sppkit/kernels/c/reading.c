@@ -119,10 +119,11 @@ INLINE void load_float64(double *restrict copy, const TensorView *tensor, int64_
 
 /* ---- One copy of the machine code for each instruction set */
 
-#define READER(TARGET, name, read, count)                                                                             \
-    TARGET static void name(const TensorView *tensor, const Layout *layout, Part part, State state, int64_t *histogram) \
-    {                                                                                                                 \
-        read(tensor, layout, part, state, histogram, count);                                                          \
+#define READER(TARGET, name, read, count)                                           \
+    TARGET static void name(const TensorView *tensor, const Layout *layout, Part part, \
+                            State state, int64_t *histogram)                           \
+    {                                                                                  \
+        read(tensor, layout, part, state, histogram, count);                           \
     }
 #define READERS(TARGET, suffix)                                                       \
     TARGET static void count_##suffix(Histogram *histogram) { count_held(histogram); } \
