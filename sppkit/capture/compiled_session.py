@@ -185,8 +185,8 @@ class CompiledSession(Session):
         if self._gradients:
             self._gradients.detach()
 
-    def rest(self) -> None:
-        """Let the hooks rest, as between any two steps."""
+    def rest(self, *, hooks_stay: bool) -> None:
+        """Let the hooks rest, as between any two steps: taking them off would compile anew."""
         self.detach()
 
     def signature(self) -> None:

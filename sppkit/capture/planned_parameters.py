@@ -50,6 +50,11 @@ class PlannedParameters:
         whole = [p for p in parameters if p is not None]
         return cls(whole, is_clipped_read) if len(whole) == len(parameters) else None
 
+    @property
+    def are_current(self) -> bool:
+        """Whether the layers still have these parameters."""
+        return all(p.owner.get(p.key) is p.parameter for p in self._parameters)
+
     def read(self, written: Pass) -> bool:
         """Write the weights; False where something is not as planned, and has to be looked at.
 

@@ -99,10 +99,7 @@ class PlannedWatch(Watch):
             return
         if not can_be_hooked(name, module):
             return
-        leave = _LeaveLayer(self, name, self._reads.get(name, []))
-        handle = module.register_forward_hook(leave, with_kwargs=True)
-        self._leaving.append((module, handle))
-        self._handles.append(handle)
+        self._put_on(module, None, _LeaveLayer(self, name, self._reads.get(name, [])))
 
     def enter(self, layer: str, module: nn.Module, *details: Any) -> None:
         """Put a call of a container on the stack."""

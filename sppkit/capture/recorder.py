@@ -267,10 +267,7 @@ class Recorder(Recording):
         if not self._is_attached:
             return
         self._is_attached = False
-        if is_recorded(self._schedule, self._steps + 1):
-            self._session.rest()
-        else:
-            self._session.detach()
+        self._session.rest(hooks_stay=is_recorded(self._schedule, self._steps + 1))
         self._session.end_step()
         signature = None if flag else self._signature()
         if signature in self._recipes:

@@ -149,24 +149,31 @@ class Session:
         self._plan_of_step, self.options = turn.plan, turn.options
         return turn.hooked
 
-    def rest(self) -> None:
-        """Write nothing until the next step begins; the hooks stay where they are."""
-        if self._tracer or self.turns or not self.plan.is_made:
+    def rest(self, *, hooks_stay: bool) -> None:
+        """Write nothing until the next recorded step.
+
+        Args:
+            hooks_stay: whether that step comes at once; else the hooks come off until then.
+        """
+        if self._tracer or self.turns or not (hooks_stay or self._planned_parameters):
             self.detach()
             return
         self._is_resting = True
         if self._watch:
-            self._watch.rest()
+            self._watch.rest(hooks_stay=hooks_stay)
+        if self._gradients and not hooks_stay:
+            self._gradients.detach()
         for written in self._writer.passes if self._writer else ():
             written.close()
 
     def _resume(self) -> bool:
-        """Go on with the hooks that are there; False where the network or the plan has changed."""
+        """Go on with the same hooks; False where the network or the plan has changed."""
         self._is_resting = False
         watch, writer = self._watch, self._writer
         if not watch or not writer or writer.is_stale or not watch.is_in_place:
             return False
-        if self._plan_size != len(self.plan.slots):
+        planned = self._planned_parameters
+        if self._plan_size != len(self.plan.slots) or (planned and not planned.are_current):
             return False
         writer.restart()
         self._parameters = Pass(self.plan, "", of_parameters=True)

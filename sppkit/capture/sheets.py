@@ -146,14 +146,18 @@ class Page:
     def read(self, slot: Slot, values: Tensor) -> bool:
         """Write the summary of a tensor to its columns; say whether its channels fit them."""
         offset, number, channels, axis = slot[:4]
-        is_read = self._read_at is not None and self._read_at(
-            values,
-            axis,
-            self._address + 8 * offset,
-            self._width,
-            self._quantities,
-            channels,
-            self._histogram_address(number),
+        is_read = (
+            self._read_at is not None
+            and channels > 0
+            and self._read_at(
+                values,
+                axis,
+                self._address + 8 * offset,
+                self._width,
+                self._quantities,
+                channels,
+                self._histogram_address(number),
+            )
         )
         if not is_read:
             if values.device != slot.device or channels != channel_count(values, axis):

@@ -135,6 +135,7 @@ class Watch:
         self._on_missing = on_missing
         self._handles: list[RemovableHandle] = []
         self._leaving: list[tuple[nn.Module, RemovableHandle]] = []
+        self._hooked: list[tuple[nn.Module, Hook | None, Hook]] = []
         self._stack: list[ModuleCall] = []
         self._calls: dict[str, int] = {}
         self._mode_entered = False
@@ -159,10 +160,22 @@ class Watch:
     def _hook(self, name: str, module: nn.Module, *, is_new: bool) -> None:
         if not can_be_hooked(name, module):
             return
-        enter, leave = _Enter(self, name, is_new), _Leave(self, name, is_new)
-        leaving = module.register_forward_hook(leave, always_call=True)
+        self._put_on(module, _Enter(self, name, is_new), _Leave(self, name, is_new))
+
+    def _put_on(self, module: nn.Module, enter: "Hook | None", leave: "Hook") -> None:
+        """Put hooks on a module, to be put on again by `resume`."""
+        self._hooked.append((module, enter, leave))
+        self._register(module, enter, leave)
+
+    def _register(self, module: nn.Module, enter: Any, leave: Any) -> None:
+        """Register a pair of hooks; one that comes alone hears of calls that return only."""
+        if enter is None:
+            leaving = module.register_forward_hook(leave, with_kwargs=True)
+        else:
+            leaving = module.register_forward_hook(leave, always_call=True)
+            self._handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+        self._handles.append(leaving)
         self._leaving.append((module, leaving))
-        self._handles += [module.register_forward_pre_hook(enter, with_kwargs=True), leaving]
 
     def _catch_up(self) -> None:
         """Before a pass: hook what is new or renamed, and be the last to see the outputs.
@@ -189,6 +202,10 @@ class Watch:
             self._hook(name, module, is_new=before.get(id(module)) != name)
 
     def _remove_hooks(self) -> None:
+        self._take_off()
+        self._hooked.clear()
+
+    def _take_off(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -196,7 +213,7 @@ class Watch:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the model has the modules that were hooked, no others, and the hooks still."""
+        """Whether the model has the modules that were hooked, no others, and no hook was lost."""
         return (
             self._tree is not None
             and self._tree.is_current()
@@ -209,15 +226,20 @@ class Watch:
         self._tree = None
         self.rest()
 
-    def rest(self) -> None:
+    def rest(self, *, hooks_stay: bool = True) -> None:
         """Pass over all calls until `resume`; a pass under way ends here."""
         self.is_resting = True
+        if not hooks_stay:
+            self._take_off()
         if self._stack:
             self._finish(completed=False)
 
     def resume(self) -> None:
-        """Hear of calls again."""
+        """Hear of calls again, through the same hooks as before."""
         self.is_resting = False
+        if not self._handles:
+            for hooked in self._hooked:
+                self._register(*hooked)
 
     def enter(
         self,

@@ -34,6 +34,7 @@ class WeightGradients:
         self.hooks: dict[Point, WeightGradientHook] = {}
         self._plan, self._written = plan, written
         self._handles: list[Any] = []
+        self._hooked: list[tuple[nn.Parameter, WeightGradientHook]] = []
         if Signal.WEIGHT_GRADIENT not in options.signals or _averages():
             return
         weights = parameter_readings(model, frozenset({Signal.WEIGHT}), options.layer)
@@ -43,13 +44,20 @@ class WeightGradients:
             if parameter.requires_grad:
                 point = Point(point.place, Signal.WEIGHT_GRADIENT)
                 hook = self.hooks[point] = WeightGradientHook(self, point, axis)
-                self._handles.append(parameter.register_post_accumulate_grad_hook(hook))
+                self._hooked.append((parameter, hook))
+        self._put_on()
+
+    def _put_on(self) -> None:
+        for parameter, hook in self._hooked:
+            self._handles.append(parameter.register_post_accumulate_grad_hook(hook))
 
     def restart(self, written: Pass) -> None:
-        """Write to another pass from now on."""
+        """Write to another pass from now on, through the same hooks."""
         self._written = written
         for hook in self.hooks.values():
             hook.seen = None
+        if not self._handles:
+            self._put_on()
 
     def detach(self) -> None:
         """Take the hooks off."""

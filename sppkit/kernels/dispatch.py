@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sppkit.kernels import native, torch_operations, triton_kernel
 from sppkit.kernels.layout import channel_count, unsupported_reason
-from sppkit.summary import BASE_ROWS, EXTENDED_ROWS, HISTOGRAM_BINS, packed_size
+from sppkit.summary import BASE_ROWS, EXTENDED_ROWS, packed_size
 
 VARIABLE = "SPPKIT_KERNEL"
 _KERNELS = {"native": native, "triton": triton_kernel}
@@ -68,16 +68,14 @@ def summarize(tensor: Tensor, channel_axis: int | None, *, extended: bool) -> Te
             [2., 0.]], dtype=torch.float64)
     """
     kernel = _KERNELS.get(kernel_for(tensor.device))
-    if kernel is None or unsupported_reason(tensor) is not None:
+    is_left = unsupported_reason(tensor) is not None or not channel_count(tensor, channel_axis)
+    if kernel is None or is_left:
         return torch_operations.summarize(tensor, channel_axis, extended=extended)
-    height = len(EXTENDED_ROWS if extended else BASE_ROWS)
-    packed = torch.empty(
-        packed_size(channel_count(tensor, channel_axis), extended),
-        dtype=torch.float64,
-        device=tensor.device,
-    )
-    histogram = packed[-HISTOGRAM_BINS:] if extended else None
-    rows = packed[: len(packed) - HISTOGRAM_BINS * extended].view(height, -1)
+    channels, height = channel_count(tensor, channel_axis), len(_row_names(extended))
+    size = packed_size(channels, extended)
+    packed = torch.empty(size, dtype=torch.float64, device=tensor.device)
+    rows = packed[: height * channels].view(height, channels)
+    histogram = packed[height * channels :] if extended else None
     if kernel.read(tensor, channel_axis, rows, 0, histogram):
         return packed
     return torch_operations.summarize(tensor, channel_axis, extended=extended)
@@ -106,6 +104,8 @@ def summarize_into(
         ValueError: for a channel axis that the tensor does not have, or columns beyond the page.
     """
     kernel = _KERNELS.get(kernel_for(tensor.device))
+    if not channel_count(tensor, channel_axis):
+        kernel = None  # there is nothing to write to but the histogram
     if kernel is None or not kernel.read(tensor, channel_axis, rows, column, histogram):
         _write(rows, column, tensor, channel_axis, histogram)
 
@@ -114,16 +114,18 @@ def _write(
     rows: Tensor, column: int, tensor: Tensor, channel_axis: int | None, histogram: Tensor | None
 ) -> None:
     packed = torch_operations.summarize(tensor, channel_axis, extended=histogram is not None)
-    if histogram is not None:
-        packed, counts = packed[: -len(histogram)], packed[-len(histogram) :]
-    summary = packed.view(len(rows), -1)
-    channels = summary.shape[1]
+    channels = channel_count(tensor, channel_axis)
     if not 0 <= column <= rows.shape[1] - channels:
         raise ValueError(
             f"a summary of {channels} channels at column {column} does not fit rows of "
             f"{rows.shape[1]} columns."
         )
     with torch.no_grad():
-        rows[:, column : column + channels] = summary
+        summary, counts = packed[: len(rows) * channels], packed[len(rows) * channels :]
+        rows[:, column : column + channels] = summary.view(len(rows), channels)
         if histogram is not None:
             histogram.copy_(counts)
+
+
+def _row_names(extended: bool) -> tuple[str, ...]:
+    return EXTENDED_ROWS if extended else BASE_ROWS

@@ -32,6 +32,8 @@ header of torch is compiled in: one build serves all versions.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import torch
 from torch import Tensor
 
@@ -50,9 +52,11 @@ def unavailable_reason() -> str | None:
     """Return why there is no C kernel and how to get it, or None where there is one."""
     if _absence is None:
         return None
+    built = find_spec("sppkit.kernels._native") is not None
+    state = f"does not load ({_absence})" if built else "was not built"
     return (
-        f"the C kernel is not built ({_absence}): install a C compiler and the headers of Python, "
-        "then sppkit once more (pip install --force-reinstall --no-deps --no-cache-dir)."
+        f"the C kernel {state}: install a C compiler and the headers of Python, then sppkit once "
+        "more (pip install --force-reinstall --no-deps --no-cache-dir)."
     )
 
 

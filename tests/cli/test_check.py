@@ -87,7 +87,7 @@ def test_rules_are_selected_and_ignored_as_ruff_does(spp, sick):
 
 
 def test_an_unknown_code_names_the_nearest_before_anything_is_measured(fails, sick):
-    assert "Did you mean 'SPP101'?" in fails("check", sick, "--select", "SPP1O1")
+    assert "Did you mean 'SPP107'?" in fails("check", sick, "--select", "SPP1O7")
     assert "'XYZ'" in fails("check", sick, "--ignore", "XYZ")
 
 

@@ -46,7 +46,7 @@ def test_rules_are_there_for_machines(spp):
 
 
 def test_an_unknown_code_names_the_nearest(fails):
-    assert "Did you mean 'SPP101'?" in fails("rules", "SPP1O1")
+    assert "Did you mean 'SPP107'?" in fails("rules", "SPP1O7")
 
 
 def test_the_weighing_rule_prints_what_was_fitted(spp):

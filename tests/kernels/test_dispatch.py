@@ -44,3 +44,14 @@ def test_a_tensor_with_grad_does_not_draw_the_page_into_its_graph(x):
     summarize_into(rows, 0, x.requires_grad_(), 1, histogram)
     assert not rows.requires_grad
     assert not histogram.requires_grad
+
+
+@pytest.mark.parametrize("kernel", ["native", "torch"])
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_tensor_without_channels_has_a_summary_without_columns(kernel, extended, monkeypatch):
+    monkeypatch.setenv("SPPKIT_KERNEL", kernel)
+    packed = summarize(torch.zeros(0, 5), 0, extended=extended)
+    assert packed.tolist() == [0.0] * (HISTOGRAM_BINS * extended)
+    rows, histogram = page(extended)
+    summarize_into(rows, 3, torch.zeros(0, 5), 0, histogram)
+    assert (rows == -1).all()

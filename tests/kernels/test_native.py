@@ -568,6 +568,19 @@ def test_without_the_kernel_every_tensor_is_left_unread_and_the_reason_is_told()
         "print(native.AVAILABLE, native.read(x, None, rows, 0, None),\n"
         "      native.read_at(x, None, rows.data_ptr(), 1, 7, 1, 0), native.description())"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert run.stdout.startswith("False False False torch operations; the C kernel is not built (")
-    assert "install a C compiler and the headers of Python, then sppkit once more" in run.stdout
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert run.stdout == (
+        "False False False torch operations; the C kernel was not built: install a C compiler and "
+        "the headers of Python, then sppkit once more (pip install --force-reinstall --no-deps "
+        "--no-cache-dir).\n"
+    )
+
+
+@needs_kernel
+def test_a_kernel_that_does_not_load_is_told_with_its_error(monkeypatch):
+    monkeypatch.setattr(native, "_absence", ImportError("file too short"))
+    reason = native.unavailable_reason()
+    assert reason is not None
+    assert reason.startswith("the C kernel does not load (file too short): install a C compiler")

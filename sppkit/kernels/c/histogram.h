@@ -56,7 +56,9 @@ INLINE uint16_t sum_of_row(const uint16_t *row)
 {
     uint64_t words[LEVELS / 4];
     memcpy(words, row, sizeof words);
-    const uint64_t sum = ((words[0] + words[1]) + (words[2] + words[3])) + ((words[4] + words[5]) + (words[6] + words[7]));
+    uint64_t sum = 0;
+    for (int k = 0; k < LEVELS / 4; ++k)
+        sum += words[k];
     return (uint16_t)(sum * 0x0001000100010001 >> 48);
 }
 

@@ -1,7 +1,9 @@
 #include "layout.h"
 
+#include "portable.h"
+
 enum {
-    LONG_RUN = 512,     /* from here on a run fills the lanes well enough to be read by itself */
+    LONG_RUN = IN_LANES ? 512 : 64, /* a run of that many values is read by itself */
     SHORT_RUN = 64,     /* below, the sums over lanes at its end cost more than the run */
     FEW_ROWS = 8,       /* columns of fewer values leave too many partial results behind */
     NARROW_ROWS = 8,    /* rows of fewer columns do not fill a vector register */
@@ -118,8 +120,10 @@ int64_t lay_out(const TensorView *tensor, int channel_axis, Layout *layout)
         layout->inner_stride = axes[count].stride;
     }
     set_outer(layout, axes, count);
-    int64_t values = layout->outer * layout->channels * layout->inner;
-    layout->form = values > 0 ? form_of(layout) : RUNS;
+    const int64_t values = layout->outer * layout->channels * layout->inner;
+    if (values == 0 || repeats == 0)
+        return 0;
+    layout->form = form_of(layout);
     return values;
 }
 

@@ -54,7 +54,8 @@ typedef struct {
     int64_t offset;
 } Position;
 
-/* Returns the number of values. `channel_axis` counts from the front; -1 makes one channel. */
+/* Returns the number of values that are there to be read; with 0, only `channels` is of use.
+ * `channel_axis` counts from the front; -1 makes one channel. */
 int64_t lay_out(const TensorView *tensor, int channel_axis, Layout *layout);
 
 Position position_at(const Layout *layout, int64_t outer);

@@ -61,7 +61,8 @@ static int is_writable(const TensorView *view, int axes)
 static int refuse(PyObject *object, const char *name, const char *expected)
 {
     if (!PyErr_Occurred())
-        PyErr_Format(PyExc_ValueError, "%s must be a contiguous float64 tensor on the CPU of shape %s, received %R", name,
+        PyErr_Format(PyExc_ValueError,
+                     "%s must be a contiguous float64 tensor on the CPU of shape %s, received %R", name,
                      expected, object);
     return -1;
 }
@@ -77,16 +78,19 @@ static int slot_from(PyObject *const *arguments, int64_t channels, Slot *slot)
         return refuse(arguments[0], "rows", "(7, K), or (10, K) with a histogram");
     const int extended = arguments[2] != Py_None;
     if (rows.size[0] != (extended ? ALL_ROWS : BASE_ROWS))
-        return refuse(arguments[0], "rows", extended ? "(10, K) with a histogram" : "(7, K) without a histogram");
+        return refuse(arguments[0], "rows",
+                      extended ? "(10, K) with a histogram" : "(7, K) without a histogram");
     if (column < 0 || column > rows.size[1] || channels > rows.size[1] - column) {
-        PyErr_Format(PyExc_ValueError, "a summary of %lld channels at column %lld does not fit rows of %lld columns.",
+        PyErr_Format(PyExc_ValueError,
+                     "a summary of %lld channels at column %lld does not fit rows of %lld columns.",
                      (long long)channels, column, (long long)rows.size[1]);
         return -1;
     }
     *slot = (Slot){(double *)rows.data + column, NULL, rows.size[1]};
     if (!extended)
         return 0;
-    if (view_tensor(arguments[2], &histogram) != 1 || !is_writable(&histogram, 1) || histogram.size[0] != EXPONENTS)
+    if (view_tensor(arguments[2], &histogram) != 1 || !is_writable(&histogram, 1) ||
+        histogram.size[0] != EXPONENTS)
         return refuse(arguments[2], "histogram", "(512,)");
     slot->histogram = (double *)histogram.data;
     return 0;
@@ -148,13 +152,16 @@ static PyObject *read_at_address(PyObject *module, PyObject *const *arguments, P
     const int axis = axis_from(arguments[1], &view);
     if (axis == -3)
         return PyBool_FromLong(0);
-    const Slot slot = {PyLong_AsVoidPtr(arguments[2]), PyLong_AsVoidPtr(arguments[6]), PyLong_AsLongLong(arguments[3])};
+    const Slot slot = {PyLong_AsVoidPtr(arguments[2]), PyLong_AsVoidPtr(arguments[6]),
+                       PyLong_AsLongLong(arguments[3])};
     const long long rows = PyLong_AsLongLong(arguments[4]), channels = PyLong_AsLongLong(arguments[5]);
     if (PyErr_Occurred())
         return NULL;
     if (rows != (slot.histogram ? ALL_ROWS : BASE_ROWS) || !slot.first_row) {
-        PyErr_Format(PyExc_ValueError, "read_at writes 7 rows, or 10 and a histogram: received rows=%lld, address=%R, "
-                     "histogram_address=%R.", rows, arguments[2], arguments[6]);
+        PyErr_Format(PyExc_ValueError,
+                     "read_at writes 7 rows, or 10 and a histogram: received rows=%lld, address=%R, "
+                     "histogram_address=%R.",
+                     rows, arguments[2], arguments[6]);
         return NULL;
     }
     if (channels_of(&view, axis) != channels)
@@ -199,12 +206,14 @@ static PyMethodDef methods[] = {
      "connect(torch, use_table)\n--\n\nTell which torch is read; return whether its table is used."},
     {"instruction_set", describe, METH_NOARGS, "instruction_set()\n--\n\nName what the reads are compiled for."},
     {"choose_instruction_set", choose, METH_VARARGS,
-     "choose_instruction_set(name)\n--\n\nUse other instructions, None for the best; return whether they are there."},
+     "choose_instruction_set(name)\n--\n\n"
+     "Use other instructions, None for the best; return whether they are there."},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "_native", "Channel summaries of CPU tensors in one read.", -1, methods, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "_native", "Channel summaries of CPU tensors in one read.", -1, methods,
+    NULL, NULL, NULL, NULL,
 };
 
 PyMODINIT_FUNC PyInit__native(void)

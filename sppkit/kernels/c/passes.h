@@ -114,7 +114,8 @@ INLINE void NAME(read_with_care)(State state, const NAME(Tile) *tile, int c, int
 /* ---- Blocks: neighbouring values of one channel */
 
 /* Add what the two visits found of `channels` channels, `n` values of each. */
-INLINE void NAME(add_to_state)(State state, int64_t first, int channels, const NAME(Desk) *desk, double n, int extended)
+INLINE void NAME(add_to_state)(State state, int64_t first, int channels, const NAME(Desk) *desk, double n,
+                               int extended)
 {
     double n_a = row_of(state, COUNT)[first], share = 1 / n;
     double *count = row_of(state, COUNT) + first, *zeros = row_of(state, ZEROS) + first;
@@ -172,17 +173,19 @@ INLINE void NAME(guess_from_nothing)(NAME(Desk) *desk, int channels)
         desk->shift[c] = 0, desk->scale[c] = scale;
 }
 
-/* Whether the sums of a visit are good to the last digits: the shift is within a standard deviation
- * of the mean, and powers of the deviations are normal numbers. */
-INLINE int NAME(guesses_were_good)(const NAME(Desk) *desk, int channels, double n)
+/* Whether the sums of a visit are good to the last digits: the shift is within half a standard
+ * deviation of the mean, a quarter for the higher moments, and powers of deviations are normal. */
+INLINE int NAME(guesses_were_good)(const NAME(Desk) *desk, int channels, double n, int extended)
 {
+    const double strictness = extended ? 17 : 5; /* as s2 = n (variance + e^2), s1 = n e */
     int good = 1;
     SIMD(reduction(& : good))
     for (int c = 0; c < channels; ++c) {
         REAL shift = desk->shift[c], range = HIGHER(desk->highest[c] - shift, shift - desk->lowest[c]);
         REAL scaled = range * desk->scale[c];
         double s1 = desk->s1[c], s2 = desk->s2[c];
-        good &= (2 * s1 * s1 <= n * s2) & ((range == 0) | ((scaled >= LEAST_RANGE) & (scaled <= MOST_RANGE)));
+        const int normal = (range == 0) | ((scaled >= LEAST_RANGE) & (scaled <= MOST_RANGE));
+        good &= normal & (strictness * s1 * s1 <= n * s2);
     }
     return good;
 }
@@ -261,14 +264,15 @@ INLINE void NAME(read_block)(NAME(Desk) *desk, State state, int64_t c, const REA
     for (int visits = 1;; ++visits) {
         NAME(visit_block)(desk, x, n, extended);
         if (visits == MOST_VISITS || !NAME(sums_are_finite)(desk, 1, extended) ||
-            NAME(guesses_were_good)(desk, 1, n))
+            NAME(guesses_were_good)(desk, 1, n, extended))
             break;
         NAME(correct_guesses)(desk, 1, n);
     }
     if (NAME(sums_are_finite)(desk, 1, extended)) {
         NAME(add_to_state)(state, c, 1, desk, n, extended);
     } else {
-        const NAME(Tile) tile = {.row = {x}, .rows = 1, .fold = 1, .channels = 1, .inner = n, .first_channel = c};
+        const NAME(Tile) tile = {.row = {x}, .rows = 1, .fold = 1, .channels = 1, .inner = n,
+                                 .first_channel = c};
         NAME(read_with_care)(state, &tile, 0, extended);
         desk->scale[0] = 1;
     }
@@ -363,7 +367,8 @@ INLINE void NAME(spread_shift_and_scale)(NAME(Desk) *desk, const NAME(Tile) *til
 {
     const int channels = tile->channels, inner = tile->inner;
     for (int f = 0; f < tile->fold; ++f) {
-        REAL *scale = desk->column_scale + f * channels * inner, *shift = desk->column_shift + f * channels * inner;
+        REAL *scale = desk->column_scale + f * channels * inner;
+        REAL *shift = desk->column_shift + f * channels * inner;
         if (inner == 1) {
             SIMD()
             for (int c = 0; c < channels; ++c)
@@ -420,7 +425,7 @@ INLINE void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *til
     for (int visits = 1;; ++visits, rows = tile->rows) {
         NAME(visit_tile)(desk, tile, rows, extended);
         if (rows == tile->rows && (visits >= MOST_VISITS || !NAME(sums_are_finite)(desk, channels, extended) ||
-                                   NAME(guesses_were_good)(desk, channels, values)))
+                                   NAME(guesses_were_good)(desk, channels, values, extended)))
             break;
         NAME(correct_guesses)(desk, channels, rows * tile->fold * tile->inner);
     }
@@ -453,7 +458,8 @@ INLINE void NAME(read_run)(NAME(Desk) *desk, State state, const TensorView *tens
     }
 }
 
-INLINE void NAME(read_runs)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout, Part part, int extended)
+INLINE void NAME(read_runs)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout,
+                            Part part, int extended)
 {
     const int64_t start = part.inner_begin * layout->inner_stride, length = part.inner_end - part.inner_begin;
     Position position = position_at(layout, part.outer_begin);
@@ -464,7 +470,8 @@ INLINE void NAME(read_runs)(NAME(Desk) *desk, State state, const TensorView *ten
 }
 
 /* Copy runs of a channel, each shorter than BLOCK, until the copy holds that many. */
-INLINE void NAME(read_gathered)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout, Part part, int extended)
+INLINE void NAME(read_gathered)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout,
+                                Part part, int extended)
 {
     const int n = (int)(part.inner_end - part.inner_begin);
     for (int64_t c = part.channel_begin; c < part.channel_end; ++c) {
@@ -483,7 +490,8 @@ INLINE void NAME(read_gathered)(NAME(Desk) *desk, State state, const TensorView 
 }
 
 /* Copy the channels of a tile that stand at one position. */
-INLINE void NAME(load_position)(REAL *copy, const TensorView *tensor, const Layout *layout, int64_t offset, int channels)
+INLINE void NAME(load_position)(REAL *copy, const TensorView *tensor, const Layout *layout, int64_t offset,
+                                int channels)
 {
     const int inner = (int)layout->inner;
     if (inner == 1)
@@ -514,7 +522,8 @@ INLINE void NAME(place_rows)(NAME(Desk) *desk, NAME(Tile) *tile, const TensorVie
     }
 }
 
-INLINE void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout, Part part, int extended)
+INLINE void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout,
+                               Part part, int extended)
 {
     const int64_t channels = part.channel_end - part.channel_begin, inner = layout->inner;
     const int64_t strip = inner * channels > STRIP ? HIGHER(1, STRIP / inner) : channels;
@@ -525,7 +534,8 @@ INLINE void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *
         const int fold = left >= layout->fold ? layout->fold : 1;
         NAME(Tile) tile;
         tile.fold = fold, tile.inner = (int)inner;
-        const int64_t fitting = in_place ? MOST_ROWS : LOWER(NAME(TILE) / (strip * inner * fold), MOST_ROWS);
+        const int64_t copied = LOWER(NAME(TILE) / (strip * inner * fold), MOST_ROWS);
+        const int64_t fitting = in_place ? MOST_ROWS : copied;
         tile.rows = (int)LOWER(left / fold, fitting);
         for (int64_t c = 0; c < channels; c += strip) {
             tile.channels = (int)LOWER(strip, channels - c);
@@ -538,8 +548,8 @@ INLINE void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *
     }
 }
 
-INLINE void NAME(read_part)(const TensorView *tensor, const Layout *layout, Part part, State state, int64_t *histogram,
-                            void (*count)(Histogram *))
+INLINE void NAME(read_part)(const TensorView *tensor, const Layout *layout, Part part, State state,
+                            int64_t *histogram, void (*count)(Histogram *))
 {
     const int extended = count != NULL;
     NAME(Desk) desk;

@@ -8,11 +8,15 @@
 #if defined(_MSC_VER)
 #define INLINE static __forceinline
 #define SIMD(clauses)
+#define IN_LANES 0
 #else
 #define INLINE static inline __attribute__((always_inline))
 #define PRAGMA(text) _Pragma(#text)
 /* Lets the compiler add up in lanes, which changes the order of additions: -fopenmp-simd, no runtime. */
 #define SIMD(clauses) PRAGMA(omp simd clauses)
+#ifndef IN_LANES
+#define IN_LANES 1
+#endif
 #endif
 
 /* x86-64 compilers target machines of 2003 by default; the reads are compiled for newer ones too. */

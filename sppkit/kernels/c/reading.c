@@ -6,13 +6,13 @@
 #include <string.h>
 
 enum {
-    BLOCK = 1024,    /* values of one channel that are read at once */
+    BLOCK = IN_LANES ? 1024 : 128, /* values of one channel that are read at once */
     WIDEST = 512,    /* columns of a tile at most */
     STRIP = 256,     /* columns of a tile, where the channels can be cut */
     MOST_ROWS = 128, /* rows of a tile: a quarter of it is what a lane adds up */
     MOST_VISITS = 4,
     SAMPLES = 16,     /* values of a channel that the first guess takes */
-    LONG_WINDOW = 32, /* columns of a channel from which on they are added up for themselves */
+    LONG_WINDOW = IN_LANES ? 32 : WIDEST + 1, /* columns of a channel that are added up for themselves */
 };
 
 /* Scaled ranges whose fourth powers are normal numbers down to deviations of 2^-11 of the range. */
@@ -119,10 +119,11 @@ INLINE void load_float64(double *restrict copy, const TensorView *tensor, int64_
 
 /* ---- One copy of the machine code for each instruction set */
 
-#define READER(TARGET, name, read, count)                                                                             \
-    TARGET static void name(const TensorView *tensor, const Layout *layout, Part part, State state, int64_t *histogram) \
-    {                                                                                                                 \
-        read(tensor, layout, part, state, histogram, count);                                                          \
+#define READER(TARGET, name, read, count)                                           \
+    TARGET static void name(const TensorView *tensor, const Layout *layout, Part part, \
+                            State state, int64_t *histogram)                           \
+    {                                                                                  \
+        read(tensor, layout, part, state, histogram, count);                           \
     }
 #define READERS(TARGET, suffix)                                                       \
     TARGET static void count_##suffix(Histogram *histogram) { count_held(histogram); } \

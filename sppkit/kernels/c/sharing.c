@@ -192,31 +192,38 @@ static void write_slot(const Work *work, Slot slot)
     }
 }
 
+/* Cut, read and combine; the memory is prepared. */
+static void read_all(Work *work, int threads, int extended)
+{
+    const int rows = extended ? ALL_ROWS : BASE_ROWS;
+    for (int k = 0; k < work->states; ++k)
+        clear(state_of(work, k), rows);
+    if (extended)
+        memset(work->histograms, 0, (size_t)work->count * EXPONENTS * sizeof(int64_t));
+    read_parts(work, threads);
+    combine_parts(work, extended);
+}
+
 Outcome read_tensor(const TensorView *tensor, int channel_axis, int threads, Slot slot)
 {
     Layout layout;
     const int extended = slot.histogram != NULL, rows = extended ? ALL_ROWS : BASE_ROWS;
     const int64_t values = lay_out(tensor, channel_axis, &layout);
-    Work work = {.tensor = tensor, .layout = &layout, .state_size = rows * layout.channels};
-    if (values > 0)
-        cut(&work, values, rows);
+    Work work = {.tensor = tensor, .layout = &layout, .states = 1, .state_size = rows * layout.channels};
+    if (values == 0)
+        layout.repeats = 1;
     else
-        work.states = 1;
+        cut(&work, values, rows);
     const int64_t numbers = work.states * work.state_size;
-    const int64_t counts = extended ? (int64_t)HIGHER(work.count, 1) * EXPONENTS : 0;
+    const int64_t counts = extended ? (int64_t)work.count * EXPONENTS : 0;
     double small[SMALL];
     work.numbers = small;
     if (numbers + counts > SMALL && !(work.numbers = malloc((size_t)(numbers + counts) * sizeof(double))))
         return OUT_OF_MEMORY;
-    if (extended) {
+    if (extended)
         work.histograms = (int64_t *)(work.numbers + numbers);
-        memset(work.histograms, 0, (size_t)counts * sizeof(int64_t));
-    }
-    for (int k = 0; k < work.states; ++k)
-        clear(state_of(&work, k), rows);
     work.read = reader_of(tensor->precision, extended);
-    read_parts(&work, threads);
-    combine_parts(&work, extended);
+    read_all(&work, threads, extended);
     const int fits = tensor->precision != FLOAT64 || is_within_range(state_of(&work, 0), extended);
     if (fits)
         write_slot(&work, slot);

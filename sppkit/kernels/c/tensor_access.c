@@ -55,11 +55,10 @@ static int intern(PyObject **place, const char *name)
 
 static int intern_names(void)
 {
-    return intern(&name_is_neg, "is_neg") || intern(&name_data_ptr, "data_ptr") || intern(&name_shape, "shape") ||
-                   intern(&name_stride, "stride") || intern(&name_dtype, "dtype") || intern(&name_is_cpu, "is_cpu") ||
-                   intern(&name_storage_offset, "storage_offset")
-               ? -1
-               : 0;
+    return intern(&name_is_neg, "is_neg") || intern(&name_data_ptr, "data_ptr") ||
+           intern(&name_shape, "shape") || intern(&name_stride, "stride") ||
+           intern(&name_dtype, "dtype") || intern(&name_is_cpu, "is_cpu") ||
+           intern(&name_storage_offset, "storage_offset");
 }
 
 /* The table, or NULL where this torch has none that is understood. */
