@@ -8,6 +8,7 @@ enum {
     FEW_ROWS = 8,       /* columns of fewer values leave too many partial results behind */
     NARROW_ROWS = 8,    /* rows of fewer columns do not fill a vector register */
     WIDE_ROWS = 128,    /* rows of this width fill several */
+    BEYOND_CACHES = 1 << 22, /* values, 16 MiB of float32 */
     SHORT_PIECE = 4,    /* pieces of fewer values are not worth a copy each */
 };
 
@@ -123,6 +124,7 @@ int64_t lay_out(const TensorView *tensor, int channel_axis, Layout *layout)
     const int64_t values = layout->outer * layout->channels * layout->inner;
     if (values == 0 || repeats == 0)
         return 0;
+    layout->far = values >= BEYOND_CACHES;
     layout->form = form_of(layout);
     return values;
 }

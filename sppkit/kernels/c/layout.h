@@ -39,6 +39,7 @@ typedef struct {
     int64_t outer; /* the product of outer_size */
     int64_t inner, inner_stride;
     int64_t repeats; /* how often the tensor holds each of these values */
+    int far;         /* whether they are too many to be in a cache */
     int fold;        /* COLUMNS: positions that are put side by side, to fill the vector registers */
 } Layout;
 

@@ -23,6 +23,7 @@ typedef struct {
     REAL spare[WIDEST];
     int32_t zeros[WIDEST], spare_counts[WIDEST];
     REAL copy[NAME(TILE)];
+    int far; /* the values are in main memory, probably */
     Histogram histogram;
 } NAME(Desk);
 
@@ -138,6 +139,13 @@ INLINE void NAME(add_to_state)(State state, int64_t first, int channels, const N
         highest[c] = HIGHER(desk->highest[c], highest[c]);
         zeros[c] += desk->zeros[c];
     }
+}
+
+/* Ask for values that are needed next: a visit keeps too few lines of memory on their way. */
+INLINE void NAME(prefetch)(const REAL *x, int n)
+{
+    for (int i = 0; i < n; i += 64 / (int)sizeof(REAL))
+        PREFETCH(x + i);
 }
 
 /* ---- Shift and scale */
@@ -394,8 +402,11 @@ INLINE void NAME(visit_tile)(NAME(Desk) *desk, const NAME(Tile) *tile, int rows,
         desk->zeros[j] = 0;
         desk->s1[j] = desk->s2[j] = desk->s3[j] = desk->s4[j] = desk->absolute[j] = 0;
     }
-    for (; r + 4 <= rows; r += 4)
+    for (; r + 4 <= rows; r += 4) {
+        for (int k = r + AHEAD; desk->far && k < LOWER(r + AHEAD + 4, rows); ++k)
+            NAME(prefetch)(tile->row[k], width);
         NAME(visit_rows)(desk, tile->row + r, 4, width, extended);
+    }
     for (; r < rows; ++r)
         NAME(visit_rows)(desk, tile->row + r, 1, width, extended);
     NAME(join_lowest)(desk, tile, desk->lowest);
@@ -450,10 +461,13 @@ INLINE void NAME(read_run)(NAME(Desk) *desk, State state, const TensorView *tens
     for (int64_t b = 0; b < blocks; ++b) {
         const int64_t begin = n * b / blocks, length = n * (b + 1) / blocks - begin;
         const REAL *x = desk->copy;
-        if (NAME(is_natural)(tensor) && stride == 1)
+        if (NAME(is_natural)(tensor) && stride == 1) {
             x = (const REAL *)tensor->data + offset + begin;
-        else
+            if (desk->far)
+                NAME(prefetch)(x + length, (int)length);
+        } else {
             NAME(load)(desk->copy, tensor, offset + begin * stride, (int)length, stride);
+        }
         NAME(read_block)(desk, state, c, x, (int)length, extended);
     }
 }
@@ -554,6 +568,7 @@ INLINE void NAME(read_part)(const TensorView *tensor, const Layout *layout, Part
     const int extended = count != NULL;
     NAME(Desk) desk;
     desk.scale[0] = 1;
+    desk.far = layout->far;
     if (extended)
         start_counting(&desk.histogram, count);
     if (layout->form == RUNS)

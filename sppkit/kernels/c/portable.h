@@ -9,11 +9,13 @@
 #define INLINE static __forceinline
 #define SIMD(clauses)
 #define IN_LANES 0
+#define PREFETCH(address) ((void)(address))
 #else
 #define INLINE static inline __attribute__((always_inline))
 #define PRAGMA(text) _Pragma(#text)
 /* Lets the compiler add up in lanes, which changes the order of additions: -fopenmp-simd, no runtime. */
 #define SIMD(clauses) PRAGMA(omp simd clauses)
+#define PREFETCH(address) __builtin_prefetch((address), 0, 2)
 #ifndef IN_LANES
 #define IN_LANES 1
 #endif

@@ -11,6 +11,7 @@ enum {
     STRIP = 256,     /* columns of a tile, where the channels can be cut */
     MOST_ROWS = 128, /* rows of a tile: a quarter of it is what a lane adds up */
     MOST_VISITS = 4,
+    AHEAD = 16,      /* rows between those that are asked for and those that are visited */
     SAMPLES = 16,     /* values of a channel that the first guess takes */
     LONG_WINDOW = IN_LANES ? 32 : WIDEST + 1, /* columns of a channel that are added up for themselves */
 };

@@ -20,6 +20,7 @@ enum {
     LEAST_COLUMNS = 256, /* a part of rows is not cut narrower */
     SMALL = 2048,        /* numbers of a state that fit the stack */
     STACK_BYTES = 1 << 20,
+    BASE_PARTS_PER_THREAD = 4,
 };
 
 typedef struct {
@@ -116,11 +117,17 @@ static int start_threads(pthread_t *threads, int wanted, Work *work)
     return started;
 }
 
+/* Starting and joining a thread takes longer than the base read of a part. */
+static int64_t threads_worth(const Work *work)
+{
+    return work->histograms ? work->count : work->count / BASE_PARTS_PER_THREAD;
+}
+
 static void read_parts(Work *work, int threads)
 {
     pthread_t helpers[MOST_THREADS];
     atomic_init(&work->next, 0);
-    const int wanted = LOWER(LOWER(threads, work->count), MOST_THREADS) - 1;
+    const int wanted = (int)LOWER(LOWER(threads, threads_worth(work)), MOST_THREADS) - 1;
     const int started = wanted > 0 ? start_threads(helpers, wanted, work) : 0;
     take_parts(work);
     for (int k = 0; k < started; ++k)
