@@ -173,7 +173,7 @@ class Pass:
         """
         page = self.pages.get(slot.device)
         is_whole = not self._is_masked and self.sampling is None
-        if not is_whole or page is None or slot.number >= page.points:
+        if not is_whole or page is None or slot not in page:
             return False
         try:
             return values.dtype is slot.dtype and page.read(slot, values)
