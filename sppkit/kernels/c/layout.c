@@ -8,7 +8,7 @@ enum {
     FEW_ROWS = 8,       /* columns of fewer values leave too many partial results behind */
     NARROW_ROWS = 8,    /* rows of fewer columns do not fill a vector register */
     WIDE_ROWS = 128,    /* rows of this width fill several */
-    BEYOND_CACHES = 1 << 22, /* values, 16 MiB of float32 */
+    BEYOND_CACHES = 1 << 18, /* values, 1 MiB of float32 */
     SHORT_PIECE = 4,    /* pieces of fewer values are not worth a copy each */
 };
 

@@ -13,6 +13,7 @@
 
 enum {
     NAME(TILE) = 32768 / sizeof(REAL), /* values of a tile that are copied */
+    NAME(LANES) = 64 / sizeof(REAL),   /* values of the widest vector register, and of a line of memory */
 };
 
 /* Numbers by column of a tile, and memory for copies. */
@@ -221,46 +222,112 @@ INLINE int NAME(sums_are_finite)(const NAME(Desk) *desk, int channels, int exten
 
 /* ---- Blocks: neighbouring values of one channel */
 
-/* In four streams: each lane adds fours, which shortens its sum. */
-INLINE void NAME(visit_block)(NAME(Desk) *desk, const REAL *x, int n, int extended)
+/* Sums and extremes by lane of a vector register; they go together when all is read. */
+typedef struct {
+    REAL lowest[NAME(LANES)], highest[NAME(LANES)], absolute[NAME(LANES)];
+    REAL s1[NAME(LANES)], s2[NAME(LANES)], s3[NAME(LANES)], s4[NAME(LANES)];
+    int32_t zeros[NAME(LANES)];
+} NAME(Lanes);
+
+/* Of no values; `any` is one of those that come. */
+INLINE void NAME(clear_lanes)(NAME(Lanes) *lanes, REAL any)
 {
-    const REAL scale = desk->scale[0], shift = desk->shift[0] * scale;
-    REAL s1 = 0, s2 = 0, s3 = 0, s4 = 0, absolute = 0, lowest = x[0], highest = x[0];
-    int32_t zeros = 0;
-    const int quarter = n / 4;
-    const REAL *x1 = x + quarter, *x2 = x1 + quarter, *x3 = x2 + quarter;
-    SIMD(reduction(+ : s1, s2, s3, s4, absolute, zeros) reduction(min : lowest) reduction(max : highest))
-    for (int i = 0; i < quarter; ++i) {
-        REAL a = x[i], b = x1[i], c = x2[i], d = x3[i];
+    SIMD(simdlen(NAME(LANES)))
+    for (int l = 0; l < NAME(LANES); ++l) {
+        lanes->lowest[l] = lanes->highest[l] = any;
+        lanes->absolute[l] = lanes->s1[l] = lanes->s2[l] = lanes->s3[l] = lanes->s4[l] = 0;
+        lanes->zeros[l] = 0;
+    }
+}
+
+/* Four registers full of neighbours: each lane adds fours, which shortens its sum. */
+INLINE void NAME(add_four)(NAME(Lanes) *lanes, const REAL *x, REAL scale, REAL shift, int extended)
+{
+    SIMD(simdlen(NAME(LANES)))
+    for (int l = 0; l < NAME(LANES); ++l) {
+        REAL a = x[l], b = x[l + NAME(LANES)], c = x[l + 2 * NAME(LANES)], d = x[l + 3 * NAME(LANES)];
         REAL low = LOWER(LOWER(a, b), LOWER(c, d)), high = HIGHER(HIGHER(a, b), HIGHER(c, d));
-        lowest = LOWER(low, lowest);
-        highest = HIGHER(high, highest);
-        zeros += (a == 0) + (b == 0) + (c == 0) + (d == 0);
+        lanes->lowest[l] = LOWER(low, lanes->lowest[l]);
+        lanes->highest[l] = HIGHER(high, lanes->highest[l]);
+        lanes->zeros[l] += (a == 0) + (b == 0) + (c == 0) + (d == 0);
         if (extended)
-            absolute += (ABS(a) + ABS(b)) + (ABS(c) + ABS(d));
+            lanes->absolute[l] += (ABS(a) + ABS(b)) + (ABS(c) + ABS(d));
         a = a * scale - shift, b = b * scale - shift, c = c * scale - shift, d = d * scale - shift;
         REAL aa = a * a, bb = b * b, cc = c * c, dd = d * d;
-        s1 += (a + b) + (c + d);
-        s2 += (aa + bb) + (cc + dd);
+        lanes->s1[l] += (a + b) + (c + d);
+        lanes->s2[l] += (aa + bb) + (cc + dd);
         if (extended) {
-            s3 += (aa * a + bb * b) + (cc * c + dd * d);
-            s4 += (aa * aa + bb * bb) + (cc * cc + dd * dd);
+            lanes->s3[l] += (aa * a + bb * b) + (cc * c + dd * d);
+            lanes->s4[l] += (aa * aa + bb * bb) + (cc * cc + dd * dd);
         }
     }
-    for (int i = 4 * quarter; i < n; ++i) {
-        REAL d = x[i] * scale - shift, dd = d * d;
-        lowest = LOWER(x[i], lowest);
-        highest = HIGHER(x[i], highest);
-        zeros += x[i] == 0;
-        absolute += ABS(x[i]);
-        s1 += d;
-        s2 += dd;
-        s3 += dd * d;
-        s4 += dd * dd;
+}
+
+/* One register of which the first `n` lanes are filled; the others are not touched in memory. */
+INLINE void NAME(add_one)(NAME(Lanes) *lanes, const REAL *x, int n, REAL scale, REAL shift, int extended)
+{
+    const REAL any = x[0];
+    SIMD(simdlen(NAME(LANES)))
+    for (int l = 0; l < NAME(LANES); ++l) {
+        const int there = l < n;
+        REAL a = there ? x[l] : any;
+        lanes->lowest[l] = LOWER(a, lanes->lowest[l]);
+        lanes->highest[l] = HIGHER(a, lanes->highest[l]);
+        lanes->zeros[l] += (a == 0) & there;
+        REAL d = there ? a * scale - shift : 0, dd = d * d;
+        lanes->s1[l] += d;
+        lanes->s2[l] += dd;
+        if (extended) {
+            lanes->absolute[l] += there ? ABS(a) : 0;
+            lanes->s3[l] += dd * d;
+            lanes->s4[l] += dd * dd;
+        }
     }
-    desk->lowest[0] = lowest, desk->highest[0] = highest, desk->zeros[0] = zeros;
-    desk->absolute[0] = absolute;
-    desk->s1[0] = s1, desk->s2[0] = s2, desk->s3[0] = s3, desk->s4[0] = s4;
+}
+
+INLINE void NAME(add_run)(NAME(Lanes) *lanes, const REAL *x, int n, int far, REAL scale, REAL shift, int extended)
+{
+    int i = 0;
+    for (; i + 4 * NAME(LANES) <= n; i += 4 * NAME(LANES)) {
+        for (int line = 0; far && line < 4; ++line)
+            PREFETCH(x + i + FAR_AHEAD + line * NAME(LANES));
+        NAME(add_four)(lanes, x + i, scale, shift, extended);
+    }
+    for (; i + NAME(LANES) <= n; i += NAME(LANES))
+        NAME(add_one)(lanes, x + i, NAME(LANES), scale, shift, extended);
+    if (i < n)
+        NAME(add_one)(lanes, x + i, n - i, scale, shift, extended);
+}
+
+/* Let the lanes go together into the numbers of one channel. */
+INLINE void NAME(join_lanes)(NAME(Desk) *desk, int c, const NAME(Lanes) *lanes, int extended)
+{
+    REAL s1 = 0, s2 = 0, s3 = 0, s4 = 0, absolute = 0, lowest = lanes->lowest[0], highest = lanes->highest[0];
+    int32_t zeros = 0;
+    SIMD(reduction(+ : s1, s2, s3, s4, absolute, zeros) reduction(min : lowest) reduction(max : highest))
+    for (int l = 0; l < NAME(LANES); ++l) {
+        lowest = LOWER(lanes->lowest[l], lowest);
+        highest = HIGHER(lanes->highest[l], highest);
+        zeros += lanes->zeros[l];
+        s1 += lanes->s1[l];
+        s2 += lanes->s2[l];
+        if (extended) {
+            absolute += lanes->absolute[l];
+            s3 += lanes->s3[l];
+            s4 += lanes->s4[l];
+        }
+    }
+    desk->lowest[c] = lowest, desk->highest[c] = highest, desk->zeros[c] = zeros;
+    desk->absolute[c] = absolute;
+    desk->s1[c] = s1, desk->s2[c] = s2, desk->s3[c] = s3, desk->s4[c] = s4;
+}
+
+INLINE void NAME(visit_block)(NAME(Desk) *desk, const REAL *x, int n, int far, int extended)
+{
+    NAME(Lanes) lanes;
+    NAME(clear_lanes)(&lanes, x[0]);
+    NAME(add_run)(&lanes, x, n, far, desk->scale[0], desk->shift[0] * desk->scale[0], extended);
+    NAME(join_lanes)(desk, 0, &lanes, extended);
 }
 
 INLINE void NAME(read_block)(NAME(Desk) *desk, State state, int64_t c, const REAL *x, int n, int extended)
@@ -270,7 +337,7 @@ INLINE void NAME(read_block)(NAME(Desk) *desk, State state, int64_t c, const REA
     if (!NAME(guess_from_state)(desk, state, c, 1))
         NAME(guess_from_nothing)(desk, 1);
     for (int visits = 1;; ++visits) {
-        NAME(visit_block)(desk, x, n, extended);
+        NAME(visit_block)(desk, x, n, desk->far && visits == 1, extended);
         if (visits == MOST_VISITS || !NAME(sums_are_finite)(desk, 1, extended) ||
             NAME(guesses_were_good)(desk, 1, n, extended))
             break;
@@ -463,8 +530,6 @@ INLINE void NAME(read_run)(NAME(Desk) *desk, State state, const TensorView *tens
         const REAL *x = desk->copy;
         if (NAME(is_natural)(tensor) && stride == 1) {
             x = (const REAL *)tensor->data + offset + begin;
-            if (desk->far)
-                NAME(prefetch)(x + length, (int)length);
         } else {
             NAME(load)(desk->copy, tensor, offset + begin * stride, (int)length, stride);
         }

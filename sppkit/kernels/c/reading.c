@@ -6,11 +6,12 @@
 #include <string.h>
 
 enum {
-    BLOCK = IN_LANES ? 1024 : 128, /* values of one channel that are read at once */
+    BLOCK = IN_LANES ? 2048 : 128, /* values of one channel that are read at once */
     WIDEST = 512,    /* columns of a tile at most */
     STRIP = 256,     /* columns of a tile, where the channels can be cut */
     MOST_ROWS = 128, /* rows of a tile: a quarter of it is what a lane adds up */
     MOST_VISITS = 4,
+    FAR_AHEAD = 1024, /* values between those that are asked for and those that are visited */
     AHEAD = 16,      /* rows between those that are asked for and those that are visited */
     SAMPLES = 16,     /* values of a channel that the first guess takes */
     LONG_WINDOW = IN_LANES ? 32 : WIDEST + 1, /* columns of a channel that are added up for themselves */
