@@ -10,6 +10,7 @@ FOLDER = "sppkit/kernels/c"
 SOURCES = ("module", "tensor_access", "sharing", "reading", "layout")
 HEADERS = (
     "histogram",
+    "lanes",
     "layout",
     "passes",
     "portable",
@@ -21,7 +22,7 @@ HEADERS = (
 
 # Sums of several lanes change the order of additions, which `omp simd` permits; no runtime is used.
 FLAGS = {
-    "unix": ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-pthread"],
+    "unix": ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-pthread"],
     "msvc": ["/O2", "/std:c11"],
 }
 
