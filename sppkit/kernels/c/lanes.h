@@ -28,13 +28,25 @@ HELPER NAME(Vector) NAME(lanes_at)(const REAL *x)
 
 HELPER void NAME(put_lanes)(REAL *x, NAME(Vector) vector) { memcpy(x, &vector, sizeof vector); }
 
-/* The first `n` lanes; the others are 0, and their memory is not touched. */
-HELPER NAME(Vector) NAME(some_lanes_at)(const REAL *x, int n)
+/* The first `n` lanes; the others are those of `other`, and their memory is not touched. */
+HELPER NAME(Vector) NAME(some_lanes_at)(const REAL *x, int n, NAME(Vector) other)
 {
     REAL lane[NAME(LANES)];
-    SIMD(simdlen(NAME(LANES)))
+    NAME(put_lanes)(lane, other);
+    SIMD()
     for (int l = 0; l < NAME(LANES); ++l)
-        lane[l] = l < n ? x[l] : 0;
+        lane[l] = l < n ? x[l] : lane[l];
+    return NAME(lanes_at)(lane);
+}
+
+/* A vector with zeros from lane `n` on. */
+HELPER NAME(Vector) NAME(only_lanes)(NAME(Vector) vector, int n)
+{
+    REAL lane[NAME(LANES)];
+    NAME(put_lanes)(lane, vector);
+    SIMD()
+    for (int l = 0; l < NAME(LANES); ++l)
+        lane[l] = l < n ? lane[l] : 0;
     return NAME(lanes_at)(lane);
 }
 

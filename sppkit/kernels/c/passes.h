@@ -15,6 +15,7 @@
 
 enum {
     NAME(TILE) = 32768 / sizeof(REAL), /* values of a tile that are copied */
+    NAME(BLOCK) = WIDTH > 0 ? (WIDTH > 16 ? 128 : 64) * NAME(LANES) : 128, /* values of a channel that are read at once */
 };
 
 /* Numbers by column of a tile, and memory for copies. */
@@ -50,10 +51,14 @@ HELPER REAL NAME(scale_of)(REAL range)
 
 HELPER void NAME(encode)(NAME(Desk) *desk, const REAL *x, int n)
 {
-    uint16_t *restrict code = room_for_codes(&desk->histogram, n);
-    SIMD()
-    for (int i = 0; i < n; ++i)
-        code[i] = PRECISE(code_of)(PRECISE(bits_of)(x[i]));
+    for (int begin = 0; begin < n; begin += CODES) {
+        const int length = LOWER(n - begin, CODES);
+        const REAL *from = x + begin;
+        uint16_t *restrict code = room_for_codes(&desk->histogram, length);
+        SIMD()
+        for (int i = 0; i < length; ++i)
+            code[i] = PRECISE(code_of)(PRECISE(bits_of)(from[i]));
+    }
 }
 
 /* ---- With care: some values are not finite, or their sum overflows */
@@ -264,44 +269,67 @@ HELPER void NAME(add_one)(NAME(Lanes) *lanes, NAME(Vector) a, NAME(Vector) scale
     }
 }
 
-/* One vector, of which the lanes of `there` count. The others become `any`, then what leaves no trace. */
-HELPER void NAME(add_some)(NAME(Lanes) *lanes, NAME(Vector) a, NAME(Mask) there, NAME(Vector) any,
-                           NAME(Vector) scale, NAME(Vector) shift, int extended)
+/* Add what the first `n` lanes of others have read; these have at least one. */
+HELPER void NAME(add_first_lanes)(NAME(Lanes) *lanes, const NAME(Lanes) *others, int n, int extended)
 {
-    const NAME(Vector) known = PICK(there, a, any), scaled = a * scale - shift, none = NAME(fill)(0);
-    const NAME(Vector) d = PICK(there, scaled, none), dd = d * d;
-    lanes->lowest = NAME(lower)(known, lanes->lowest);
-    lanes->highest = NAME(higher)(known, lanes->highest);
-    lanes->zeros -= IS_ZERO(a) & there;
-    lanes->s1 += d;
-    lanes->s2 += dd;
+    lanes->lowest = NAME(lower)(others->lowest, lanes->lowest);
+    lanes->highest = NAME(higher)(others->highest, lanes->highest);
+    lanes->zeros += others->zeros & NAME(first_lanes)(n);
+    lanes->s1 += NAME(only_lanes)(others->s1, n);
+    lanes->s2 += NAME(only_lanes)(others->s2, n);
     if (extended) {
-        lanes->absolute += SIZE_OF(a);
-        lanes->s3 += dd * d;
-        lanes->s4 += dd * dd;
+        lanes->absolute += NAME(only_lanes)(others->absolute, n);
+        lanes->s3 += NAME(only_lanes)(others->s3, n);
+        lanes->s4 += NAME(only_lanes)(others->s4, n);
     }
 }
 
-/* Add `rows` runs of `n` neighbours each; `rest` are the lanes that are filled of the last vector of a run. */
-HELPER void NAME(add_runs)(NAME(Lanes) *lanes, const REAL *const *row, int64_t offset, int rows, int n,
-                           NAME(Mask) rest, int far, NAME(Vector) scale, NAME(Vector) shift, int extended)
+/* Read runs of `n` neighbours in `rows` rows, four rows at once.
+ *
+ * The last vector of a run may be filled in part. Those are read apart, with the first value of all in
+ * the lanes beyond, which leave no trace: no extreme changes, and their sums are dropped.
+ */
+HELPER NAME(Lanes) NAME(read_lanes)(const REAL *const *row, int64_t offset, int rows, int n, int far,
+                                    NAME(Vector) scale, NAME(Vector) shift, int extended)
 {
     enum { WIDE = NAME(LANES) };
-    const int fours = n - n % (4 * WIDE), whole = n - n % WIDE;
+    const int fours = n - n % (4 * WIDE), whole = n - n % WIDE, rest = n - whole;
     const NAME(Vector) any = NAME(fill)(row[0][offset]);
-    for (int r = 0; r < rows; ++r) {
+    NAME(Lanes) lanes = NAME(no_lanes)(row[0][offset]), last = lanes;
+    int r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        const REAL *a = row[r] + offset, *b = row[r + 1] + offset, *c = row[r + 2] + offset, *d = row[r + 3] + offset;
+        for (int i = 0; i < whole; i += WIDE) {
+            if (far) {
+                PREFETCH(a + i + FAR_AHEAD);
+                PREFETCH(b + i + FAR_AHEAD);
+                PREFETCH(c + i + FAR_AHEAD);
+                PREFETCH(d + i + FAR_AHEAD);
+            }
+            NAME(add_four)(&lanes, NAME(lanes_at)(a + i), NAME(lanes_at)(b + i), NAME(lanes_at)(c + i),
+                           NAME(lanes_at)(d + i), scale, shift, extended);
+        }
+        if (rest > 0)
+            NAME(add_four)(&last, NAME(some_lanes_at)(a + whole, rest, any), NAME(some_lanes_at)(b + whole, rest, any),
+                           NAME(some_lanes_at)(c + whole, rest, any), NAME(some_lanes_at)(d + whole, rest, any), scale,
+                           shift, extended);
+    }
+    for (; r < rows; ++r) {
         const REAL *x = row[r] + offset;
         for (int i = 0; i < fours; i += 4 * WIDE) {
             for (int line = 0; far && line < 4 * WIDE; line += LINE)
                 PREFETCH(x + i + FAR_AHEAD + line);
-            NAME(add_four)(lanes, NAME(lanes_at)(x + i), NAME(lanes_at)(x + i + WIDE),
+            NAME(add_four)(&lanes, NAME(lanes_at)(x + i), NAME(lanes_at)(x + i + WIDE),
                            NAME(lanes_at)(x + i + 2 * WIDE), NAME(lanes_at)(x + i + 3 * WIDE), scale, shift, extended);
         }
         for (int i = fours; i < whole; i += WIDE)
-            NAME(add_one)(lanes, NAME(lanes_at)(x + i), scale, shift, extended);
-        if (whole < n)
-            NAME(add_some)(lanes, NAME(some_lanes_at)(x + whole, n - whole), rest, any, scale, shift, extended);
+            NAME(add_one)(&lanes, NAME(lanes_at)(x + i), scale, shift, extended);
+        if (rest > 0)
+            NAME(add_one)(&last, NAME(some_lanes_at)(x + whole, rest, any), scale, shift, extended);
     }
+    if (rest > 0)
+        NAME(add_first_lanes)(&lanes, &last, rest, extended);
+    return lanes;
 }
 
 HELPER void NAME(join)(NAME(Desk) *desk, int c, const NAME(Lanes) *lanes, int extended)
@@ -320,23 +348,21 @@ HELPER void NAME(join)(NAME(Desk) *desk, int c, const NAME(Lanes) *lanes, int ex
 
 /* Visit `rows` runs of channel `c` of the desk. */
 HELPER void NAME(visit_runs)(NAME(Desk) *desk, int c, const REAL *const *row, int64_t offset, int rows, int n,
-                             NAME(Mask) rest, int far, int extended)
+                             int far, int extended)
 {
-    NAME(Lanes) lanes = NAME(no_lanes)(row[0][offset]);
     const NAME(Vector) scale = NAME(fill)(desk->scale[c]), shift = NAME(fill)(desk->shift[c] * desk->scale[c]);
-    NAME(add_runs)(&lanes, row, offset, rows, n, rest, far, scale, shift, extended);
+    const NAME(Lanes) lanes = NAME(read_lanes)(row, offset, rows, n, far, scale, shift, extended);
     NAME(join)(desk, c, &lanes, extended);
 }
 
 HELPER void NAME(read_block)(NAME(Desk) *desk, State state, int64_t c, const REAL *x, int n, int extended)
 {
-    const NAME(Mask) rest = NAME(first_lanes)(n % NAME(LANES));
     if (extended)
         NAME(encode)(desk, x, n);
     if (!NAME(guess_from_state)(desk, state, c, 1))
         NAME(guess_from_nothing)(desk, 1);
     for (int visits = 1;; ++visits) {
-        NAME(visit_runs)(desk, 0, &x, 0, 1, n, rest, desk->far && visits == 1, extended);
+        NAME(visit_runs)(desk, 0, &x, 0, 1, n, desk->far && visits == 1, extended);
         if (visits == MOST_VISITS || !NAME(sums_are_finite)(desk, 1, extended) ||
             NAME(guesses_were_good)(desk, 1, n, extended))
             break;
@@ -399,7 +425,7 @@ HELPER void NAME(visit_rows)(NAME(Desk) *desk, const REAL *const *row, const int
                 x[r] = NAME(lanes_at)(row[r] + j);
         else
             for (int r = 0; r < height; ++r)
-                x[r] = NAME(some_lanes_at)(row[r] + j, width - j);
+                x[r] = NAME(some_lanes_at)(row[r] + j, width - j, scale);
         if (height == 8) {
             NAME(add_four)(&lanes, x[0], x[1], x[2], x[3], scale, shift, extended);
             NAME(add_four)(&lanes, x[4], x[5], x[6], x[7], scale, shift, extended);
@@ -475,9 +501,8 @@ HELPER void NAME(visit_tile)(NAME(Desk) *desk, const NAME(Tile) *tile, int rows,
         NAME(visit_columns)(desk, tile, rows, far, extended);
         return;
     }
-    const NAME(Mask) rest = NAME(first_lanes)(n % NAME(LANES));
     for (int c = 0; c < tile->channels; ++c)
-        NAME(visit_runs)(desk, c, tile->row, c * n, rows, n, rest, far, extended);
+        NAME(visit_runs)(desk, c, tile->row, c * n, rows, n, far, extended);
 }
 
 HELPER void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *tile, int extended)
@@ -514,7 +539,7 @@ HELPER void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *til
 HELPER void NAME(read_run)(NAME(Desk) *desk, State state, const TensorView *tensor, int64_t c, int64_t offset,
                            int64_t n, int64_t stride, int extended)
 {
-    const int64_t blocks = (n + BLOCK - 1) / BLOCK;
+    const int64_t blocks = (n + NAME(BLOCK) - 1) / NAME(BLOCK);
     for (int64_t b = 0; b < blocks; ++b) {
         const int64_t begin = n * b / blocks, length = n * (b + 1) / blocks - begin;
         const REAL *x = desk->copy;
@@ -538,7 +563,7 @@ HELPER void NAME(read_runs)(NAME(Desk) *desk, State state, const TensorView *ten
                            length, layout->inner_stride, extended);
 }
 
-/* Copy runs of a channel, each shorter than BLOCK, until the copy holds that many. */
+/* Copy runs of a channel, each shorter than a block, until the copy holds that many. */
 HELPER void NAME(read_gathered)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout,
                                 Part part, int extended)
 {
@@ -550,7 +575,7 @@ HELPER void NAME(read_gathered)(NAME(Desk) *desk, State state, const TensorView 
         for (int64_t o = part.outer_begin; o < part.outer_end; ++o, advance(&position)) {
             PRECISE(load)(desk->copy + held, tensor, position.offset + start, n, layout->inner_stride);
             held += n;
-            if (held + n > BLOCK || o + 1 == part.outer_end) {
+            if (held + n > NAME(BLOCK) || o + 1 == part.outer_end) {
                 NAME(read_block)(desk, state, c, desk->copy, held, extended);
                 held = 0;
             }
@@ -595,7 +620,7 @@ HELPER void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *
                                Part part, int extended)
 {
     const int64_t channels = part.channel_end - part.channel_begin, inner = layout->inner;
-    const int64_t most_rows = inner == 1 ? MOST_ROWS : LOWER(HIGHER(RUN_VALUES / inner, 1), RUN_ROWS);
+    const int64_t most_rows = inner == 1 ? MOST_ROWS : LOWER(HIGHER(NAME(BLOCK) / inner, 1), RUN_ROWS);
     const int64_t wide = inner == 1 ? STRIP : NAME(TILE) / (LOWER(most_rows, layout->outer) * inner);
     const int64_t strip = LOWER(HIGHER(LOWER(wide, STRIP), 1), channels);
     const int in_place = NAME(rows_are_in_place)(tensor, layout);
@@ -628,7 +653,7 @@ HELPER void NAME(read_part)(const TensorView *tensor, const Layout *layout, Part
     desk.far = layout->far;
     if (extended)
         start_counting(&desk.histogram, count);
-    if (layout->form == RUNS)
+    if (layout->form == RUNS || layout->inner > NAME(BLOCK))
         NAME(read_runs)(&desk, state, tensor, layout, part, extended);
     else if (layout->form == GATHERED)
         NAME(read_gathered)(&desk, state, tensor, layout, part, extended);

@@ -6,17 +6,15 @@
 #include <string.h>
 
 enum {
-    BLOCK = IN_LANES ? 2048 : 128, /* values of one channel that are read at once */
     WIDEST = 512,    /* columns of a tile at most */
-    STRIP = 256,     /* columns of a tile, where the channels can be cut */
+    STRIP = 512,     /* columns of a tile, where the channels can be cut */
     MOST_ROWS = 128, /* rows of a tile: a quarter of it is what a lane adds up */
     MOST_VISITS = 4,
     LINE = 16,       /* values of a line of memory */
     FAR_AHEAD = 1024, /* values between those that are asked for and those that are visited */
     AHEAD = 16,      /* rows between those that are asked for and those that are visited */
     SAMPLES = 16,     /* values of a channel that the first guess takes */
-    RUN_VALUES = 1024, /* values of a channel in a tile of runs, where they are short */
-    RUN_ROWS = 16,   /* rows of such a tile at most: as many streams as are fetched ahead */
+    RUN_ROWS = 16,   /* rows of a tile of runs at most: as many streams as are fetched ahead */
 };
 
 /* Scaled ranges whose fourth powers are normal numbers down to deviations of 2^-11 of the range. */
