@@ -64,6 +64,10 @@ Position position_at(const Layout *layout, int64_t outer);
 static inline void advance(Position *position)
 {
     const Layout *layout = position->layout;
+    if (layout->outer_axes == 1) { /* as most tensors have after their axes were joined */
+        position->offset += layout->outer_stride[0];
+        return;
+    }
     for (int axis = layout->outer_axes - 1; axis >= 0; --axis) {
         position->offset += layout->outer_stride[axis];
         if (++position->index[axis] < layout->outer_size[axis])

@@ -411,27 +411,26 @@ HELPER void NAME(put_lanes_of_columns)(NAME(Desk) *desk, int j, const NAME(Lanes
     }
 }
 
-/* Visit `height` rows at a time, 8 or 1: a number per column. Lanes beyond the width are thrown away. */
+/* Visit eight rows, or one, at once: a number per column. Lanes beyond the width are thrown away. */
 HELPER void NAME(visit_rows)(NAME(Desk) *desk, const REAL *const *row, const int height, int width, int extended)
 {
-    const int last = height - 1;
+    const int last = height - 1; /* held here, as a store to the desk might change what is behind `row` */
+    const REAL *const r0 = row[0], *const r1 = row[LOWER(1, last)], *const r2 = row[LOWER(2, last)];
+    const REAL *const r3 = row[LOWER(3, last)], *const r4 = row[LOWER(4, last)], *const r5 = row[LOWER(5, last)];
+    const REAL *const r6 = row[LOWER(6, last)], *const r7 = row[last];
     for (int j = 0; j < width; j += NAME(LANES)) {
         const NAME(Vector) scale = NAME(lanes_at)(desk->column_scale + j);
         const NAME(Vector) shift = NAME(lanes_at)(desk->column_shift + j);
-        NAME(Vector) x[8];
+        const int left = width - j;
         NAME(Lanes) lanes = NAME(lanes_of_columns)(desk, j, extended);
-        if (j + NAME(LANES) <= width)
-            for (int r = 0; r < height; ++r)
-                x[r] = NAME(lanes_at)(row[r] + j);
-        else
-            for (int r = 0; r < height; ++r)
-                x[r] = NAME(some_lanes_at)(row[r] + j, width - j, scale);
+#define AT(x) (left >= NAME(LANES) ? NAME(lanes_at)(x + j) : NAME(some_lanes_at)(x + j, left, scale))
         if (height == 8) {
-            NAME(add_four)(&lanes, x[0], x[1], x[2], x[3], scale, shift, extended);
-            NAME(add_four)(&lanes, x[4], x[5], x[6], x[7], scale, shift, extended);
+            NAME(add_four)(&lanes, AT(r0), AT(r1), AT(r2), AT(r3), scale, shift, extended);
+            NAME(add_four)(&lanes, AT(r4), AT(r5), AT(r6), AT(r7), scale, shift, extended);
         } else {
-            NAME(add_one)(&lanes, x[last], scale, shift, extended);
+            NAME(add_one)(&lanes, AT(r0), scale, shift, extended);
         }
+#undef AT
         NAME(put_lanes_of_columns)(desk, j, &lanes, extended);
     }
 }
@@ -602,17 +601,17 @@ HELPER int NAME(rows_are_in_place)(const TensorView *tensor, const Layout *layou
            (layout->fold == 1 || (layout->outer_axes == 1 && layout->outer_stride[0] == period));
 }
 
-/* Point the rows of a tile to memory, or to a copy. */
+/* Point the rows of a tile to memory, or to a copy, and move the position beyond them. */
 HELPER void NAME(place_rows)(NAME(Desk) *desk, NAME(Tile) *tile, const TensorView *tensor, const Layout *layout,
-                             Position position, int in_place)
+                             Position *position, int in_place)
 {
     const int period = tile->channels * tile->inner;
     const int64_t start = tile->first_channel * layout->channel_stride;
     for (int r = 0, held = 0; r < tile->rows; ++r) {
-        tile->row[r] = in_place ? (const REAL *)tensor->data + position.offset + start : desk->copy + held;
-        for (int f = 0; f < tile->fold; ++f, held += period, advance(&position))
+        tile->row[r] = in_place ? (const REAL *)tensor->data + position->offset + start : desk->copy + held;
+        for (int f = 0; f < tile->fold; ++f, held += period, advance(position))
             if (!in_place)
-                NAME(load_position)(desk->copy + held, tensor, layout, position.offset + start, tile->channels);
+                NAME(load_position)(desk->copy + held, tensor, layout, position->offset + start, tile->channels);
     }
 }
 
@@ -624,7 +623,7 @@ HELPER void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *
     const int64_t wide = inner == 1 ? STRIP : NAME(TILE) / (LOWER(most_rows, layout->outer) * inner);
     const int64_t strip = LOWER(HIGHER(LOWER(wide, STRIP), 1), channels);
     const int in_place = NAME(rows_are_in_place)(tensor, layout);
-    Position position = position_at(layout, part.outer_begin);
+    Position position = position_at(layout, part.outer_begin), next = position;
     int64_t left = part.outer_end - part.outer_begin;
     while (left > 0) {
         const int fold = left >= layout->fold ? layout->fold : 1;
@@ -636,11 +635,12 @@ HELPER void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *
         for (int64_t c = 0; c < channels; c += strip) {
             tile.channels = (int)LOWER(strip, channels - c);
             tile.first_channel = part.channel_begin + c;
-            NAME(place_rows)(desk, &tile, tensor, layout, position, in_place);
+            next = position;
+            NAME(place_rows)(desk, &tile, tensor, layout, &next, in_place);
             NAME(read_tile)(desk, state, &tile, extended);
         }
-        for (int k = 0; k < tile.rows * fold; ++k, --left)
-            advance(&position);
+        position = next;
+        left -= tile.rows * fold;
     }
 }
 
