@@ -95,9 +95,9 @@ class Plan:
 
     @property
     def is_regular(self) -> bool:
-        """Whether passes can be written without knowing which module call is under way."""
+        """Whether passes can be written by short hooks: their outputs are on one device."""
         devices = [key.device for key in self.sheets if not key.is_of_parameter]
-        return self.is_made and not self.has_operations and len(devices) == 1
+        return self.is_made and len(devices) == 1
 
     @property
     def digest(self) -> str:

@@ -1,9 +1,10 @@
 """The watch of a pass that goes as planned: one short hook per layer, which writes its slots.
 
-A plan without functional calls needs no stack of all module calls: containers tell where a pass
-begins and ends, and a layer's hook looks up by the number of its call what is to be read. Whatever
-is not as planned (another type, shape or thread, a call in compiled code or inside torch.func, a
-tensor that was read already) goes the way of any other pass.
+A planned pass needs no stack of all module calls: containers tell where a pass begins and ends, and
+a layer's hook looks up by the number of its call what is to be read. Where functional calls of
+containers are planned, each layer says besides when it is under way, as its own are not counted.
+Whatever is not as planned (another type, shape or thread, a call in compiled code or inside
+torch.func, a tensor that was read already) goes the way of any other pass.
 """
 
 import weakref
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from sppkit.capture.depth import probe_depth
 from sppkit.capture.places import Place, Point
@@ -34,6 +36,7 @@ _is_compiling = torch.compiler.is_compiling
 _running_backward = torch._C._current_graph_task_id
 _torch_function_modes = torch._C._len_torch_function_stack
 _transform = torch._C._functorch.peek_interpreter_stack
+_NONE = -1
 
 
 class PlannedRead(NamedTuple):
@@ -74,7 +77,7 @@ def planned_reads(plan: Plan, signals: frozenset[Signal]) -> dict[str, list[Plan
 
 
 class PlannedWatch(Watch):
-    """Hooks on a model whose passes are planned and have no functional calls to record.
+    """Hooks on a model whose passes are planned.
 
     Args:
         model: the model.
@@ -87,6 +90,8 @@ class PlannedWatch(Watch):
         thread: that of the pass under way.
         current: the pass under way, and None where nothing goes as planned.
         page: where its outputs are written.
+        modes: function modes that are active in a pass, if the user has none.
+        layer_under_way: the height of the stack where a layer without parts was called.
     """
 
     def __init__(
@@ -97,22 +102,38 @@ class PlannedWatch(Watch):
         signals: frozenset[Signal],
         on_missing: Any,
     ) -> None:
-        super().__init__(model, [writer], operations=False, on_missing=on_missing)
+        super().__init__(model, [writer], operations=plan.has_operations, on_missing=on_missing)
         self.writer = writer
         self.depth = probe_depth()
         self.thread: int | None = None
         self.current: Pass | None = None
         self.page: Page | None = None
+        self.modes = int(plan.has_operations)
+        self.layer_under_way = _NONE
         self._plan = plan
         self._reads = planned_reads(plan, signals)
+        self._operating = {place.layer for place in plan.axes if place.operation}
 
     def _hook(self, name: str, module: nn.Module, *, is_new: bool) -> None:
-        if is_new or not has_no_parts(module):
+        calls_others = name in self._operating or name in self._plan.callees
+        if is_new or calls_others or not has_no_parts(module):
             super()._hook(name, module, is_new=is_new)
-            return
-        if not can_be_hooked(name, module):
-            return
-        self._put_on(module, None, _LeaveLayer(self, name, self._reads.get(name, [])))
+        elif can_be_hooked(name, module):
+            reads = self._reads.get(name, [])
+            if self.modes:
+                self._put_on(module, _EnterLayer(self, name), _LeaveLayerInMode(self, name, reads))
+            else:
+                self._put_on(module, None, _LeaveLayer(self, name, reads))
+
+    def operate(self, *details: Any) -> None:
+        """Hear of a functional call, if it is one of a container that has some to record."""
+        depth = len(self._stack)
+        if depth and depth != self.layer_under_way and self._stack[-1].layer in self._operating:
+            super().operate(*details)
+
+    def enter_layer(self) -> None:
+        """Count no functional calls until `leave_layer`, but for those of containers inside."""
+        self.layer_under_way = len(self._stack)
 
     def enter(self, layer: str, module: nn.Module, *details: Any) -> None:
         """Put a call of a container on the stack."""
@@ -128,6 +149,7 @@ class PlannedWatch(Watch):
 
     def _finish(self, completed: bool) -> None:
         self.thread = self.current = self.page = None
+        self.layer_under_way = _NONE
         super()._finish(completed)
 
     def leave_layer(
@@ -140,6 +162,8 @@ class PlannedWatch(Watch):
         output: object,
     ) -> None:
         """Hear of a call that is not as planned."""
+        if output is None:  # it raised, or has nothing to read
+            return
         if self.is_resting or torch.compiler.is_compiling():
             self.was_compiled |= not self.is_resting
         elif is_recomputation():
@@ -164,10 +188,12 @@ class _LeaveLayer(Hook):
         self._pass: Pass | None = None
         self._calls = 0
 
-    def __call__(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: object
-    ) -> None:
+    def put_on(self, module: nn.Module) -> RemovableHandle:
+        return module.register_forward_hook(self, with_kwargs=True)
+
+    def __call__(self, module: nn.Module, *details: Any) -> None:
         """Do it, without a call that can be spared; `leave_layer` does what is unusual."""
+        output = details[2]
         watch = self._planned
         call = 0
         if (
@@ -187,11 +213,44 @@ class _LeaveLayer(Hook):
                 and (page := watch.page) is not None
                 and type(output) is Tensor
                 and _transform() is None
-                and not _torch_function_modes()
+                and _torch_function_modes() == watch.modes
                 and _read_output(watch.writer, written, page, read, output)
             ):
                 return
-        watch.leave_layer(self._layer, call, module, args, kwargs, output)
+        watch.leave_layer(self._layer, call, module, *details)
+
+
+class _EnterLayer(Hook):
+    """Tell that a layer is under way."""
+
+    def __init__(self, watch: PlannedWatch, layer: str) -> None:
+        super().__init__(watch, layer, is_new=False)
+        self._planned = watch
+
+    def put_on(self, module: nn.Module) -> RemovableHandle:
+        return module.register_forward_pre_hook(self)
+
+    def __call__(self, module: nn.Module, *details: Any) -> None:
+        watch = self._planned
+        if not _is_compiling() and watch.thread == get_ident() and _running_backward() == -1:
+            watch.enter_layer()
+
+
+class _LeaveLayerInMode(_LeaveLayer):
+    """Read the output of a layer while a function mode would hear of it."""
+
+    def put_on(self, module: nn.Module) -> RemovableHandle:
+        return module.register_forward_hook(self, with_kwargs=True, always_call=True)
+
+    def __call__(self, module: nn.Module, *details: Any) -> None:
+        if _is_compiling():
+            super().__call__(module, *details)
+            return
+        watch = self._planned
+        if watch.thread == get_ident():
+            watch.layer_under_way = _NONE
+        with torch._C.DisableTorchFunction():
+            super().__call__(module, *details)
 
 
 def _read_output(
@@ -228,7 +287,7 @@ def _put_on(output: Tensor, hook: "_PlannedGradient", written: Pass) -> None:
     if node is None or output._backward_hooks is not None:
         written.handles.append(output.register_hook(hook))
         return
-    hooks = OrderedDict(((OURS, hook),))
+    hooks: OrderedDict[Any, Any] = OrderedDict(((OURS, hook),))
     output._backward_hooks = hooks
     node._register_hook_dict(output)
     written.hooks.append(hooks)

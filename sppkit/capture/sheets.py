@@ -173,11 +173,12 @@ class Page:
         summarize_into(self.rows, slot.offset, values, slot.axis, histogram)
 
     def _target(self, slot: Slot) -> Target:
-        address, (quantities, width) = self.rows.data_ptr(), self.rows.shape
+        address = self.rows.data_ptr() + 8 * slot.offset
+        quantities, width = self.rows.shape
         counts = 0
         if self.histograms is not None:
             counts = self.histograms.data_ptr() + 8 * HISTOGRAM_BINS * slot.number
-        return Target(slot.axis, address + 8 * slot.offset, width, quantities, slot.channels, counts)
+        return Target(slot.axis, address, width, quantities, slot.channels, counts)
 
     def send(self) -> None:
         """Start to bring everything to the host, which does not wait; a CPU's page is there."""
