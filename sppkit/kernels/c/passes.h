@@ -514,7 +514,7 @@ HELPER void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *til
         /* Few means are farther from 0 than a standard deviation; a visit of some rows tells. */
         NAME(guess_from_nothing)(desk, channels);
         const int some = HIGHER(SAMPLES / (tile->fold * tile->inner), tile->inner == 1 ? 4 : 1);
-        rows = 3 * some < rows ? some : rows;
+        rows = values >= WORTH_A_GUESS && 3 * some < rows ? some : rows;
     }
     for (int visits = 1;; ++visits, rows = tile->rows) {
         NAME(visit_tile)(desk, tile, rows, desk->far && visits == 1, extended);

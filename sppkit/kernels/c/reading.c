@@ -13,7 +13,8 @@ enum {
     LINE = 16,       /* values of a line of memory */
     FAR_AHEAD = 1024, /* values between those that are asked for and those that are visited */
     AHEAD = 16,      /* rows between those that are asked for and those that are visited */
-    SAMPLES = 16,     /* values of a channel that the first guess takes */
+    SAMPLES = 16,    /* values of a channel that the first guess takes */
+    WORTH_A_GUESS = 128, /* values of a channel that are worth it: fewer are read twice if need be */
     RUN_ROWS = 16,   /* rows of a tile of runs at most: as many streams as are fetched ahead */
 };
 
