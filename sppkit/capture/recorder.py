@@ -154,7 +154,6 @@ class Recorder(Recording):
         self._session.release()
         self._make_rows(wait=True)
         self._weights.clear()
-        self._recipes.clear()
         if self._updates:
             self._updates.forget()
         if self._stream is not None:
