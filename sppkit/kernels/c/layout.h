@@ -26,7 +26,7 @@ typedef struct {
 
 /* How a part of memory is read. */
 typedef enum {
-    RUNS,     /* run after run: a block of up to BLOCK neighbouring values of one channel */
+    RUNS,     /* run after run: blocks of neighbouring values of one channel */
     GATHERED, /* the same, where runs are short: several of one channel are copied together */
     COLUMNS,  /* the channels, or short runs of each of them, stand side by side in rows */
 } Form;

@@ -15,6 +15,7 @@
 
 enum {
     NAME(TILE) = 32768 / sizeof(REAL), /* values of a tile that are copied */
+    NAME(LINE) = 64 / sizeof(REAL),    /* values of a line of memory */
     NAME(BLOCK) = WIDTH > 0 ? (WIDTH > 16 ? 128 : 64) * NAME(LANES) : 128, /* values of a channel that are read at once */
 };
 
@@ -317,7 +318,7 @@ HELPER NAME(Lanes) NAME(read_lanes)(const REAL *const *row, int64_t offset, int 
     for (; r < rows; ++r) {
         const REAL *x = row[r] + offset;
         for (int i = 0; i < fours; i += 4 * WIDE) {
-            for (int line = 0; far && line < 4 * WIDE; line += LINE)
+            for (int line = 0; far && line < 4 * WIDE; line += NAME(LINE))
                 PREFETCH(x + i + FAR_AHEAD + line);
             NAME(add_four)(&lanes, NAME(lanes_at)(x + i), NAME(lanes_at)(x + i + WIDE),
                            NAME(lanes_at)(x + i + 2 * WIDE), NAME(lanes_at)(x + i + 3 * WIDE), scale, shift, extended);

@@ -10,7 +10,6 @@ enum {
     STRIP = 512,     /* columns of a tile, where the channels can be cut */
     MOST_ROWS = 128, /* rows of a tile: a quarter of it is what a lane adds up */
     MOST_VISITS = 4,
-    LINE = 16,       /* values of a line of memory */
     FAR_AHEAD = 1024, /* values between those that are asked for and those that are visited */
     AHEAD = 16,      /* rows between those that are asked for and those that are visited */
     SAMPLES = 16,    /* values of a channel that the first guess takes */
