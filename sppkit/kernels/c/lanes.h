@@ -61,6 +61,8 @@ HELPER NAME(Mask) NAME(first_lanes)(int n)
     return mask;
 }
 
+#undef PICK
+#undef IS_ZERO
 #if WIDTH > 0
 #define PICK(mask, a, b) \
     ((__typeof__(a))(((__typeof__(mask))(a) & (mask)) | ((__typeof__(mask))(b) & ~(mask))))

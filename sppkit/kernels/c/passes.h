@@ -1,4 +1,4 @@
-/* The read of blocks and tiles; precision.h includes this for each width of vector registers.
+/* The read of blocks and tiles; reading.c includes this for each width of vector registers.
  *
  * REAL is the precision, NAME(x) the name of the version of x for precision and width, PRECISE(x) that
  * for the precision alone.
@@ -26,7 +26,7 @@ typedef struct {
     REAL shift[WIDEST], scale[WIDEST], column_shift[WIDEST], column_scale[WIDEST];
     INTEGER zeros[WIDEST];
     REAL copy[NAME(TILE)];
-    int far; /* the values are in main memory, probably */
+    int far; /* the values are too many for the nearer caches */
     Histogram histogram;
 } NAME(Desk);
 
