@@ -42,9 +42,9 @@ class _Part(NamedTuple):
         gradients, weights: they and these weights on the page.
     """
 
-    positions: np.ndarray
-    numbers: np.ndarray
-    compared: np.ndarray
+    positions: np.ndarray | slice
+    numbers: np.ndarray | slice
+    compared: np.ndarray | slice
     gradients: Selection
     weights: Selection
 
@@ -76,7 +76,7 @@ class Recipe:
             found = evaluate(tensors)
             found["samples"] = tensors.samples
             statistics.fill(part.positions, {n: v[part.numbers] for n, v in found.items()})
-            if len(part.compared):
+            if part.gradients.numbers.size:
                 gradients, weights = tensors.take(part.gradients), tensors.take(part.weights)
                 statistics.fill(part.compared, comparisons(gradients, weights))
         return {**self._labels, **statistics.columns}
@@ -129,9 +129,9 @@ def _part(readings: Sequence[Reading], positions: Sequence[int]) -> _Part:
     ]
     slots = [readings[i].slot for i in compared]
     return _Part(
-        np.array(positions),
-        np.array([readings[i].slot.number for i in positions]),
-        np.array(compared, dtype=np.int64),
+        _index(positions),
+        _index([readings[i].slot.number for i in positions]),
+        _index(compared),
         _selection(slots),
         _selection([weights[readings[i].point.place] for i in compared]),
     )
@@ -143,3 +143,10 @@ def _selection(slots: Sequence[Slot]) -> Selection:
         [slot.offset for slot in slots],
         [slot.channels for slot in slots],
     )
+
+
+def _index(positions: Sequence[int]) -> np.ndarray | slice:
+    index = np.array(positions, dtype=np.int64)
+    if len(index) and (np.diff(index) == 1).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index

@@ -56,6 +56,10 @@ def columns_of(
     return columns | statistics.columns
 
 
+Index = Sequence[int] | np.ndarray | slice
+"""Positions: a slice where they follow each other, which spares a copy of each column."""
+
+
 class StatisticColumns:
     """Columns of statistics, NaN where a row has none.
 
@@ -70,7 +74,7 @@ class StatisticColumns:
         self.columns: dict[str, Array] = {}
         self._rows = rows
 
-    def fill(self, positions: Sequence[int] | np.ndarray, found: Mapping[str, Array]) -> None:
+    def fill(self, positions: Index, found: Mapping[str, Array]) -> None:
         """Write statistics of some rows."""
         for name, values in found.items():
             column = self.columns.get(name)
