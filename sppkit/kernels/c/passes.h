@@ -606,8 +606,16 @@ HELPER int NAME(rows_are_in_place)(const TensorView *tensor, const Layout *layou
 HELPER void NAME(place_rows)(NAME(Desk) *desk, NAME(Tile) *tile, const TensorView *tensor, const Layout *layout,
                              Position *position, int in_place)
 {
-    const int period = tile->channels * tile->inner;
     const int64_t start = tile->first_channel * layout->channel_stride;
+    if (in_place && layout->outer_axes <= 1) {
+        const int64_t step = layout->outer_axes ? tile->fold * layout->outer_stride[0] : 0;
+        const REAL *first = (const REAL *)tensor->data + position->offset + start;
+        for (int r = 0; r < tile->rows; ++r)
+            tile->row[r] = first + r * step;
+        position->offset += tile->rows * step;
+        return;
+    }
+    const int period = tile->channels * tile->inner;
     for (int r = 0, held = 0; r < tile->rows; ++r) {
         tile->row[r] = in_place ? (const REAL *)tensor->data + position->offset + start : desk->copy + held;
         for (int f = 0; f < tile->fold; ++f, held += period, advance(position))
