@@ -54,10 +54,14 @@ def record(network: Network, source: str, path: Path) -> Recording:
     return recording
 
 
-def record_all(networks: Iterable[Network], say: Callable[[str], None] = print) -> None:
-    """Record the evidence of all networks, under all inputs."""
+def record_all(
+    networks: Iterable[Network],
+    sources: Iterable[str] = INPUTS,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Record the evidence of all networks, under each input."""
     chosen = list(networks)
-    for source in INPUTS:
+    for source in sources:
         for network in chosen:
             path = path_of(network, source)
             if not path.exists():

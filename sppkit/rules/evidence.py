@@ -307,6 +307,29 @@ class Evidence:
         by_seed = dict(zip(rows["seed"][::-1], rows[column][::-1], strict=True))
         return np.array([by_seed.get(seed, np.nan) for seed in self.seeds], dtype=np.float64)
 
+    def rehearsed(self, quantity: str) -> Array:
+        """Give "error" or "loss" at the end of a rehearsal of training, over that of chance, (S,).
+
+        Only the first seeds are rehearsed: the others take the median of these. NaN where there
+        was no rehearsal; `not_rehearsed` says why.
+        """
+        stated = self._rehearsal.get("values", {})
+        known = {seed: float(value[quantity]) for seed, value in stated.items()}
+        usual = float(np.median(list(known.values()))) if known else np.nan
+        return np.array([known.get(str(seed), usual) for seed in self.seeds], dtype=np.float64)
+
+    @property
+    def not_rehearsed(self) -> str:
+        """Why there was no rehearsal of training; "" where there was one."""
+        if self._rehearsal.get("values"):
+            return ""
+        return str(self._rehearsal.get("left_out") or "none was recorded")
+
+    @property
+    def _rehearsal(self) -> Mapping[str, Any]:
+        stated: Mapping[str, Any] = self.metadata.get("rehearsal") or {}
+        return stated
+
     def share_across_samples(self) -> Array:
         """Give the share of the output's second moment that differs between samples, (S,).
 

@@ -46,6 +46,19 @@ def output_share_across_samples(evidence: Evidence) -> Array:
     return logarithm(evidence.share_across_samples())
 
 
+# -- a rehearsal of training ---------------------------------------------------------------------
+
+
+def rehearsed_error(evidence: Evidence) -> Array:
+    """Share of wrong answers after a rehearsal of training, over that of chance."""
+    return logarithm(evidence.rehearsed("error"))
+
+
+def rehearsed_loss(evidence: Evidence) -> Array:
+    """Loss after a rehearsal of training, over that of chance."""
+    return logarithm(evidence.rehearsed("loss"))
+
+
 # -- gradients of the parameters under a real loss -------------------------------------------------
 
 
@@ -280,6 +293,8 @@ NAMED: tuple[NamedStatistic, ...] = (
     output_second_moment,
     output_variance_across_samples,
     output_share_across_samples,
+    rehearsed_error,
+    rehearsed_loss,
     total_gradient_norm,
     first_layer_gradient_norm,
     last_layer_gradient_norm,
