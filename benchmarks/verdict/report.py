@@ -6,6 +6,7 @@ threshold) is fitted on one half and reported on the other, in both directions.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,9 +72,11 @@ class Known:
     def with_in_use(self, statistics: pd.DataFrame) -> "Known":
         """Add architectures in use, by their statistics: they train, and no rule is asked."""
         networks = statistics.drop_duplicates("network")[["network", "family"]]
-        known = {"input": IN_USE, "trains": True, "border": False, "nonfinite": False}
-        said = {"errors": "", "warnings": "", "injected_layer": ""}
-        rows = networks.assign(hash=networks["network"], **known, **said).reset_index(drop=True)
+        known: dict[str, Any] = {
+            **{"input": IN_USE, "trains": True, "border": False, "nonfinite": False},
+            **{"errors": "", "warnings": "", "injected_layer": ""},
+        }
+        rows = networks.assign(hash=networks["network"], **known).reset_index(drop=True)
         rows["half"] = halves(rows)
         number = pd.Series(rows.index + len(self.rows), index=rows["network"])
         by_seed = statistics.assign(row=statistics["network"].map(number))

@@ -75,7 +75,7 @@ def summary(table: pd.DataFrame) -> str:
 def _record(library: str, name: str) -> str:
     """Record one network at the smallest side that it takes; say how that went."""
     error = "it has no picture size"
-    build = _builder(library, name)
+    build = builder(library, name)
     for side in _sides(library, name):
         start = time.perf_counter()
         try:
@@ -97,7 +97,9 @@ def _record(library: str, name: str) -> str:
     return f"left out: {error}"
 
 
-def _builder(library: str, name: str) -> Callable[[], nn.Module]:
+def builder(library: str, name: str) -> Callable[[], nn.Module]:
+    """Give a function that builds an architecture with random weights."""
+    import_torchvision()
     if library == "timm":
         return find(library, name).build
     from torchvision.models import get_model

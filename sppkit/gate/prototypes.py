@@ -84,7 +84,8 @@ class Task:
         def draw(labels: torch.Tensor) -> torch.Tensor:
             noise = torch.randn(len(labels), *shape, generator=self._generator)
             unit = SIGNAL * prototypes[labels] + (1 - SIGNAL**2) ** 0.5 * noise
-            return (mean + deviation * unit).to(tensor.dtype)
+            samples: torch.Tensor = mean + deviation * unit
+            return samples.to(tensor.dtype)
 
         return draw
 

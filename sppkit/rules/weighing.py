@@ -162,5 +162,5 @@ def _strongest(contributions: Mapping[str, Array], by_seed: Mapping[str, Array])
     medians = {name: float(np.median(part)) for name, part in contributions.items()}
     against = sorted((part, name) for name, part in medians.items() if part < 0)[:STRONGEST]
     return ", ".join(
-        f"{name.replace('_', ' ')} 1e{middle(by_seed[name]):.1f}" for _, name in against
+        f"{name.replace('_', ' ')} {10 ** middle(by_seed[name]):.2g}" for _, name in against
     )

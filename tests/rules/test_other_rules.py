@@ -301,7 +301,7 @@ def test_the_weighing_rule_fails_what_is_not_and_says_what_drives_it(coefficient
     assert found.measured == diagnosis.probability_of_training < 0.1
     assert "networks like this one did not train" in found.message
     if coefficients["kind"] == "logistic":
-        assert "against it: largest gradient norm 1e-8.5" in found.message
+        assert "against it: largest gradient norm 3.2e-09" in found.message
 
 
 def test_the_logit_is_that_of_the_file():
