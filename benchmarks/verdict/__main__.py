@@ -26,7 +26,7 @@ LABELS, EVIDENCE, STATISTICS = (
     RESULTS / name for name in ("labels.csv", "evidence.csv", "statistics.csv")
 )
 
-TEXTS = ("errors", "warnings", "injected_layer", "first_offender", "suspect")
+TEXTS = ("errors", "errors_unrehearsed", "warnings", "injected_layer", "first_offender", "suspect")
 """Columns of the evidence in which nothing means none."""
 
 
@@ -66,8 +66,16 @@ def write_coefficients(known: Known) -> None:
         f"{in_use} architectures in use; benchmarks/verdict, "
         f"{datetime.datetime.now(datetime.UTC).date().isoformat()}",
         **fitted(known).as_dict(),
+        **after_rehearsal(known),
+        "unrehearsed": fitted(known.unrehearsed()).as_dict(),
     }
     COEFFICIENTS.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def after_rehearsal(known: Known) -> dict[str, float]:
+    """Give the share of networks that train where a rehearsal has succeeded (Laplace's rule)."""
+    trained = known.trains[known.clear & known.rehearsed]
+    return {"rehearsed": round((int(trained.sum()) + 1) / (len(trained) + 2), 4)}
 
 
 def check_zoo(part: int, parts: int) -> None:

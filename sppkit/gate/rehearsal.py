@@ -22,6 +22,7 @@ from sppkit.gate.training_loss import negative_log_likelihood
 from sppkit.inputs import ProbeBatch
 from sppkit.probing.execution import describe_failure, run_forward
 from sppkit.probing.losses import random_stream
+from sppkit.rules.evidence import REHEARSED
 
 STEPS, SAMPLES, CLASSES = 150, 32, 10
 """Of one training, at most."""
@@ -29,9 +30,6 @@ STEPS, SAMPLES, CLASSES = 150, 32, 10
 RATES = (3e-3, 5e-4)
 """Of Adam, whose steps do not depend on the gradients' scale. The second is for networks that the
 first does not bring to the goal."""
-
-GOAL = 0.25
-"""Share of wrong answers, over that of chance, at which a training ends: it leads somewhere."""
 
 MEMORY = 0.85
 """Weight of what was before in running means over the steps, which begin at chance."""
@@ -99,7 +97,7 @@ def rehearse(model: nn.Module, batch: ProbeBatch, seed: int) -> Rehearsal:
     for rate in RATES:
         with _undone(model, seed):
             tried.append(_train(model, batch, seed, rate))
-        if tried[-1].error <= GOAL:
+        if tried[-1].error <= REHEARSED:
             break
     return min(tried, key=lambda rehearsal: rehearsal.error)
 
@@ -129,7 +127,7 @@ def _train(model: nn.Module, batch: ProbeBatch, seed: int, rate: float) -> Rehea
         wrong = float((logits.argmax(1) != labels).float().mean())
         error = MEMORY * error + (1 - MEMORY) * wrong / (1 - 1 / classes)
         loss = MEMORY * loss + (1 - MEMORY) * float(total.detach()) / math.log(classes)
-        if error <= GOAL:
+        if error <= REHEARSED:
             break
         optimizer.zero_grad()
         total.backward()

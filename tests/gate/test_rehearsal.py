@@ -11,7 +11,7 @@ from sppkit.gate import record_evidence, rehearsal
 from sppkit.gate.prototypes import SIGNAL, Task
 from sppkit.gate.rehearsal import CannotRehearseError, affordable_seeds, rehearse
 from sppkit.inputs import ProbeBatch
-from sppkit.rules.evidence import Evidence
+from sppkit.rules.evidence import REHEARSED, Evidence
 from tests.capture.test_left_as_found import randomness, state_of
 
 
@@ -93,7 +93,7 @@ def test_a_sound_network_reaches_the_goal_and_a_dead_one_stays_at_chance():
     x = batch_of(torch.randn(16, 32))
     torch.manual_seed(0)
     sound = rehearse(perceptron(32), x, seed=0)
-    assert sound.error <= rehearsal.GOAL
+    assert sound.error <= REHEARSED
     assert sound.steps < rehearsal.STEPS
     assert sound.rate == rehearsal.RATES[0]
     dead = perceptron(32)
