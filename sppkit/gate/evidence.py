@@ -16,6 +16,7 @@ from torch import nn
 from sppkit.capture.masks import MaskFunction
 from sppkit.capture.options import Options
 from sppkit.errors import SppkitError
+from sppkit.gate.alike import alike_from, are_alike
 from sppkit.gate.heads import awake, silent_heads
 from sppkit.gate.rehearsal import (
     MOST_SEEDS,
@@ -115,6 +116,7 @@ class EvidenceProbe:
         self._function = loss
         self._losses: dict[int, TrainingLoss] = {}
         self._woken: list[str] = []
+        self._alike = ""
         self._rehearsals: dict[int, Rehearsal] = {}
         self._not_rehearsed = "" if rehearsal else "it was asked for without"
         under_loss = replace(options, signals=UNDER_LOSS, phase=Phase.LOSS)
@@ -186,8 +188,17 @@ class EvidenceProbe:
         self._woken = list(dict.fromkeys([*self._woken, *names]))
         with awake(model, names, seed):
             yield
+            self._find_alike(model, seed)
         if not self._not_rehearsed and len(self._rehearsals) < MOST_SEEDS:
             self._rehearse(model, seed, traced)
+
+    def _find_alike(self, model: nn.Module, seed: int) -> None:
+        """Look, once, for the layer that makes all samples alike, where the output is."""
+        output = self._losses[seed].output
+        if self._alike or not output or not are_alike(**output):
+            return
+        batch = self.conditions.batch(seed, self.conditions.batch_size or DEFAULT_BATCH_SIZE)
+        self._alike = alike_from(model, batch)
 
     def _rehearse(self, model: nn.Module, seed: int, traced: Traced) -> None:
         self._not_rehearsed = self._reason_against(traced)
@@ -223,6 +234,7 @@ class EvidenceProbe:
             },
             "failed_seeds": {str(seed): str(error) for seed, error in self.failed.items()},
             **({"woken_head": self._woken} if self._woken else {}),
+            **({"alike_from": self._alike} if self._alike else {}),
         }
 
     def _said_of_failed(self, run: str) -> list[dict[str, str]]:

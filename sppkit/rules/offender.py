@@ -145,19 +145,24 @@ def _dead(evidence: Evidence) -> Offender | None:
     """Find the first layer whose output is the same for every sample, where the network's is."""
     if evidence.is_muted or (evidence.share_across_samples() > BLIND).any():
         return None
-    rows = evidence.outputs
-    blind = rows["average_channel_variance"] <= BLIND * rows["second_moment"]
-    curve = curve_of(rows, blind.astype(np.float64))
-    dead = np.flatnonzero(curve.values.min(axis=0) > 0)
-    if not dead.size:
+    layer = evidence.metadata.get("alike_from") or _first_without_variance(evidence)
+    if not layer:
         return None
-    layer = curve.layers[int(dead[0])]
     return Offender(
         layer,
         "its output is the first that is the same for every sample",
         "Look at its bias and its gain: start them at zero and at one.",
         Fix("reset biases", (layer,)),
     )
+
+
+def _first_without_variance(evidence: Evidence) -> str:
+    """Name the first layer whose channels do not vary, over samples and positions together."""
+    rows = evidence.outputs
+    blind = rows["average_channel_variance"] <= BLIND * rows["second_moment"]
+    curve = curve_of(rows, blind.astype(np.float64))
+    dead = np.flatnonzero(curve.values.min(axis=0) > 0)
+    return curve.layers[int(dead[0])] if dead.size else ""
 
 
 def _loud_head(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:

@@ -425,7 +425,10 @@ def test_every_seed_that_was_rehearsed_has_to_succeed():
 
 
 def test_what_is_a_fact_stays_an_error_whatever_a_rehearsal_shows():
-    assert outcome(rehearsed(0.2, activation={"nonfinite_fraction": 0.1}), "SPP401").severity is Severity.ERROR
+    assert (
+        outcome(rehearsed(0.2, activation={"nonfinite_fraction": 0.1}), "SPP401").severity
+        is Severity.ERROR
+    )
 
 
 def test_a_network_without_a_rehearsal_is_judged_by_the_model_without(monkeypatch, tmp_path):
