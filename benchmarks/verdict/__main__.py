@@ -19,7 +19,7 @@ from benchmarks.verdict.evidence import INPUTS, judge_all, record_all
 from benchmarks.verdict.in_use import IN_USE
 from benchmarks.verdict.labels import RESULTS, labels, train_all
 from benchmarks.verdict.network import Network
-from benchmarks.verdict.report import Known, fitted, write_report
+from benchmarks.verdict.report import Known, after_rehearsal, fitted, write_report
 from sppkit.rules.weighing import COEFFICIENTS
 
 LABELS, EVIDENCE, STATISTICS = (
@@ -70,12 +70,6 @@ def write_coefficients(known: Known) -> None:
         "unrehearsed": fitted(known.unrehearsed()).as_dict(),
     }
     COEFFICIENTS.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def after_rehearsal(known: Known) -> dict[str, float]:
-    """Give the share of networks that train where a rehearsal has succeeded (Laplace's rule)."""
-    trained = known.trains[known.clear & known.rehearsed]
-    return {"rehearsed": round((int(trained.sum()) + 1) / (len(trained) + 2), 4)}
 
 
 def check_zoo(part: int, parts: int) -> None:

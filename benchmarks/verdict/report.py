@@ -173,6 +173,12 @@ def fitted(known: Known) -> Weighing:
     return replace(fit(*data), threshold=threshold)
 
 
+def after_rehearsal(known: Known) -> dict[str, float]:
+    """Give the share of networks that train where a rehearsal has succeeded (Laplace's rule)."""
+    trained = known.trains[known.clear & known.rehearsed]
+    return {"rehearsed": round((int(trained.sum()) + 1) / (len(trained) + 2), 4)}
+
+
 def by_the_other_half(known: Known) -> Flags:
     """Say which rows the weighing fails, each by the fit on the half its family is not in.
 

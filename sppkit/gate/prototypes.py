@@ -3,9 +3,9 @@
     x = m + s (a p_k + sqrt(1 - a²) n),    a = 0.7
 
 with a prototype p_k for each class k and noise n, both of mean 0 and variance 1, and with mean m
-and standard deviation s of the input that the network is probed with. Prototypes of pictures are
-smooth: neighbouring pixels resemble each other, and networks that pool see nothing else. Of tokens,
-those of the prototype are kept with probability a².
+and standard deviation s of the input that the network is probed with. Prototypes of pictures,
+sequences and signals are smooth: neighbours resemble each other, and networks that pool see nothing
+else. Of tokens, those of the prototype are kept with probability a².
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ SIGNAL = 0.7
 """a, the root of a prototype's share of the variance."""
 
 SMOOTH = 4
-"""Values along each axis of a picture that a prototype is interpolated from."""
+"""Values along each axis of positions that a prototype is interpolated from."""
 
 Draw = Callable[[torch.Tensor], torch.Tensor]
 
@@ -90,13 +90,15 @@ class Task:
         return draw
 
     def _prototypes(self, shape: torch.Size) -> torch.Tensor:
-        axes = shape[1:] if len(shape) in (3, 4) else ()
+        """Draw smooth fields; of pictures and films the first axis is that of channels."""
+        axes = shape[1:] if len(shape) in (3, 4) else shape if len(shape) == 2 else shape[:0]
+        leading = shape[: len(shape) - len(axes)]
         coarse = [min(length, SMOOTH) for length in axes]
-        drawn = torch.randn(self._classes, *shape[: len(shape) - len(axes)], *coarse,
-                            generator=self._generator)  # fmt: skip
+        drawn = torch.randn(self._classes, *leading, *coarse, generator=self._generator)
         if axes:
             mode = "bilinear" if len(axes) == 2 else "trilinear"
-            drawn = F.interpolate(drawn, size=tuple(axes), mode=mode)
+            flat = drawn.flatten(0, len(leading)).unsqueeze(1)
+            drawn = F.interpolate(flat, size=tuple(axes), mode=mode).view(self._classes, *shape)
         centred = drawn - drawn.mean()
         return centred / centred.std(correction=0).clamp_min(1e-12)
 

@@ -1,4 +1,5 @@
 import importlib.util
+import math
 import sys
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from benchmarks.verdict.network import Network, content_hash
 from benchmarks.verdict.networks.multilayer import multilayer_perceptron
 from benchmarks.verdict.networks.parts import GAINS, StandardisedConv, activation, draw
 from benchmarks.verdict.offenders import distance
-from benchmarks.verdict.report import Known, Score
+from benchmarks.verdict.report import Known, Score, after_rehearsal
 from benchmarks.verdict.training import GRID, PATIENT, SUCCESS, Outcome, Setting, digits, train
 
 SMALL = Network("small", "", multilayer_perceptron, {"depth": 2, "width": 32})
@@ -513,6 +514,53 @@ def test_architectures_in_use_are_judged_by_the_half_without_their_family_and_no
     text = report.write_report(both)
     assert "60 networks of 10 families" in text
     assert "fitted without their family: 0.000 [0.000, 0.490] (0/4)" in text
+
+
+def with_rehearsals(known, error):
+    """Add a rehearsal that ended with the same error everywhere."""
+    ended = {"rehearsed_error": math.log10(error), "rehearsed_loss": 0.0}
+    rows = known.rows.assign(errors_unrehearsed="SPP101")
+    return Known(rows, known.medians.assign(**ended), known.by_seed.assign(**ended))
+
+
+def test_the_weighing_fails_nothing_after_a_rehearsal_that_succeeded():
+    succeeded, failed = (with_rehearsals(known_networks(), error) for error in (0.2498, 0.3))
+    assert succeeded.rehearsed.all()
+    assert not report.by_the_other_half(succeeded).any()
+    assert not failed.rehearsed.any()
+    assert report.by_the_other_half(failed).any()
+
+
+def test_one_seed_whose_rehearsal_failed_is_enough():
+    known = with_rehearsals(known_networks(), 0.2)
+    first = (known.by_seed["row"] == 0) & (known.by_seed["seed"] == 1)
+    known.by_seed.loc[first, "rehearsed_error"] = 0.0
+    assert not known.rehearsed[0]
+    assert known.rehearsed[1:].all()
+
+
+def test_rehearsals_can_be_forgotten():
+    forgotten = with_rehearsals(known_networks(), 0.2).unrehearsed()
+    assert not forgotten.rehearsed.any()
+    assert forgotten.medians[["rehearsed_error", "rehearsed_loss"]].isna().all(axis=None)
+    assert forgotten.flagged_by_rules.all()  # by what they said before the rehearsal was weighed
+
+
+def test_the_probability_after_a_rehearsal_is_the_share_that_trained():
+    known = with_rehearsals(known_networks(), 0.2)
+    clear = known.only(known.clear)
+    expected = (clear.trains.sum() + 1) / (len(clear.rows) + 2)
+    assert after_rehearsal(known)["rehearsed"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_forgotten_rehearsal_leaves_the_rest_of_a_recording(tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, "RECORDINGS", tmp_path)
+    monkeypatch.setattr(evidence, "SEEDS", 1)
+    made = evidence.record(SMALL, "gaussian", evidence.path_of(SMALL, "gaussian"))
+    (bare,) = evidence.without_rehearsal(made).metadata.values()
+    (full,) = made.metadata.values()
+    assert full.keys() - bare.keys() == {"rehearsal"}
+    assert full["rehearsal"]["values"]
 
 
 def test_two_networks_from_training_to_the_report(tmp_path, monkeypatch):
