@@ -366,10 +366,10 @@ class Evidence:
             return np.where(second == 0.0, 0.0, across / second)
 
     @property
-    def normalises_over_the_batch(self) -> bool:
-        """Say whether batch normalisation used the statistics of the batch."""
+    def batch_normalisations(self) -> int:
+        """Count the layers of batch normalisation that used the statistics of the batch."""
         in_train = self.metadata.get("mode") != "eval"
-        return in_train and bool((self.structure["computes"] == "batch_norm").any())
+        return int((self.structure["computes"] == "batch_norm").sum()) if in_train else 0
 
 
 def _total(rows: Rows) -> Array:

@@ -8,6 +8,7 @@ from sppkit.rules.curve import CEILING, FLOOR, Array, Curve, curve_of, median, m
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Fix
 from sppkit.rules.initialisation import Weights, ignores_groups, weights_of
+from sppkit.signals import Signal
 
 OUTLYING = 0.6
 """Decades by which a layer's gain differs from that of its peers: a factor of 4, ours."""
@@ -61,6 +62,8 @@ def first_offender(evidence: Evidence) -> Offender | None:
 def _not_finite(evidence: Evidence) -> Offender | None:
     spoilt = evidence.curves.keep(evidence.curves["nonfinite_fraction"] > 0)
     spoilt = spoilt.keep(spoilt["place"] >= 0).by("place")
+    forward = spoilt.where(signal=Signal.ACTIVATION)  # backwards it spreads to what lies before
+    spoilt = forward if len(forward) else spoilt
     if not len(spoilt):
         return None
     layer = str(spoilt["layer"][0])
