@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks.verdict import evidence, report
+from benchmarks.verdict import evidence, report, zoo
 from benchmarks.verdict import labels as labels_module
 from benchmarks.verdict.catalogue import NETWORKS
 from benchmarks.verdict.detectors import DETECTORS, gradient_ratio, mean_gradient, variance_ratio
@@ -605,6 +605,47 @@ def test_the_file_of_coefficients_says_what_counts_against_a_network():
             }
         },
     }
+
+
+# -- the zoo ---------------------------------------------------------------------------------------
+
+
+def test_the_summary_of_the_zoo_counts_and_names_false_alarms():
+    table = pd.DataFrame({
+        "library": ["torchvision", "timm", "timm"], "name": ["a", "b", "c"],
+        "verdict": ["pass", "fail", "pass"], "errors": ["", "SPP001 SPP203", ""],
+    })  # fmt: skip
+    assert zoo.summary(table) == (
+        "3 networks (2 of timm, 1 of torchvision): 1 false alarms.\n- timm:b: SPP001 SPP203"
+    )
+
+
+def test_the_zoo_is_recorded_at_the_smallest_side_and_judged(tmp_path, monkeypatch):
+    def build():
+        return torch.nn.Sequential(
+            *(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.AvgPool2d(64)),
+            *(torch.nn.Flatten(), torch.nn.Linear(8 * 4, 5)),  # takes sides of 128 only
+        )
+
+    monkeypatch.setattr(zoo, "RECORDINGS", tmp_path)
+    monkeypatch.setattr(zoo, "ZOO", tmp_path / "zoo.csv")
+    monkeypatch.setattr(zoo, "names", lambda: iter([("timm", "small")]))
+    monkeypatch.setattr(zoo, "builder", lambda *_: build)
+    monkeypatch.setattr(zoo, "_sides", lambda *_: (96, 128))
+    row = zoo.check_all().iloc[0]
+    assert (row["name"], row["verdict"], row["side"]) == ("small", "pass", 128)
+    assert row["seconds"] > 0
+    assert pd.read_csv(tmp_path / "zoo.csv").shape[0] == 1
+    monkeypatch.setattr(zoo, "record_evidence", None)  # what is recorded is not recorded again
+    assert zoo.check_all()["verdict"].to_list() == ["pass"]
+
+
+def test_a_network_of_the_zoo_that_takes_no_side_is_left_out_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "RECORDINGS", tmp_path)
+    monkeypatch.setattr(zoo, "builder", lambda *_: lambda: torch.nn.Linear(7, 2))
+    monkeypatch.setattr(zoo, "_sides", lambda *_: (96,))
+    assert zoo._record("timm", "none").startswith("left out: the forward pass of Linear failed")
+    assert not list(tmp_path.iterdir())
 
 
 # -- first offenders -----------------------------------------------------------------------------

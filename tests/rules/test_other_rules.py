@@ -6,6 +6,8 @@ import pytest
 
 from sppkit.recording import Recording
 from sppkit.rules import Severity, judge, weighing
+from sppkit.rules.evidence import Evidence
+from sppkit.rules.offender import first_offender
 from tests.rules.frames import Layer, chain, recording
 from tests.rules.test_forward_rules import outcome
 
@@ -453,3 +455,28 @@ def test_a_network_without_a_rehearsal_is_judged_by_the_model_without(monkeypatc
     assert "SPP001" in succeeded.passed
     assert "rehearsed error 1" in next(f for f in failed.findings if f.code == "SPP001").message
     assert next(f for f in without.findings if f.code == "SPP001")
+
+
+@pytest.mark.parametrize(("number", "severity"), [(2, Severity.ERROR), (60, None)])
+def test_every_batch_normalisation_may_amplify_the_gradient(number, severity):
+    """By pi / (pi - 1) each, or by five decades in all: of nine, sixty explain all, two do not."""
+    first, *others = chain(4)
+    first.gradient *= 1e9
+    norms = [
+        Layer(f"norm{n}", structure={"computes": "batch_norm", "fan_in": None}, weight=None)
+        for n in range(number)
+    ]
+    found = outcome(recording([first, *norms, *others]), "SPP203")
+    assert getattr(found, "severity", None) == severity
+
+
+def test_what_is_not_finite_begins_where_it_does_so_forwards():
+    """Backwards it spreads to the layers before, which are not to blame."""
+    layers = chain(5)
+    for layer in layers[2:]:
+        layer.activation["nonfinite_fraction"] = 0.1
+    network = recording(layers)
+    table = network.table()
+    table.loc[table["signal"] == "gradient", "nonfinite_fraction"] = 1.0
+    spoilt = type(network).from_frames(table, network.structure(), network.metadata)
+    assert first_offender(Evidence.of(spoilt)).layer == "2"
