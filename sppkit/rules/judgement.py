@@ -74,13 +74,13 @@ def judge(
     )
 
 
-REFUTED = "; yet a rehearsal of training succeeded, which outweighs it"
+REFUTED = "; yet a rehearsal of training made progress, which outweighs it"
 
 
 def _answer(rule: Rule, evidence: Evidence) -> Outcome:
     """Ask a rule; what it foretells is a warning at most where a rehearsal shows the contrary."""
     outcome = rule.judge(evidence)
-    if not rule.foretells or not evidence.rehearsal_succeeded:
+    if not rule.foretells or not evidence.rehearsal_progressed:
         return outcome
     findings = tuple(_refuted(finding) for finding in outcome.findings)
     return Outcome(findings, outcome.skipped)  # no threshold is near that could change the verdict

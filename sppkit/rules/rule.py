@@ -40,8 +40,8 @@ class Rule(ABC):
         code: as written in selections and findings.
         title: what it asks, in a few words.
         severity: of its findings, at worst.
-        foretells: whether its errors say that training will fail, which a rehearsal of training
-            that succeeds refutes; other errors are facts.
+        foretells: whether its errors say that nothing will be learned, which a rehearsal of
+            training refutes where it makes progress; other errors are facts.
     """
 
     code: ClassVar[str]

@@ -129,6 +129,7 @@ class WeighedEvidence(Rule):
     code = "SPP001"
     title = "weighed evidence"
     severity = Severity.ERROR
+    foretells = False  # it weighs a rehearsal itself
 
     probability: float = threshold(
         float("nan"), "of training; NaN: as fitted by benchmarks/verdict (weighing.json)"
