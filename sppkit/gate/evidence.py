@@ -201,8 +201,10 @@ class EvidenceProbe:
         self._alike = alike_from(model, batch)
 
     def _rehearse(self, model: nn.Module, seed: int, traced: Traced) -> None:
-        self._not_rehearsed = self._reason_against(traced)
-        if self._not_rehearsed or len(self._rehearsals) >= affordable_seeds(traced.multiplications):
+        size = traced.multiplications, sum(weight.numel() for weight in model.parameters())
+        affordable = affordable_seeds(*size)
+        self._not_rehearsed = self._reason_against() or ("" if affordable else _too_large(*size))
+        if self._not_rehearsed or len(self._rehearsals) >= affordable:
             return
         batch = self.conditions.batch(seed, self.conditions.batch_size or DEFAULT_BATCH_SIZE)
         try:
@@ -210,13 +212,11 @@ class EvidenceProbe:
         except CannotRehearseError as error:
             self._not_rehearsed = str(error)
 
-    def _reason_against(self, traced: Traced) -> str:
+    def _reason_against(self) -> str:
         if self.conditions.mode == "eval":
             return "the network was probed in eval mode"
         if self._function is not None:
             return "a loss was given, which the task made up for it may not suit"
-        if not affordable_seeds(traced.multiplications):
-            return f"it is too large ({traced.multiplications:.2g} multiplications per sample)"
         return ""
 
     def _stated(self) -> dict[str, Any]:
@@ -242,6 +242,11 @@ class EvidenceProbe:
             not_captured_entry(run, "", "", f"seed {seed} failed: {error}")
             for seed, error in self.failed.items()
         ]
+
+
+def _too_large(multiplications: int, parameters: int) -> str:
+    size = f"{multiplications:.2g} multiplications per sample, {parameters:.2g} weights"
+    return f"it is too large ({size})"
 
 
 def record_evidence(

@@ -40,6 +40,7 @@ MOST_MULTIPLICATIONS = 2**39
 MOST_SEEDS = 2
 
 _FORWARD_AND_BACKWARD = 3  # multiplications, over those of the forward pass
+_OF_AN_UPDATE = 100  # multiplications that take as long as Adam's update of one parameter
 
 
 class CannotRehearseError(Exception):
@@ -68,15 +69,16 @@ class Rehearsal:
         return asdict(self)
 
 
-def affordable_seeds(multiplications: int) -> int:
+def affordable_seeds(multiplications: int, parameters: int) -> int:
     """Say of how many seeds a network is rehearsed; 0 for one that is too large.
 
     Args:
         multiplications: of one sample in a forward pass.
+        parameters: of the network; of a large embedding the updates cost more than all else.
     """
-    samples = STEPS * len(RATES) * SAMPLES
-    cost = max(multiplications, 1) * samples * _FORWARD_AND_BACKWARD
-    return min(MOST_MULTIPLICATIONS // cost, MOST_SEEDS)
+    of_samples = SAMPLES * _FORWARD_AND_BACKWARD * multiplications
+    of_a_step = max(of_samples + _OF_AN_UPDATE * parameters, 1)
+    return min(MOST_MULTIPLICATIONS // (STEPS * len(RATES) * of_a_step), MOST_SEEDS)
 
 
 def rehearse(model: nn.Module, batch: ProbeBatch, seed: int) -> Rehearsal:

@@ -214,15 +214,17 @@ def test_why_there_was_no_rehearsal_is_stated(options, reason):
 
 def test_a_large_network_is_not_rehearsed(monkeypatch):
     monkeypatch.setattr(rehearsal, "MOST_MULTIPLICATIONS", 10_000)
-    assert "too large" in metadata_of()["rehearsal"]["left_out"]
+    left_out = metadata_of()["rehearsal"]["left_out"]
+    assert left_out == "it is too large (4.2e+02 multiplications per sample, 4.5e+02 weights)"
 
 
 def test_the_number_of_rehearsals_follows_from_what_they_may_cost():
     whole = rehearsal.MOST_MULTIPLICATIONS
     each = rehearsal.STEPS * len(rehearsal.RATES) * rehearsal.SAMPLES * 3
-    assert affordable_seeds(1) == rehearsal.MOST_SEEDS
-    assert affordable_seeds(whole // each) == 1
-    assert affordable_seeds(whole // each + 1) == 0
+    assert affordable_seeds(1, 1) == rehearsal.MOST_SEEDS
+    assert affordable_seeds(whole // each, 0) == 1
+    assert affordable_seeds(whole // each + 1, 0) == 0
+    assert affordable_seeds(1, 100_000_000) == 0  # an embedding, of which a sample needs little
 
 
 def test_evidence_without_a_rehearsal_knows_none():
