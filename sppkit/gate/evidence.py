@@ -53,7 +53,8 @@ class EvidenceProbe:
         include, exclude, channel_axis, blocks, residual_branches, stem, mask, run: as in
             `sppkit.probe`.
         loss: a function of output and labels; None takes one that fits the outputs.
-        rehearsal: whether small classifiers are trained for a moment; see `sppkit.gate.rehearsal`.
+        rehearsal: whether small classifiers are trained for a moment, with the first two seeds; a
+            number is that of the seeds. See `sppkit.gate.rehearsal`.
 
     Raises:
         TypeError: the loss is no function.
@@ -70,7 +71,7 @@ class EvidenceProbe:
         vocabulary: int | None = None,
         mode: Literal["train", "eval"] = "train",
         loss: Loss | None = None,
-        rehearsal: bool = True,
+        rehearsal: bool | int = True,
         device: str | None = None,
         amp: Literal["off", "bf16", "fp16"] = "off",
         activate: bool = False,
@@ -118,6 +119,7 @@ class EvidenceProbe:
         self._woken: list[str] = []
         self._alike = ""
         self._rehearsals: dict[int, Rehearsal] = {}
+        self._most_rehearsals = MOST_SEEDS if rehearsal is True else int(rehearsal)
         self._not_rehearsed = "" if rehearsal else "it was asked for without"
         under_loss = replace(options, signals=UNDER_LOSS, phase=Phase.LOSS)
         passes = [
@@ -189,7 +191,7 @@ class EvidenceProbe:
         with awake(model, names, seed):
             yield
             self._find_alike(model, seed)
-        if not self._not_rehearsed and len(self._rehearsals) < MOST_SEEDS:
+        if not self._not_rehearsed and len(self._rehearsals) < self._most_rehearsals:
             self._rehearse(model, seed, traced)
 
     def _find_alike(self, model: nn.Module, seed: int) -> None:
@@ -204,7 +206,8 @@ class EvidenceProbe:
         size = traced.multiplications, sum(weight.numel() for weight in model.parameters())
         affordable = affordable_seeds(*size)
         self._not_rehearsed = self._reason_against() or ("" if affordable else _too_large(*size))
-        if self._not_rehearsed or len(self._rehearsals) >= affordable:
+        is_asked_for = self._most_rehearsals != MOST_SEEDS
+        if self._not_rehearsed or (len(self._rehearsals) >= affordable and not is_asked_for):
             return
         batch = self.conditions.batch(seed, self.conditions.batch_size or DEFAULT_BATCH_SIZE)
         try:

@@ -227,6 +227,12 @@ def test_the_number_of_rehearsals_follows_from_what_they_may_cost():
     assert affordable_seeds(1, 100_000_000) == 0  # an embedding, of which a sample needs little
 
 
+def test_as_many_seeds_are_rehearsed_as_asked_for():
+    recording = record_evidence(perceptron, input_size=(8,), seeds=3, rehearsal=3)
+    (metadata,) = recording.metadata.values()
+    assert list(metadata["rehearsal"]["values"]) == ["0", "1", "2"]
+
+
 def test_evidence_without_a_rehearsal_knows_none():
     recording = sppkit.probe(perceptron, input_size=(8,), seeds=2)
     evidence = Evidence.of(recording)
