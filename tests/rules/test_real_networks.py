@@ -9,7 +9,13 @@ from sppkit.models.mlp import mlp, sn_mlp
 from sppkit.models.registry import REFERENCES
 from sppkit.rules import judge
 
-SMALL = [reference for reference in REFERENCES if reference.input_size[-1] <= 64]
+SMALL = [
+    reference
+    for reference in REFERENCES
+    if reference.is_small
+    and reference.parameters < 1_000_000
+    and not reference.dead_at_initialization
+]
 
 
 def diagnose(factory, input_size, seeds=3, **selection):

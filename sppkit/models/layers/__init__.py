@@ -1,0 +1,21 @@
+"""The layers that the reference networks are made of, and that torch does not have.
+
+They are public: take them for networks of your own. Layers that use another weight than the stored
+one say so by `effective_weight()`, which the recorder reads as a signal of its own.
+
+Scaled weight standardisation and nonlinearities with their gain belong together: the first keeps
+the mean of the weights, and so of the signal, at zero; the second its variance at one.
+"""
+
+from sppkit.models.layers.magnitude_preserving import magnitude_preserving_sum
+from sppkit.models.layers.nonlinearities import GainedNonlinearity, make_nonlinearity
+from sppkit.models.layers.scaled_standardization import ScaledStandardizedConv2d
+from sppkit.models.layers.stochastic_depth import StochasticDepth
+
+__all__ = [
+    "GainedNonlinearity",
+    "ScaledStandardizedConv2d",
+    "StochasticDepth",
+    "magnitude_preserving_sum",
+    "make_nonlinearity",
+]
