@@ -7,15 +7,44 @@ Scaled weight standardisation and nonlinearities with their gain belong together
 the mean of the weights, and so of the signal, at zero; the second its variance at one.
 """
 
-from sppkit.models.layers.magnitude_preserving import magnitude_preserving_sum
+from sppkit.models.layers.binary_activation import ChannelBias, RPReLU, RSign, approximate_sign
+from sppkit.models.layers.binary_convolution import (
+    BinaryConv2d,
+    BinaryScaledStandardizedConv2d,
+    binarize,
+)
+from sppkit.models.layers.data_dependent_bias import DataDependentBias2d
+from sppkit.models.layers.dynamic_tanh import DynamicTanh
+from sppkit.models.layers.eun_convolution import EUNConv2d
+from sppkit.models.layers.hadamard import HadamardTransform, hadamard_matrix, partial_identity_
+from sppkit.models.layers.magnitude_preserving import (
+    MagnitudePreservingSum,
+    magnitude_preserving_product,
+    magnitude_preserving_sum,
+)
 from sppkit.models.layers.nonlinearities import GainedNonlinearity, make_nonlinearity
 from sppkit.models.layers.scaled_standardization import ScaledStandardizedConv2d
 from sppkit.models.layers.stochastic_depth import StochasticDepth
 
 __all__ = [
+    "BinaryConv2d",
+    "BinaryScaledStandardizedConv2d",
+    "ChannelBias",
+    "DataDependentBias2d",
+    "DynamicTanh",
+    "EUNConv2d",
     "GainedNonlinearity",
+    "HadamardTransform",
+    "MagnitudePreservingSum",
+    "RPReLU",
+    "RSign",
     "ScaledStandardizedConv2d",
     "StochasticDepth",
+    "approximate_sign",
+    "binarize",
+    "hadamard_matrix",
+    "magnitude_preserving_product",
     "magnitude_preserving_sum",
     "make_nonlinearity",
+    "partial_identity_",
 ]
