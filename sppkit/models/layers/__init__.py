@@ -7,15 +7,33 @@ Scaled weight standardisation and nonlinearities with their gain belong together
 the mean of the weights, and so of the signal, at zero; the second its variance at one.
 """
 
+from sppkit.models.layers.alpha_dropout import SelfNormalizingActivation
+from sppkit.models.layers.gains import LayerScale, ResidualGain
 from sppkit.models.layers.magnitude_preserving import magnitude_preserving_sum
 from sppkit.models.layers.nonlinearities import GainedNonlinearity, make_nonlinearity
-from sppkit.models.layers.scaled_standardization import ScaledStandardizedConv2d
-from sppkit.models.layers.stochastic_depth import StochasticDepth
+from sppkit.models.layers.residual import Residual
+from sppkit.models.layers.scaled_standardization import (
+    ScaledStandardizedConv2d,
+    standardize_filters,
+)
+from sppkit.models.layers.squeeze_excite import SqueezeExcite
+from sppkit.models.layers.stochastic_depth import StochasticDepth, stochastic_depth_rates
+from sppkit.models.layers.weight_norm import normalize_weights
+from sppkit.models.layers.weight_standardization import WeightStandardizedConv2d
 
 __all__ = [
     "GainedNonlinearity",
+    "LayerScale",
+    "Residual",
+    "ResidualGain",
     "ScaledStandardizedConv2d",
+    "SelfNormalizingActivation",
+    "SqueezeExcite",
     "StochasticDepth",
+    "WeightStandardizedConv2d",
     "magnitude_preserving_sum",
     "make_nonlinearity",
+    "normalize_weights",
+    "standardize_filters",
+    "stochastic_depth_rates",
 ]
