@@ -24,6 +24,5 @@ class SelfNormalizingActivation(nn.Sequential):
     def __init__(self, rate: float = 0.05, *, channels: bool = False) -> None:
         if not 0.0 <= rate < 1.0:
             raise ValueError(f"the rate of alpha-dropout is in [0, 1), got {rate}")
-        super().__init__(
-            nn.SELU(), nn.FeatureAlphaDropout(rate) if channels else nn.AlphaDropout(rate)
-        )
+        dropout = nn.FeatureAlphaDropout if channels else nn.AlphaDropout
+        super().__init__(nn.SELU(), dropout(rate))

@@ -17,6 +17,7 @@ class Residual(nn.Module):
         scale: a constant; alpha of normalizer-free networks.
 
     Example:
+        >>> from sppkit.models.layers import ResidualGain, StochasticDepth
         >>> block = Residual(nn.Linear(4, 4), end=(ResidualGain(), StochasticDepth(0.1)))
     """
 

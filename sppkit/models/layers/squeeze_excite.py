@@ -40,9 +40,7 @@ class SqueezeExcite(nn.Module):
     ) -> None:
         super().__init__()
         if hidden_channels < 1:
-            raise ValueError(
-                f"squeeze-and-excite has 1 hidden channel or more; got {hidden_channels}"
-            )
+            raise ValueError(f"expected 1 hidden channel or more, got {hidden_channels}")
         self.gain = gain
         self.reduce = nn.Linear(channels, hidden_channels)
         self.activation = make_nonlinearity(activation)

@@ -86,4 +86,5 @@ class WeightStandardizedConv2d(nn.Conv2d):
 
     def extra_repr(self) -> str:
         """Show what differs from a plain convolution in the printed model."""
-        return f"{super().extra_repr()}, eps={self.eps:g}, unbiased={self.unbiased}"
+        shown: str = nn.Conv2d.extra_repr(self)  # type: ignore[no-untyped-call]
+        return f"{shown}, eps={self.eps:g}, unbiased={self.unbiased}"
