@@ -1,12 +1,12 @@
 """EfficientNet-B0 with batch normalisation, without, and with eleven things put in its place.
 
-Papers: EfficientNet: Rethinking model scaling for convolutional neural networks, Tan, Le, 2019, arXiv
-1905.11946 ("bn"); Designing Normalizer-Free EfficientNets, Dewyse, 2025, JKU Linz (the others, for
-CIFAR-100). Author's code of the latter: PDewyse/MT_Normalizer_free_Neural_Nets, models/: files
+Papers: EfficientNet: Rethinking model scaling for convolutional neural networks, Tan, Le, 2019,
+arXiv 1905.11946 ("bn"); Designing Normalizer-Free EfficientNets, Dewyse, 2025, JKU Linz (others,
+for CIFAR-100). Author's code of the latter: PDewyse/MT_Normalizer_free_Neural_Nets, models/: files
 efficientnet (bn, none), snefficientnet (sn), snefficientnet1 (sn_mp), dympsnefficientnet1
 (sn_mp_learned), unefficientnet (un), dytefficientnet, dytsnefficientnet, wsefficientnet,
-wssnefficientnet, wssnefficientnet1 (ws_se_sn). Parts: Self-Normalizing Neural Networks, Klambauer et
-al., 2017, arXiv 1706.02515; Weight standardization, Qiao et al., 2019, arXiv 1903.10520;
+wssnefficientnet, wssnefficientnet1 (ws_se_sn). Parts: Self-Normalizing Neural Networks, Klambauer
+et al., 2017, arXiv 1706.02515; Weight standardization, Qiao et al., 2019, arXiv 1903.10520;
 Transformers without normalization, Zhu et al., 2025, arXiv 2503.10622.
 
 Where ours differs:
@@ -14,6 +14,8 @@ Where ours differs:
 - SiLU is one module; theirs is built of a sigmoid, which is what their plots then show;
 - the gain of SiLU is computed (1.67653 where the code has 1 / 0.596469);
 - stochastic depth, which the thesis' code has and does not apply, is left out;
+- blocks without a skip path have no learned weight of a merge ("sn_mp_learned"): the author's have
+  one that nothing uses, 7 parameters more than ours;
 - "un_repaired" and "sws" are ours, and so is the small member.
 """
 
@@ -140,9 +142,7 @@ VARIANTS: dict[str, Recipe] = {
     "dyt_sn": replace(_SELU, norm="dynamic_tanh", slope=1.0),
     "ws": Recipe(convolution="standardized"),
     "ws_sn": Recipe(convolution="standardized", activation="selu"),
-    "ws_se_sn": replace(
-        _SELU, squeeze_convolution="standardized", classifier_by_fan_in=True
-    ),
+    "ws_se_sn": replace(_SELU, squeeze_convolution="standardized", classifier_by_fan_in=True),
     "sws": Recipe(
         convolution="scaled_standardized",
         activation_gain="deviation",
@@ -172,7 +172,7 @@ def _activation(recipe: Recipe) -> nn.Module:
 _CONVOLUTIONS: dict[ConvolutionKind, Callable[..., nn.Conv2d]] = {
     "plain": nn.Conv2d,
     "standardized": partial(WeightStandardizedConv2d, unbiased=True),
-    "scaled_standardized": ScaledStandardizedConv2d,
+    "scaled_standardized": partial(ScaledStandardizedConv2d, unbiased=True),
 }
 
 

@@ -1,8 +1,8 @@
 """EUNNets: residual networks whose convolutions standardise their whole input.
 
-Paper: EUNNet: Efficient un-normalized convolution layer for stable training of deep residual networks
-without batch normalization layer, Nguyen, Choi, Yang, IEEE Access, 2023, document 10041931. Authors'
-code: beandkay/EUNNet, models/eunnet.py.
+Paper: EUNNet: Efficient un-normalized convolution layer for stable training of deep residual
+networks without batch normalization layer, Nguyen, Choi, Yang, IEEE Access, 2023, document
+10041931. Authors' code: beandkay/EUNNet, models/eunnet.py.
 
 Where ours differs: the ReLU after the merge is a module and nothing is in place; the fraction of
 non-zero activations, which the authors print at every block, is left to the recorder

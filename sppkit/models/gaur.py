@@ -4,17 +4,17 @@ Paper: Training deep neural networks without batch normalization, Gaur, Folz, De
 2008.07970, which compares batch normalisation with weight normalisation, gradient clipping and
 dropout. No code is public. Weight normalisation: Salimans, Kingma, 2016, arXiv 1602.07868.
 
-Where ours differs: the paper's networks, data and settings are not known to us. The network is a small
-VGG of ours, and there are no numbers to compare with; the arms are the paper's. Clipping is a matter
-of training: see `sppkit.training`.
+Where ours differs: the paper's networks, data and settings are not known to us. The network is a
+small VGG of ours, and there are no numbers to compare with; the arms are the paper's. Clipping is a
+matter of training: see `sppkit.training.clipping`.
 """
 
 from collections import OrderedDict
 from typing import Literal, get_args
 
 from torch import nn
-from torch.nn.utils.parametrizations import weight_norm
 
+from sppkit.models.layers.weight_norm import normalize_weights
 from sppkit.models.topology import PaddingMode, make_classifier
 
 Norm = Literal["none", "batch", "weight"]
@@ -27,9 +27,7 @@ def _layer(
     nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)
-    # the norm g of each filter is a parameter of its own, and starts as that of the weight
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["conv"] = weight_norm(convolution, dim=0) if norm == "weight" else convolution
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=convolution)
     if norm == "batch":
         layers["norm"] = nn.BatchNorm2d(after)
     layers["activation"] = nn.ReLU()
@@ -50,8 +48,8 @@ def gaur_cnn(
 ) -> nn.Sequential:
     """Build three stages of 3x3 convolutions, each ending with max-pooling; a linear classifier.
 
-    Weights are He's by fan-in. Weight normalisation is torch's parametrization, W = g V / |V| per
-    filter: it changes nothing at initialisation, and how the weights move.
+    Weights are He's by fan-in. Weight normalisation (`normalize_weights`, in all layers)
+    changes nothing at initialisation, but how the weights move.
 
     Args:
         norm: "batch", "weight" or "none".
@@ -80,7 +78,7 @@ def gaur_cnn(
             )
             before = after
         stages.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
-    return nn.Sequential(
+    network = nn.Sequential(
         OrderedDict(
             features=nn.Sequential(*stages),
             pool=nn.AdaptiveAvgPool2d(1),
@@ -88,3 +86,6 @@ def gaur_cnn(
             classifier=make_classifier(before, classes, deviation=before**-0.5),
         )
     )
+    if norm == "weight":
+        normalize_weights(network)
+    return network

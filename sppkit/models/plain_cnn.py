@@ -9,6 +9,7 @@ takes it off); width and picture size are too.
 """
 
 from collections import OrderedDict
+from itertools import pairwise
 from typing import Literal, get_args
 
 from torch import nn
@@ -40,7 +41,7 @@ def _features(widths: list[int], activation: str, *, normalized: bool) -> nn.Seq
                 ("activation", make_nonlinearity(activation)),
                 ("pool", nn.MaxPool2d(2)),
             )
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         )
     )
 
@@ -52,7 +53,7 @@ def _classifier(widths: list[int], activation: str, *, normalized: bool) -> nn.S
             ("norm", nn.BatchNorm1d(after) if normalized else None),
             ("activation", make_nonlinearity(activation)),
         )
-        for before, after in zip(widths[:-2], widths[1:-1], strict=True)
+        for before, after in pairwise(widths[:-1])
     ]
     return nn.Sequential(*hidden, linear_by_fan_out(widths[-2], widths[-1]))
 

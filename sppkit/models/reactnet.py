@@ -5,16 +5,13 @@ Ouyang, Liu, Shen, Wang, 2021, arXiv 2104.08215; ReActNet, Liu, Shen, Savvides, 
 2003.03488 (the networks with batch normalisation). Authors' code: VITA-Group/BNN_NoBN, models/,
 whose files Qa_* binarise activations only (`binary="activations"`), Qaw_* weights as well.
 
-The three norms are the authors': "bf" (batch-free: scaled weight standardisation, branches scaled by
-alpha, inputs divided by their expected deviation), "bn", and "none" (batch normalisation taken out
-and nothing put in its place).
+The three norms are the authors': "bf" (batch-free: scaled weight standardisation, branches scaled
+by alpha, inputs divided by their expected deviation), "bn", and "none" (batch normalisation taken
+out and nothing put in its place).
 
-Where ours differs:
-
-- full-precision standardised convolutions have DeepMind's eps, not one added to the deviation;
-- the small members, and `initial_weights="symmetric"`, are ours. The authors' binary weights start
-  positive, so that without standardisation all filters of a layer are equal: they are meant to be
-  loaded from a first stage of training (`sppkit.training.load_first_stage`).
+Where ours differs: the small members, and `initial_weights="symmetric"`, are ours. The authors'
+binary weights start positive, so that without standardisation all filters of a layer are equal:
+they are meant to be loaded from a first stage of training (`sppkit.training.two_stages`).
 
 A sign forgets the scale of its input. So beta acts through what is not a sign of it: the learned
 thresholds, the window of the gradient, and the skip path of a transition.
@@ -23,6 +20,8 @@ thresholds, the window of the gradient, and the skip path of a transition.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
@@ -77,7 +76,8 @@ class Style:
         self, before: int, after: int, kernel_size: int, stride: int = 1
     ) -> nn.Module:
         """Build a convolution with real weights, without bias."""
-        convolution = ScaledStandardizedConv2d if self.norm == "bf" else nn.Conv2d
+        standardized = partial(ScaledStandardizedConv2d, eps=1e-5, eps_place="deviation")
+        convolution = standardized if self.norm == "bf" else nn.Conv2d
         return convolution(
             before,
             after,
@@ -299,8 +299,7 @@ def reactnet_a_variances(
 
 
 def _strides(channels: Sequence[int]) -> list[int]:
-    later = zip(channels, channels[1:], strict=False)
-    return [1, *(2 if after > before else 1 for before, after in later)]
+    return [1, *(2 if after > before else 1 for before, after in pairwise(channels))]
 
 
 def _spatial_layer(channels: int, stride: int, beta: float, style: Style) -> ReActLayer:
@@ -316,13 +315,13 @@ def _spatial_layer(channels: int, stride: int, beta: float, style: Style) -> ReA
 def _pointwise_layer(
     before: int, after: int, beta: float, style: Style
 ) -> ReActLayer | DoublingReActLayer:
-    scales = {"beta": beta, "alpha": style.branch_scale}
+    alpha = style.branch_scale
     if before == after:
-        return ReActLayer(style.branch(before, after, 1), after, **scales)
+        return ReActLayer(style.branch(before, after, 1), after, beta=beta, alpha=alpha)
     branches = [
         style.normalized(before, [("conv", style.convolution(before, before, 1))]) for _ in range(2)
     ]
-    return DoublingReActLayer(RSign(before), branches, before, **scales)
+    return DoublingReActLayer(RSign(before), branches, before, beta=beta, alpha=alpha)
 
 
 def binary_mobilenet(
@@ -416,6 +415,7 @@ def reactnet_a(
     in_channels: int = 3,
     width: int = 32,
     alpha: float = 0.2,
+    channels: Sequence[int] = CHANNELS_A,
     stem_stride: int = 2,
     padding_mode: PaddingMode = "zeros",
 ) -> ResidualNetwork:
@@ -431,10 +431,17 @@ def reactnet_a(
         in_channels: channels of the images.
         width: channels of the stem.
         alpha: scale of the branches of "bf".
+        channels: channels that leave each block, in units of `width`; a block whose channels grow
+            halves the picture, but for the first.
         stem_stride: stride of the stem.
         padding_mode: of the convolutions.
     """
     style = Style(norm, binary, initial_weights, padding_mode, alpha)
     return binary_mobilenet(
-        style, classes=classes, in_channels=in_channels, width=width, stem_stride=stem_stride
+        style,
+        classes=classes,
+        in_channels=in_channels,
+        width=width,
+        stem_stride=stem_stride,
+        channels=channels,
     )

@@ -237,9 +237,7 @@ def rescaled_resnet(
     return ResidualNetwork(stem, topology.stages(make_block(*place) for place in places), head)
 
 
-def make_rescaled_stem(
-    topology: Topology, layers: list[tuple[str, nn.Module]]
-) -> nn.Sequential:
+def make_rescaled_stem(topology: Topology, layers: list[tuple[str, nn.Module]]) -> nn.Sequential:
     """Build the stem: the layers given, a ReLU, and max-pooling where the stem is large."""
     pool = [("pool", nn.MaxPool2d(3, stride=2, padding=1))] if topology.large_stem else []
     return nn.Sequential(OrderedDict([*layers, ("relu", nn.ReLU()), *pool]))

@@ -4,7 +4,8 @@ Codes differ in what they credit the first block of a stage with. The division b
 where the network grows as the policy says: `normalizer_free_ladder` has DeepMind's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -59,8 +60,12 @@ def _since_the_stage_began(depths: Sequence[int], first: int) -> Array:
     return np.concatenate([[0.0], *leaving])
 
 
-_BLOCKS_CREDITED = {
-    "deepmind": lambda depths: _since_the_stage_began(depths, 1),
-    "uncredited": lambda depths: _since_the_stage_began(depths, 0),
-    "never": lambda depths: np.arange(sum(depths) + 1, dtype=np.float64),
+def _since_the_beginning(depths: Sequence[int]) -> Array:
+    return np.arange(sum(depths) + 1, dtype=np.float64)
+
+
+_BLOCKS_CREDITED: dict[str, Callable[[Sequence[int]], Array]] = {
+    "deepmind": partial(_since_the_stage_began, first=1),
+    "uncredited": partial(_since_the_stage_began, first=0),
+    "never": _since_the_beginning,
 }

@@ -1,8 +1,8 @@
 """Learning from another network's outputs.
 
 Papers: Distilling the knowledge in a neural network, Hinton, Vinyals, Dean, 2015, arXiv 1503.02531;
-"BNN - BN = ?", Chen et al., 2021, arXiv 2104.08215, whose binary networks learn from an NFNet-F0 and
-from nothing else. Authors' code of the latter: VITA-Group/BNN_NoBN, utils.py, DistributionLoss.
+"BNN - BN = ?", Chen et al., 2021, arXiv 2104.08215, whose binary networks learn from an NFNet-F0
+and from nothing else. Authors' code of the latter: VITA-Group/BNN_NoBN, utils.py, DistributionLoss.
 """
 
 import torch

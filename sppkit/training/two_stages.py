@@ -69,9 +69,9 @@ def load_first_stage(network: nn.Module, state: Mapping[str, Tensor] | nn.Module
 def linear_decay(epochs: int) -> Callable[[int], float]:
     """Return the factor of the learning rate at an epoch, 1 - epoch / epochs.
 
-    For `torch.optim.lr_scheduler.LambdaLR`. The authors step the schedule *before* each epoch: their
-    first epoch has the factor 1 - 1 / epochs and their last one 0, so that nothing is learned in it.
-    Step after each epoch, and the factors are 1 to 1 / epochs.
+    For `torch.optim.lr_scheduler.LambdaLR`. The authors step the schedule *before* each epoch:
+    their first epoch has the factor 1 - 1 / epochs and their last one 0, so that nothing is learned
+    in it. Step after each epoch, and the factors are 1 to 1 / epochs.
 
     Args:
         epochs: of the whole training, 1 or more.

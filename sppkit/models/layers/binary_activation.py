@@ -27,9 +27,9 @@ class _ApproximateSign(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         """Multiply by max(0, 2 - 2 |x|)."""
-        (x,) = ctx.saved_tensors
+        x: Tensor = ctx.saved_tensors[0]
         return gradient * (2.0 - 2.0 * x.abs()).clamp(min=0.0)
 
 
@@ -50,7 +50,7 @@ def approximate_sign(x: Tensor) -> Tensor:
         >>> x.grad
         tensor([0., 1., 2., 1.])
     """
-    signs: Tensor = _ApproximateSign.apply(x)
+    signs: Tensor = _ApproximateSign.apply(x)  # type: ignore[no-untyped-call]
     return signs
 
 

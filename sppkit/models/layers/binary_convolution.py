@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sppkit.models.layers.scaled_standardization import standardize_filters
+
 INITIAL_RANGE = 1e-3
 """Weights start uniform on [0, this): as the authors have it, for they load trained ones."""
 
@@ -135,15 +137,9 @@ class BinaryScaledStandardizedConv2d(BinaryConv2d):
         self.eps = eps
         self.gain = nn.Parameter(torch.ones(out_channels))
 
-    @property
-    def fan_in(self) -> int:
-        """Return the number of weights of one filter."""
-        return self.weight[0].numel()
-
     def effective_weight(self) -> Tensor:
         """Return the weight that the convolution uses, of the shape of `weight`."""
-        deviation, mean = torch.std_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
-        standardized = self.fan_in**-0.5 * (self.weight - mean) / (deviation + self.eps)
+        standardized = standardize_filters(self.weight, eps=self.eps, eps_place="deviation")
         return self.gain.view(-1, 1, 1, 1) * binarize(standardized)
 
 

@@ -78,4 +78,5 @@ class EUNConv2d(nn.Conv2d):
 
     def extra_repr(self) -> str:
         """Show eps in the printed model."""
-        return f"{super().extra_repr()}, eps={self.eps:g}"
+        shown: str = nn.Conv2d.extra_repr(self)
+        return f"{shown}, eps={self.eps:g}"

@@ -31,7 +31,7 @@ def hadamard_matrix(size: int) -> Tensor:
     """
     if size < 1 or size & (size - 1):
         raise ValueError(f"a Hadamard matrix by Sylvester has a power of two rows; got {size}")
-    matrix = torch.ones(1, 1)
+    matrix: Tensor = torch.ones(1, 1)
     for _ in range(size.bit_length() - 1):
         matrix = torch.kron(torch.tensor([[1.0, 1.0], [1.0, -1.0]]), matrix)
     return matrix / size**0.5
@@ -77,4 +77,5 @@ def partial_identity_(weight: Tensor) -> Tensor:
         raise ValueError(
             f"expected the weight of a 1x1 convolution, (out, in, 1, 1); got {tuple(weight.shape)}"
         )
-    return weight.copy_(torch.eye(*weight.shape[:2])[..., None, None])
+    identity = torch.eye(*weight.shape[:2], dtype=weight.dtype, device=weight.device)
+    return weight.copy_(identity[..., None, None])

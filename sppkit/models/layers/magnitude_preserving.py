@@ -1,7 +1,8 @@
 """Sums and products that keep the magnitude of a signal.
 
-Papers: Karras et al., Analyzing and improving the training dynamics of diffusion models, 2023, arXiv
-2312.02696 (the sum); Dewyse, Designing Normalizer-Free EfficientNets, 2025, JKU Linz (the product).
+Papers: Karras et al., Analyzing and improving the training dynamics of diffusion models, 2023,
+arXiv 2312.02696 (the sum); Dewyse, Designing Normalizer-Free EfficientNets, 2025, JKU Linz (the
+product).
 Authors' code: PDewyse/MT_Normalizer_free_Neural_Nets, models/snefficientnet1.py.
 
 Where ours differs: the weight belongs to the second operand, as in both codes (the thesis' text has
