@@ -46,8 +46,10 @@ class DataDependentBias2d(nn.Module):
         warming = bool(self.call < self.calls)
         if warming and self.training:
             self._measure(x)
-        shift = (DAMPING if warming else 1.0) * self.bias - self.mean
-        return x + shift.view(-1, 1, 1)
+        bias = (DAMPING if warming else 1.0) * self.bias
+        # Two steps: x - m is plain arithmetic of x, while x + (bias - m), of which m comes from x
+        # and the bias is learned, would be taken for the merge of a residual branch.
+        return x - self.mean.view(-1, 1, 1) + bias.view(-1, 1, 1)
 
     @torch.no_grad()
     def _measure(self, x: Tensor) -> None:
