@@ -40,7 +40,9 @@ from sppkit.models.topology import PaddingMode, ResidualNetwork
 from sppkit.theory import entering_variances, nonlinearity_moments
 
 Norm = Literal["batch", "dynamic_tanh"]
-ConvolutionKind = Literal["plain", "standardized", "scaled_standardized"]
+ConvolutionKind = Literal[
+    "plain", "standardized", "scaled_standardized", "scaled_standardized_unbiased"
+]
 ActivationGain = Literal["none", "second moment", "deviation"]
 Initialization = Literal["fan_out", "fan_in"]
 Merge = Literal["sum", "magnitude_preserving", "learned_magnitude_preserving", "scaled"]
@@ -83,7 +85,8 @@ class Recipe:
             tanh, or None.
         slope: initial slope of dynamic tanh.
         convolution: "plain", "standardized" (weight standardisation, no division by the root of the
-            fan-in) or "scaled_standardized".
+            fan-in), "scaled_standardized" (DeepMind's), or the same with the variance of N - 1, which
+            takes 1/9 of a depthwise 3x3's.
         squeeze_convolution: the same inside squeeze-and-excite; None: as outside.
         initialization: "fan_out", N(0, 2 / (k² filters)), which does not count groups and so makes
             depthwise weights smaller by the root of the channels; or "fan_in", N(0, 1 / fan-in).
@@ -119,7 +122,7 @@ _SELU = Recipe(activation="selu", initialization="fan_in")
 _MAGNITUDE = replace(_SELU, magnitude_preserving_gate=True, merge="magnitude_preserving")
 _UN = Recipe(
     activation_gain="second moment",
-    squeeze_convolution="scaled_standardized",
+    squeeze_convolution="scaled_standardized_unbiased",
     squeeze_gain=2.0,
     merge="scaled",
     scale_transitions=True,
@@ -172,7 +175,8 @@ def _activation(recipe: Recipe) -> nn.Module:
 _CONVOLUTIONS: dict[ConvolutionKind, Callable[..., nn.Conv2d]] = {
     "plain": nn.Conv2d,
     "standardized": partial(WeightStandardizedConv2d, unbiased=True),
-    "scaled_standardized": partial(ScaledStandardizedConv2d, unbiased=True),
+    "scaled_standardized": ScaledStandardizedConv2d,
+    "scaled_standardized_unbiased": partial(ScaledStandardizedConv2d, unbiased=True),
 }
 
 
@@ -463,7 +467,7 @@ def efficientnet_b0(
         initialization: None, here and below: the variant's; see `Recipe`.
         activation: a name of `sppkit.theory.NONLINEARITIES`.
         activation_gain: "none", "second moment" or "deviation".
-        convolution: "plain", "standardized" or "scaled_standardized".
+        convolution: "plain", "standardized" or "scaled_standardized"; see `Recipe`.
         squeeze_gain: what the gates are multiplied by.
         scale_transitions: whether blocks without a skip path are multiplied by alpha.
         slope: initial slope of dynamic tanh.
