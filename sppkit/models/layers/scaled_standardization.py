@@ -155,7 +155,7 @@ class ScaledStandardizedConv2d(nn.Conv2d):
 
     def extra_repr(self) -> str:
         """Show what differs from DeepMind's convention in the printed model."""
-        shown: str = nn.Conv2d.extra_repr(self)  # type: ignore[no-untyped-call]
+        shown: str = nn.Conv2d.extra_repr(self)
         if (self.eps, self.eps_place, self.gamma, self.unbiased) != (1e-4, "floor", 1.0, False):
             shown += f", eps={self.eps:g}, eps_place={self.eps_place!r}, gamma={self.gamma:.6g}"
             shown += ", unbiased=True" if self.unbiased else ""

@@ -86,5 +86,5 @@ class WeightStandardizedConv2d(nn.Conv2d):
 
     def extra_repr(self) -> str:
         """Show what differs from a plain convolution in the printed model."""
-        shown: str = nn.Conv2d.extra_repr(self)  # type: ignore[no-untyped-call]
+        shown: str = nn.Conv2d.extra_repr(self)
         return f"{shown}, eps={self.eps:g}, unbiased={self.unbiased}"
