@@ -168,12 +168,15 @@ def _make_branch(
     shape: BlockShape, groups: int, dropout: float, make_layers: NamedLayers
 ) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for number, (before, after, kernel_size, stride) in enumerate(shape.convolutions(), start=1):
+    for number, place in enumerate(shape.convolutions(), start=1):
         if number > 1:
             layers[f"activation{number}"] = nn.ReLU()
-        here = groups if kernel_size == 3 else 1
         for name, layer in make_layers(
-            before, after, kernel_size=kernel_size, stride=stride, groups=here
+            place.in_channels,
+            place.out_channels,
+            kernel_size=place.kernel_size,
+            stride=place.stride,
+            groups=groups if place.kernel_size == 3 else 1,
         ):
             layers[f"{name}{number}"] = layer
         if dropout:

@@ -7,7 +7,7 @@ Where ours differs: the authors load with strict=False and print what was left o
 was not loaded, and refuses a checkpoint of another network.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -64,25 +64,3 @@ def load_first_stage(network: nn.Module, state: Mapping[str, Tensor] | nn.Module
         tuple(name for name in own if name not in given),
         tuple(name for name in given if name not in own),
     )
-
-
-def linear_decay(epochs: int) -> Callable[[int], float]:
-    """Return the factor of the learning rate at an epoch, 1 - epoch / epochs.
-
-    For `torch.optim.lr_scheduler.LambdaLR`. The authors step the schedule *before* each epoch:
-    their first epoch has the factor 1 - 1 / epochs and their last one 0, so that nothing is learned
-    in it. Step after each epoch, and the factors are 1 to 1 / epochs.
-
-    Args:
-        epochs: of the whole training, 1 or more.
-
-    Raises:
-        ValueError: fewer than one epoch.
-
-    Example:
-        >>> [linear_decay(4)(epoch) for epoch in range(5)]
-        [1.0, 0.75, 0.5, 0.25, 0.0]
-    """
-    if epochs < 1:
-        raise ValueError(f"epochs is 1 or more; got {epochs}")
-    return lambda epoch: 1.0 - epoch / epochs

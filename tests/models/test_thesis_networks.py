@@ -67,7 +67,7 @@ def test_the_parts_of_the_cnn_that_are_normalised(normalized, features, classifi
 
 
 def test_the_second_moment_is_kept_without_normalisation():
-    """Fan-out and fan-in agree but in the first layer: 2 * 3072 / 512 = 12 times, halved by relu."""
+    """Fan-out and fan-in agree but in the first layer, whose fan-in is 12 times as large."""
     recording = sppkit.probe(
         lambda: build("ffnn", width=256), input_size=(3, 32, 32), seeds=4, signals=["activation"]
     )
