@@ -84,9 +84,9 @@ class Recipe:
         norm: behind every convolution outside squeeze-and-excite: batch normalisation, dynamic
             tanh, or None.
         slope: initial slope of dynamic tanh.
-        convolution: "plain", "standardized" (weight standardisation, no division by the root of the
-            fan-in), "scaled_standardized" (DeepMind's), or the same with the variance of N - 1, which
-            takes 1/9 of a depthwise 3x3's.
+        convolution: "plain"; "standardized" (weight standardisation, no division by the root of the
+            fan-in); "scaled_standardized" (DeepMind's); or the same with the variance of N - 1,
+            which takes 1/9 of a depthwise 3x3's.
         squeeze_convolution: the same inside squeeze-and-excite; None: as outside.
         initialization: "fan_out", N(0, 2 / (k² filters)), which does not count groups and so makes
             depthwise weights smaller by the root of the channels; or "fan_in", N(0, 1 / fan-in).

@@ -124,7 +124,7 @@ def test_magnitude_preserving_blocks_merge_and_gate():
 
 
 def test_an_unknown_variant_lists_all():
-    with pytest.raises(ValueError, match="bn, none, sn, .*, sws; got 'gn'"):
+    with pytest.raises(ValueError, match=r"bn, none, sn, .*, sws; got 'gn'"):
         efficientnet_b0("gn")
 
 
