@@ -9,7 +9,7 @@ The three norms are the authors': "bf" (batch-free: scaled weight standardisatio
 by alpha, inputs divided by their expected deviation), "bn", and "none" (batch normalisation taken
 out and nothing put in its place).
 
-Where ours differs: the small members, and `initial_weights="symmetric"`, are ours. The authors'
+Where ours differs: the small members, and `initial_weights="fan_in"`, are ours. The authors'
 binary weights start positive, so that without standardisation all filters of a layer are equal:
 they are meant to be loaded from a first stage of training (`sppkit.training.two_stages`).
 
@@ -28,14 +28,17 @@ import torch
 from torch import Tensor, nn
 
 from sppkit.models.layers.binary_activation import RPReLU, RSign
-from sppkit.models.layers.binary_convolution import BinaryConv2d, BinaryScaledStandardizedConv2d
+from sppkit.models.layers.binary_convolution import (
+    BinaryConv2d,
+    BinaryScaledStandardizedConv2d,
+    InitialWeights,
+)
 from sppkit.models.layers.scaled_standardization import ScaledStandardizedConv2d
 from sppkit.models.topology import PaddingMode, ResidualNetwork
 from sppkit.theory import entering_variances
 
 Norm = Literal["bf", "bn", "none"]
 Binary = Literal["all", "activations"]
-InitialWeights = Literal["positive", "symmetric"]
 
 STAGES_18 = (4, 4, 4, 4)
 CHANNELS_A = (2, 4, 4, 8, 8, 16, 16, 16, 16, 16, 16, 32, 32)
@@ -387,7 +390,7 @@ def reactnet18(
     Args:
         norm: "bf" (batch-free), "bn" or "none".
         binary: "all", or "activations" for real weights (the first of two stages of training).
-        initial_weights: of binary convolutions: "positive" as the authors, or "symmetric".
+        initial_weights: of binary convolutions: "positive" as the authors, or "fan_in".
         classes: logits.
         in_channels: channels of the images.
         width: channels of the stem and of the first stage.
@@ -426,7 +429,7 @@ def reactnet_a(
     Args:
         norm: "bf" (batch-free), "bn" or "none".
         binary: "all", or "activations" for real weights (the first of two stages of training).
-        initial_weights: of binary convolutions: "positive" as the authors, or "symmetric".
+        initial_weights: of binary convolutions: "positive" as the authors, or "fan_in".
         classes: logits.
         in_channels: channels of the images.
         width: channels of the stem.

@@ -90,8 +90,16 @@ def test_the_authors_first_weights_are_all_positive():
     assert (weight > 0).all()
     # the mean of 576 numbers, uniform below 1e-3, and 5 of its standard deviations
     assert weight.mean(dim=(1, 2, 3)).sub(5e-4).abs().max().item() < 5 * 1e-3 / math.sqrt(12 * 576)
-    symmetric = BinaryConv2d(64, 8, 3, initial="symmetric").effective_weight()
-    assert 0.4 < (symmetric > 0).double().mean().item() < 0.6
+
+
+def test_weights_by_fan_in_train_without_a_first_stage():
+    """Uniform of variance 1 / N: N W_b² = (sqrt(3) / 2)² = 3/4, and signs of both kinds."""
+    torch.manual_seed(0)
+    convolution = BinaryConv2d(64, 128, 3, initial="fan_in")
+    weight = convolution.effective_weight()
+    assert (weight > 0).double().mean().item() == pytest.approx(0.5, abs=0.01)
+    assert 576 * weight.square().mean().item() == pytest.approx(0.75, rel=0.01)
+    assert convolution.weight.var().item() == pytest.approx(1 / 576, rel=0.02)
 
 
 def test_the_magnitude_of_standardised_binary_weights_b2():
@@ -141,7 +149,7 @@ def test_the_gain_stands_outside_and_is_learned_b2():
 
 @pytest.mark.parametrize("kind", [BinaryConv2d, BinaryScaledStandardizedConv2d])
 def test_output_is_the_convolution_with_the_effective_weight(kind):
-    convolution = kind(3, 5, 3, 2, 1, "circular", initial="symmetric")
+    convolution = kind(3, 5, 3, 2, 1, "circular", initial="fan_in")
     x = torch.randn(2, 3, 8, 8)
     wrapped = functional.pad(x, (1, 1, 1, 1), mode="circular")
     expected = functional.conv2d(wrapped, convolution.effective_weight(), stride=2)
@@ -149,7 +157,7 @@ def test_output_is_the_convolution_with_the_effective_weight(kind):
 
 
 def test_unknown_first_weights_are_refused():
-    with pytest.raises(ValueError, match="positive, symmetric; got 'negative'"):
+    with pytest.raises(ValueError, match="positive, fan_in; got 'negative'"):
         BinaryConv2d(3, 4, 3, initial="negative")
 
 

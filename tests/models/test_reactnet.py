@@ -145,7 +145,7 @@ def test_published_channels():
     [
         ({"norm": "gn"}, "norm is one of bf, bn, none; got 'gn'"),
         ({"binary": "weights"}, "binary is one of all, activations; got 'weights'"),
-        ({"initial_weights": "zero"}, "positive, symmetric; got 'zero'"),
+        ({"initial_weights": "zero"}, "positive, fan_in; got 'zero'"),
     ],
 )
 def test_wrong_values_are_refused(arguments, message):

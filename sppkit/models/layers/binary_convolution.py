@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from sppkit.models.layers.scaled_standardization import standardize_filters
 
+InitialWeights = Literal["positive", "fan_in"]
+
 INITIAL_RANGE = 1e-3
 """Weights start uniform on [0, this): as the authors have it, for they load trained ones."""
 
@@ -43,8 +45,8 @@ def binarize(weight: Tensor) -> Tensor:
 class BinaryConv2d(nn.Conv2d):
     """A convolution with binary weights, `binarize(W)`, without bias.
 
-    W starts uniform on [0, 1e-3), so that all signs are +1: the authors replace it by the weight of
-    a network whose activations alone are binary. `initial` chooses.
+    W starts uniform on [0, 1e-3), so that all signs are +1 and outputs are small: the authors replace
+    it by the weight of a network whose activations alone are binary. `initial` chooses.
 
     Args:
         in_channels: channels of the input.
@@ -53,8 +55,9 @@ class BinaryConv2d(nn.Conv2d):
         stride: stride.
         padding: padding on each side.
         padding_mode: "zeros" or "circular". Zeros are not binary, and cost variance at the border.
-        initial: "positive", as the authors; or "symmetric", uniform on (-1e-3, 1e-3), which has
-            half of the signs negative, to train without a first stage.
+        initial: "positive", as the authors; or "fan_in", uniform on both sides of 0 with variance
+            1 / fan-in, to train without a first stage: outputs then have variance 3/4 under inputs
+            of -1 and 1.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class BinaryConv2d(nn.Conv2d):
         padding: int = 0,
         padding_mode: Literal["zeros", "circular"] = "zeros",
         *,
-        initial: Literal["positive", "symmetric"] = "positive",
+        initial: InitialWeights = "positive",
     ) -> None:
         super().__init__(
             in_channels,
@@ -122,7 +125,7 @@ class BinaryScaledStandardizedConv2d(BinaryConv2d):
         padding: int = 0,
         padding_mode: Literal["zeros", "circular"] = "zeros",
         *,
-        initial: Literal["positive", "symmetric"] = "positive",
+        initial: InitialWeights = "positive",
         eps: float = 1e-5,
     ) -> None:
         super().__init__(
@@ -147,13 +150,14 @@ def _positive(weight: Tensor) -> Tensor:
     return nn.init.uniform_(weight, 0.0, INITIAL_RANGE)
 
 
-def _symmetric(weight: Tensor) -> Tensor:
-    return nn.init.uniform_(weight, -INITIAL_RANGE, INITIAL_RANGE)
+def _by_fan_in(weight: Tensor) -> Tensor:
+    bound = (3.0 / weight[0].numel()) ** 0.5
+    return nn.init.uniform_(weight, -bound, bound)
 
 
 _INITIALIZE: dict[str, Callable[[Tensor], Tensor]] = {
     "positive": _positive,
-    "symmetric": _symmetric,
+    "fan_in": _by_fan_in,
 }
 
 

@@ -146,7 +146,7 @@ BINARY: tuple[Reference, ...] = (
         build="sppkit.models.reactnet:reactnet18",
         arguments={
             "norm": "bf",
-            "initial_weights": "symmetric",
+            "initial_weights": "fan_in",
             "width": 16,
             "large_stem": False,
             "classes": 10,
@@ -163,7 +163,7 @@ BINARY: tuple[Reference, ...] = (
         build="sppkit.models.reactnet:reactnet_a",
         arguments={
             "norm": "bf",
-            "initial_weights": "symmetric",
+            "initial_weights": "fan_in",
             "width": 8,
             "channels": (2, 4, 4, 8, 8),
             "stem_stride": 1,
@@ -181,7 +181,7 @@ BINARY: tuple[Reference, ...] = (
         build="sppkit.models.reactnet:reactnet18",
         arguments={
             "norm": "bn",
-            "initial_weights": "symmetric",
+            "initial_weights": "fan_in",
             "width": 16,
             "large_stem": False,
             "classes": 10,
@@ -198,7 +198,7 @@ BINARY: tuple[Reference, ...] = (
         build="sppkit.models.reactnet:reactnet_a",
         arguments={
             "norm": "bn",
-            "initial_weights": "symmetric",
+            "initial_weights": "fan_in",
             "width": 8,
             "channels": (2, 4, 4, 8, 8),
             "stem_stride": 1,
@@ -216,7 +216,7 @@ BINARY: tuple[Reference, ...] = (
         build="sppkit.models.reactnet:reactnet18",
         arguments={
             "norm": "none",
-            "initial_weights": "symmetric",
+            "initial_weights": "fan_in",
             "width": 16,
             "large_stem": False,
             "classes": 10,
@@ -233,7 +233,7 @@ BINARY: tuple[Reference, ...] = (
         build="sppkit.models.reactnet:reactnet_a",
         arguments={
             "norm": "none",
-            "initial_weights": "symmetric",
+            "initial_weights": "fan_in",
             "width": 8,
             "channels": (2, 4, 4, 8, 8),
             "stem_stride": 1,
@@ -251,7 +251,7 @@ BINARY: tuple[Reference, ...] = (
         build="sppkit.models.reactnet:reactnet18",
         arguments={
             "norm": "bf",
-            "initial_weights": "symmetric",
+            "initial_weights": "fan_in",
             "width": 8,
             "large_stem": False,
             "classes": 10,
