@@ -45,8 +45,8 @@ def binarize(weight: Tensor) -> Tensor:
 class BinaryConv2d(nn.Conv2d):
     """A convolution with binary weights, `binarize(W)`, without bias.
 
-    W starts uniform on [0, 1e-3), so that all signs are +1 and outputs are small: the authors replace
-    it by the weight of a network whose activations alone are binary. `initial` chooses.
+    W starts uniform on [0, 1e-3), so that all signs are +1 and outputs are small: the authors
+    replace it by the weight of a network whose activations alone are binary. `initial` chooses.
 
     Args:
         in_channels: channels of the input.
