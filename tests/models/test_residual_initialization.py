@@ -60,8 +60,6 @@ def test_a_block_of_fixup_computes_the_formula(on_identity):
     torch.manual_seed(0)
     network = fixup_resnet("digits", width=4, in_channels=1, bias_on_identity=on_identity)
     block = network.stages[0][1]
-        1
-    ]
     with torch.no_grad():
         for parameter in block.parameters():
             parameter.add_(torch.rand_like(parameter))
