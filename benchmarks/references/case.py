@@ -17,7 +17,7 @@ class Case:
         seeds, batch_size: of the probe.
         tap: "block" or "residual branch".
         statistic: column of the table.
-        published: what it should be, block by block; fewer values than blocks are the first blocks'.
+        published: what it should be, block by block; fewer values are those of the first blocks.
         tolerance: relative; None where the number is context and not to be met.
         source: where the numbers are from: theory, a paper, or an author's code run by someone.
     """

@@ -32,7 +32,8 @@ def table(rows: pd.DataFrame) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     keys = ["case", "tap", "statistic", "source"]
-    for (case, tap, statistic, source), group in rows.groupby(keys, sort=False):
+    for key, group in rows.groupby(keys, sort=False):
+        case, tap, statistic, source = map(str, key)
         curve = f"{statistic.replace('_', ' ')} at {tap}"
         cells = (case, curve, _values(group["measured"]), _values(group["published"].dropna()))
         lines.append(f"| {' | '.join((*cells, *_verdict(group), source))} |")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-SMALL_PARAMETERS = 6_000_000
+SMALL_PARAMETERS = 1_000_000
 SMALL_INPUT = 3 * 64 * 64
 
 
