@@ -106,7 +106,7 @@ def _convolution(
 
 
 class FixupBlock(nn.Module):
-    """A post-activation block, y = relu(x + scale * f(x + bias) + bias).
+    """A post-activation block, y = relu(x + f(x + bias)); f ends with a scale and a bias.
 
     At a transition, x on the right is replaced by a strided 1x1 convolution of x + bias.
 
@@ -129,16 +129,13 @@ class FixupBlock(nn.Module):
         self.bias_on_identity = bias_on_identity
         self.first_bias = ScalarBias()
         self.branch = _branch(shape, blocks=blocks, padding_mode=padding_mode)
-        self.last_scale = ScalarScale()
-        self.last_bias = ScalarBias()
         self.shortcut = make_shortcut(shape, partial(_convolution, padding_mode=padding_mode))
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, (N, out_channels, H / stride, W / stride)."""
         h = self.first_bias(x)
-        residual = self.last_bias(self.last_scale(self.branch(h)))
-        output: Tensor = self.relu(self._skip(x, h) + residual)
+        output: Tensor = self.relu(self._skip(x, h) + self.branch(h))
         return output
 
     def _skip(self, x: Tensor, biased: Tensor) -> Tensor:
@@ -149,7 +146,7 @@ class FixupBlock(nn.Module):
 
 
 def _branch(shape: BlockShape, *, blocks: int, padding_mode: PaddingMode) -> nn.Sequential:
-    """Make conv1, bias, relu, bias, conv2, ...; the last convolution is zero."""
+    """Make conv1, bias, relu, bias, conv2, ..., scale, bias; the last convolution is zero."""
     shapes = shape.convolutions()
     scale = branch_scale(blocks, len(shapes))
     layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -166,6 +163,8 @@ def _branch(shape: BlockShape, *, blocks: int, padding_mode: PaddingMode) -> nn.
             padding_mode=padding_mode,
             scale=scale if number < len(shapes) else 0.0,
         )
+    layers["scale"] = ScalarScale()
+    layers["bias"] = ScalarBias()
     return nn.Sequential(layers)
 
 
