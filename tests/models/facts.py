@@ -193,7 +193,10 @@ FACTS: dict[str, Fact] = {
         "arms with dropout",
         ("models/test_thesis_networks.py::test_dropout_can_be_switched_in_every_arm_g3",),
     ),
-    "G4": Fact("a grid of methods, networks and seeds makes one table"),
+    "G4": Fact(
+        "a grid of methods, networks and seeds makes one table",
+        ("benchmarks/test_arms.py::test_the_grid_is_one_table_and_its_signal_propagation_g4",),
+    ),
     # -- tools
     "S1": Fact("what is read is read at once: a later in-place layer does not change it"),
     "S2": Fact("hooks are removed, on success and on failure"),
