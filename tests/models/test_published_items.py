@@ -57,7 +57,8 @@ def test_statistics_per_channel_do_not_jump_where_a_map_is_flattened():
     )
     # what pools (N, F) takes the spread of channel means for variance
     assert after["variance"] > 2 * before["average_channel_variance"]
-    assert after["second_moment"] > 1.02 * before["average_channel_squared_mean"]
+    jump = after["second_moment"] - before["average_channel_squared_mean"]
+    assert jump == pytest.approx(before["average_channel_variance"], rel=1e-3)
 
 
 def test_weights_show_their_initialisation():
@@ -250,7 +251,7 @@ def test_a_plot_of_fifty_layers_has_17_points_and_16_residual_ones():
         lambda: build("nf_resnet50", width=4), input_size=(3, 32, 32), seeds=1, batch_size=2
     )
     rows = recording.table().query("signal == 'activation'")
-    taps = rows[rows["tap"] != ""]["tap"].value_counts().to_dict()
+    taps = rows["tap"].astype(str).value_counts().drop("").to_dict()
     assert taps == {"stem": 1, "block": 16, "residual branch": 16, "skip path": 4}
 
 
