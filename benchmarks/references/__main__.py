@@ -7,11 +7,23 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from benchmarks.references import cases_normalizer_free, cases_residual
+from benchmarks.references import (
+    cases_binary,
+    cases_efficientnet,
+    cases_normalizer_free,
+    cases_rescaling,
+    cases_residual,
+)
 from benchmarks.references.measure import measure
 from benchmarks.references.report import largest_difference, table, write
 
-CASES = (*cases_residual.CASES, *cases_normalizer_free.CASES)
+CASES = (
+    *cases_residual.CASES,
+    *cases_normalizer_free.CASES,
+    *cases_rescaling.CASES,
+    *cases_efficientnet.CASES,
+    *cases_binary.CASES,
+)
 
 
 def main(

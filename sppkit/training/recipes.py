@@ -116,6 +116,18 @@ _GOYAL = (
     "arXiv 1706.02677, section 5.1"
 )
 
+_EUNNET = (
+    "EUNNet, Nguyen, Choi, Yang, 2023, IEEE Access, document 10041931; beandkay/EUNNet/imagenet.py"
+)
+_RESCALENET = (
+    "Is normalization indispensable for training deep neural networks?, Shao, Hu, Wang, Xue, Raj, "
+    "2020, NeurIPS; hukkai/rescaling/imagenet.py"
+)
+_BNN = (
+    "'BNN - BN = ?', Chen et al., 2021, arXiv 2104.08215; VITA-Group/BNN_NoBN/script and train.py"
+)
+_THESIS = "Designing Normalizer-Free EfficientNets, Dewyse, 2025, JKU Linz"
+
 NO_DECAY_ON_GAINS_AND_BIASES = ParameterRule(patterns=("re:(gain|bias)$",), weight_decay=0.0)
 CLASSIFIER_WEIGHT = "head.classifier.weight"
 
@@ -167,6 +179,69 @@ def _nf_regnet(level: int, side: int, dropout: float) -> Recipe:
     )
 
 
+def _rescaled(reference: str, paper: str, *, with_mixup: bool) -> Recipe:
+    rates = (0.0, 0.0) if with_mixup else (0.03, 0.3)
+    return Recipe(
+        name=f"{reference}_mixup" if with_mixup else reference,
+        reference=reference,
+        model_arguments={"convolution_dropout": rates[0], "classifier_dropout": rates[1]},
+        paper=paper,
+        dataset="ImageNet",
+        batch_size=1024,
+        epochs=105,
+        learning_rate=0.4,
+        weight_decay=1e-4,
+        schedule="steps",
+        warmup_epochs=5,
+        milestones=(35, 65, 95),
+        training_side=224,
+        augmentation="random crops, flips, MixUp 0.7" if with_mixup else "random crops, flips",
+        remark="decay on everything; the settings of networks with batch normalisation, unchanged",
+    )
+
+
+def _binary(reference: str, *, stage: int) -> Recipe:
+    binary = "activations" if stage == 1 else "all"
+    decayed = ParameterRule(patterns=("re:conv\\.weight$",), weight_decay=1e-5)
+    return Recipe(
+        name=f"{reference}_stage{stage}",
+        reference=reference,
+        model_arguments={"binary": binary},
+        paper=_BNN,
+        dataset="ImageNet",
+        batch_size=256,
+        epochs=256,
+        optimizer="adam",
+        learning_rate=5e-4,
+        rate_scales_with_batch=False,
+        rules=(decayed,) if stage == 1 else (),
+        schedule="linear",
+        clipping=Clipping(method="adaptive", limit=0.02, exclude=("head.classifier.*",)),
+        training_side=224,
+        augmentation="random crops (0.08 to 1), flips, lighting 0.1",
+        remark="distilled from NFNet-F0 (sppkit.training.distillation), no other loss; "
+        + ("real weights" if stage == 1 else "starts from stage 1 (sppkit.training.two_stages)"),
+    )
+
+
+def _thesis(reference: str) -> Recipe:
+    return Recipe(
+        name=f"{reference}_thesis",
+        reference=reference,
+        paper=_THESIS,
+        dataset="CIFAR-100",
+        batch_size=512,
+        epochs=20,
+        optimizer="adam",
+        learning_rate=1e-3,
+        rate_scales_with_batch=False,
+        schedule="constant",
+        training_side=32,
+        augmentation="random crops (padding 4), flips",
+        remark="40,000 of the images; rates of 0.1, 0.01 and 0.001 were compared, over 5 seeds",
+    )
+
+
 RECIPES: tuple[Recipe, ...] = (
     _nfnet("f0", side=192, dropout=0.2, augmentation="RandAugment 4 of magnitude 5"),
     _nfnet("f1", side=224, dropout=0.3, augmentation="RandAugment 4 of magnitude 10"),
@@ -212,6 +287,15 @@ RECIPES: tuple[Recipe, ...] = (
         augmentation="random crops, flips, MixUp 0.7",
         remark="as trained beside EUNNets; scales and biases at a tenth of the rate",
     ),
+    _rescaled("eunnet50", _EUNNET, with_mixup=False),
+    _rescaled("eunnet50", _EUNNET, with_mixup=True),
+    _rescaled("rescalenet50", _RESCALENET, with_mixup=False),
+    _binary("reactnet_a_bf", stage=1),
+    _binary("reactnet_a_bf", stage=2),
+    _binary("reactnet18_bf", stage=1),
+    _binary("reactnet18_bf", stage=2),
+    *(_thesis(name) for name in ("ffnn", "ffnn_bn", "cnn", "cnn_bn")),
+    *(_thesis(f"efficientnet_b0_{name}") for name in ("bn", "none", "sn", "sn_mp", "un")),
 )
 
 

@@ -83,11 +83,31 @@ FACTS: dict[str, Fact] = {
             "plots/test_signal_propagation.py::test_steps_of_a_training_run_can_be_chosen",
         ),
     ),
-    "D10": Fact("the thesis's networks: fully connected, convolutional, EfficientNet-B0"),
-    "D11": Fact("its layers: SELU, magnitude-preserving sum and product, DyT, WS, SWS, SE"),
+    "D10": Fact(
+        "the thesis's networks: fully connected, convolutional, EfficientNet-B0",
+        (
+            "models/test_thesis_networks.py::test_parameters_of_the_plain_networks_d10",
+            "models/test_efficientnet.py::test_parameters_of_efficientnet_d10",
+        ),
+    ),
+    "D11": Fact(
+        "its layers: SELU, magnitude-preserving sum and product, DyT, WS, SWS, SE",
+        (
+            "models/test_thesis_layers.py::test_the_constants_of_selu_d11",
+            "models/test_thesis_layers.py::test_the_weighted_sum_keeps_the_variance_d11",
+            "models/test_thesis_layers.py::test_the_gate_of_the_product_d11",
+            "models/test_thesis_layers.py::test_dynamic_tanh_squashes_scales_and_shifts_d11",
+        ),
+    ),
     "D12": Fact(
         "initialisations that kill or explode EfficientNet are found, healthy ones pass",
-        ("models/test_training_of_references.py::test_what_is_called_dead_is_dead",),
+        (
+            "models/test_training_of_references.py::test_what_is_called_dead_is_dead",
+            "models/test_efficientnet.py::test_first_and_last_block_of_the_thesis_variants_d12",
+            "models/test_efficientnet.py::test_standardisation_without_the_fan_in_explodes_d12",
+            "models/test_efficientnet.py::test_the_repair_of_un_step_by_step_d12",
+            "models/test_efficientnet.py::test_at_64_pixels_the_late_stages_keep_more_d12",
+        ),
     ),
     "D13": Fact(
         "explosion, vanishing, dead gradients and drift are detected",
@@ -106,21 +126,107 @@ FACTS: dict[str, Fact] = {
         ),
     ),
     # -- EUNNet
-    "E1": Fact("EUNConv standardises its whole input, so that a x + b leaves no trace"),
-    "E2": Fact("its output has second moment 2 under He's initialisation"),
-    "E3": Fact("residual scale L^(-1/2), identity scale sqrt(b / (b + 1)), their product"),
-    "E4": Fact("RescaleNet's scales and its bias that forgets a running mean"),
-    "E5": Fact("the share of active values of block outputs"),
-    "E6": Fact("EUNNet-50, -101, -200 and ResNeXt forms have their numbers of parameters"),
-    "E7": Fact("whether a prediction depends on the other samples of its batch"),
-    "E8": Fact("its recipe"),
+    "E1": Fact(
+        "EUNConv standardises its whole input, so that a x + b leaves no trace",
+        (
+            "models/test_eun_layers.py::test_the_output_does_not_change_under_a_change_of_scale_and_offset_e1",
+            "models/test_eun_layers.py::test_the_input_is_standardised_by_two_numbers_e1",
+            "models/test_eun_layers.py::test_gradients_flow_through_the_two_numbers_e1",
+        ),
+    ),
+    "E2": Fact(
+        "its output has second moment 2 under He's initialisation",
+        ("models/test_eun_layers.py::test_the_second_moment_of_the_output_is_two_e2",),
+    ),
+    "E3": Fact(
+        "residual scale L^(-1/2), identity scale sqrt(b / (b + 1)), their product",
+        (
+            "models/test_rescaled_networks.py::test_scales_of_branch_and_skip_path_e3",
+            "models/test_rescaled_networks.py::test_the_networks_have_these_scales_e3",
+        ),
+    ),
+    "E4": Fact(
+        "RescaleNet's scales and its bias that forgets a running mean",
+        (
+            "models/test_eun_layers.py::test_the_bias_takes_the_mean_of_the_first_eight_batches_e4",
+            "models/test_rescaled_networks.py::test_weights_of_rescalenet_have_he_times_their_multiplier_e4",
+            "models/test_eun_layers.py::test_hadamard_matrices_over_the_root_of_their_size_are_orthogonal_e4",
+            "models/test_eun_layers.py::test_a_partial_identity_passes_the_first_channels_e4",
+        ),
+    ),
+    "E5": Fact(
+        "the share of active values of block outputs",
+        (
+            "models/test_rescaled_networks.py::test_the_density_of_activations_climbs_from_a_half_e5",
+        ),
+    ),
+    "E6": Fact(
+        "EUNNet-50, -101, -200 and ResNeXt forms have their numbers of parameters",
+        ("models/test_rescaled_networks.py::test_parameters_of_eunnets_and_rescalenet_e6",),
+    ),
+    "E7": Fact(
+        "whether a prediction depends on the other samples of its batch",
+        (
+            "models/test_eun_layers.py::test_a_prediction_depends_on_the_batch_in_evaluation_too_e7",
+            "models/test_rescaled_networks.py::test_predictions_of_eunnet_depend_on_the_batch_e7",
+        ),
+    ),
+    "E8": Fact(
+        "its recipe",
+        (
+            "training/test_recipes.py::test_the_recipe_of_eunnet_e8",
+            "training/test_mixup.py::test_samples_and_targets_are_blended_alike_e8",
+        ),
+    ),
     # -- BNN - BN
-    "B1": Fact("the gradient of the approximate sign, and the sign of zero"),
-    "B2": Fact("binary convolution with scaled weight standardisation"),
-    "B3": Fact("RSign, RPReLU, the two ladders"),
-    "B4": Fact("effective weights are read beside the stored ones"),
-    "B5": Fact("clipping by name, linear rate, two-stage loading, distillation"),
-    "B6": Fact("ReActNet-18 and -A in their variants"),
+    "B1": Fact(
+        "the gradient of the approximate sign, and the sign of zero",
+        (
+            "models/test_binary_layers.py::test_the_sign_of_zero_is_zero_b1",
+            "models/test_binary_layers.py::test_the_gradient_of_the_sign_is_a_tent_b1",
+        ),
+    ),
+    "B2": Fact(
+        "binary convolution with scaled weight standardisation",
+        (
+            "models/test_binary_layers.py::test_the_magnitude_of_standardised_binary_weights_b2",
+            "models/test_binary_layers.py::test_the_variance_of_binary_convolutions_of_signs_b2",
+            "models/test_binary_layers.py::test_the_gain_stands_outside_and_is_learned_b2",
+        ),
+    ),
+    "B3": Fact(
+        "RSign, RPReLU, the two ladders",
+        (
+            "models/test_binary_layers.py::test_rsign_moves_its_threshold_per_channel_b3",
+            "models/test_binary_layers.py::test_rprelu_is_a_prelu_with_a_movable_corner_b3",
+            "models/test_reactnet.py::test_betas_of_reactnet_18_b3",
+            "models/test_reactnet.py::test_betas_of_reactnet_a_b3",
+            "models/test_reactnet.py::test_channels_are_doubled_by_two_branches_side_by_side_b3",
+        ),
+    ),
+    "B4": Fact(
+        "effective weights are read beside the stored ones",
+        (
+            "models/test_binary_layers.py::test_the_recorder_reads_binary_weights_beside_the_stored_ones_b4",
+        ),
+    ),
+    "B5": Fact(
+        "clipping by name, linear rate, two-stage loading, distillation",
+        (
+            "training/test_recipes.py::test_the_recipe_of_binary_networks_b5",
+            "training/test_recipes.py::test_the_linear_rate_is_zero_in_the_last_epoch",
+            "training/test_two_stages.py::test_a_second_stage_starts_from_the_weights_of_the_first_b5",
+            "training/test_two_stages.py::test_what_is_not_shared_is_said_b5",
+            "training/test_distillation.py::test_the_loss_is_the_cross_entropy_of_two_distributions_b5",
+        ),
+    ),
+    "B6": Fact(
+        "ReActNet-18 and -A in their variants",
+        (
+            "models/test_reactnet.py::test_parameters_of_reactnets_b6",
+            "models/test_reactnet.py::test_what_is_binary_b6",
+        ),
+    ),
     # -- NF-ResNets, NFNets, SkipInit, Fixup
     "N1": Fact(
         "gains of nonlinearities, published and exact",
@@ -144,6 +250,10 @@ FACTS: dict[str, Fact] = {
         (
             "models/test_published_items.py::test_the_ladder_of_the_authors_code",
             "models/test_nfnet.py::test_blocks_know_the_variance_that_enters",
+            "test_entering_variance.py::test_deepminds_policy_is_that_of_the_ladder_n3",
+            "test_entering_variance.py::test_inverse_betas_of_a_long_stage_n3",
+            "test_entering_variance.py::test_first_blocks_can_go_uncredited_n3",
+            "test_entering_variance.py::test_variances_can_grow_through_transitions_n3",
         ),
     ),
     "N4": Fact(
@@ -220,8 +330,13 @@ FACTS: dict[str, Fact] = {
             "training/test_clipping.py::test_every_method_logs_its_rate_by_step",
         ),
     ),
-    "G3": Fact("arms with dropout"),
-    "G4": Fact("a grid of methods, networks and seeds makes one table"),
+    "G3": Fact(
+        "arms with dropout",
+        ("models/test_thesis_networks.py::test_dropout_can_be_switched_in_every_arm_g3",),
+    ),
+    "G4": Fact(
+        "a grid of methods, networks and seeds makes one table",
+    ),
     # -- tools
     "S1": Fact(
         "what is read is read at once: a later in-place layer does not change it",

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -64,6 +65,41 @@ def test_decay_of_nf_regnets_grows_with_their_level():
     decays = [find_recipe(f"nf_regnet_b{level}").weight_decay for level in range(6)]
     assert decays == [pytest.approx(5e-5 + level * 1e-5) for level in range(6)]
     assert find_recipe("nf_regnet_b0").clipping is None
+
+
+def test_the_recipe_of_eunnet_e8():
+    """E8: SGD 0.9, decay 1e-4 on everything, 0.1 per 256 images, steps at 30, 60, 90 after 5."""
+    recipe = find_recipe("eunnet50")
+    assert recipe.learning_rate == pytest.approx(0.1 * recipe.batch_size / 256)
+    assert (recipe.momentum, recipe.weight_decay, recipe.rules) == (0.9, 1e-4, ())
+    factors = [rate_factor(recipe, 5 + epoch) for epoch in (0, 30, 60, 90)]
+    assert factors == [1.0, pytest.approx(0.1), pytest.approx(0.01), pytest.approx(0.001)]
+    assert recipe.model_arguments == {"convolution_dropout": 0.03, "classifier_dropout": 0.3}
+    assert "MixUp 0.7" in find_recipe("eunnet50_mixup").augmentation
+
+
+@pytest.mark.parametrize("network", ["reactnet_a_bf", "reactnet18_bf"])
+def test_the_recipe_of_binary_networks_b5(network):
+    """B5: two stages; AGC 0.02 without the classifier; linear; convolutions decay in the first."""
+    first, second = (find_recipe(f"{network}_stage{stage}") for stage in (1, 2))
+    assert first.model_arguments == {"binary": "activations"}
+    assert second.model_arguments == {"binary": "all"}
+    for recipe in (first, second):
+        assert (recipe.clipping.limit, recipe.schedule) == (0.02, "linear")
+        training = prepare_training(recipe, build(network, width=4), steps_per_epoch=1)
+        kept = {name for name, _ in build(network, width=4).named_parameters()}
+        assert kept - set(training.clipping.parameters) == {
+            "head.classifier.weight",
+            "head.classifier.bias",
+        }
+        decayed = {
+            name
+            for group in training.optimizer.param_groups
+            for name in group["names"]
+            if group["weight_decay"]
+        }
+        four_axes = {n for n, p in build(network, width=4).named_parameters() if p.dim() == 4}
+        assert decayed == (four_axes if recipe is first else set())
 
 
 def test_an_unknown_recipe_names_the_nearest_and_lists_all():
@@ -158,4 +194,4 @@ def test_numbers_below_one_are_refused(arguments):
 @pytest.mark.parametrize("recipe", RECIPES, ids=NAMES)
 def test_every_recipe_names_a_network_that_is_bundled(recipe):
     assert find_reference(recipe.reference).name == recipe.reference
-    assert "arXiv" in recipe.paper
+    assert re.search(r"\b(19|20)\d\d\b", recipe.paper), "a paper has a year"
