@@ -336,6 +336,7 @@ FACTS: dict[str, Fact] = {
     ),
     "G4": Fact(
         "a grid of methods, networks and seeds makes one table",
+        ("benchmarks/test_arms.py::test_the_grid_is_one_table_and_its_signal_propagation_g4",),
     ),
     # -- tools
     "S1": Fact(
