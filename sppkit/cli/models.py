@@ -69,16 +69,17 @@ def _print_list(found: list[dict[str, Any]], color: Color) -> None:
     console = results(color)
     for family, members in itertools.groupby(found, key=lambda entry: str(entry["family"])):
         console.print(family, style="bold")
-        for (paper, expectation), alike in itertools.groupby(members, key=_shared_words):
+        for paper, written in itertools.groupby(members, key=lambda entry: str(entry["paper"])):
             console.print(paper, style="dim")
-            console.print(f"Expect: {expectation}")
-            console.print(_members(list(alike)))
-            console.print()
+            for expectation, alike in itertools.groupby(written, key=_expectation):
+                console.print(f"Expect: {expectation}")
+                console.print(_members(list(alike)))
+        console.print()
     print_remark("Plot one with: sppkit plot ref:NAME. See its arguments with: sppkit models NAME")
 
 
-def _shared_words(entry: dict[str, Any]) -> tuple[str, str]:
-    return entry["paper"], entry["expectation"]
+def _expectation(entry: dict[str, Any]) -> str:
+    return str(entry["expectation"])
 
 
 def _members(entries: list[dict[str, Any]]) -> Table:

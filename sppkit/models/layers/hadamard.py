@@ -6,6 +6,8 @@ form that EUNNet's repository ships: beandkay/EUNNet, models/augskip_resnet.py.
 Where ours differs: the matrix is a buffer, not a parameter without gradient.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +36,7 @@ def hadamard_matrix(size: int) -> Tensor:
     matrix: Tensor = torch.ones(1, 1)
     for _ in range(size.bit_length() - 1):
         matrix = torch.kron(torch.tensor([[1.0, 1.0], [1.0, -1.0]]), matrix)
-    return matrix / size**0.5
+    return matrix / math.sqrt(size)
 
 
 class HadamardTransform(nn.Module):
