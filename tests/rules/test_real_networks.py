@@ -67,7 +67,14 @@ HEALTHY = {
 }
 
 
-@pytest.mark.parametrize("name", HEALTHY)
+ZERO_WEIGHTS = pytest.mark.xfail(
+    strict=True,
+    reason="SPP202 takes the gradient of Fixup's zero weights, divided by their norm, for exploding",
+)
+FALSE_ALARMS = {"fixup_resnet20": ZERO_WEIGHTS, "fixup_resnet_digits": ZERO_WEIGHTS}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=FALSE_ALARMS.get(n, ())) for n in HEALTHY])
 def test_healthy_networks_pass(name):
     diagnosis = diagnose(*HEALTHY[name])
     assert diagnosis.verdict == "pass", diagnosis.findings
