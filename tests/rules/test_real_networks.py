@@ -69,7 +69,7 @@ HEALTHY = {
 
 ZERO_WEIGHTS = pytest.mark.xfail(
     strict=True,
-    reason="SPP202 takes the gradient of Fixup's zero weights, divided by their norm, for exploding",
+    reason="SPP202 divides gradients by the norm of weights, and half of Fixup's weights are zero",
 )
 FALSE_ALARMS = {"fixup_resnet20": ZERO_WEIGHTS, "fixup_resnet_digits": ZERO_WEIGHTS}
 
