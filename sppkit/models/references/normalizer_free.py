@@ -12,7 +12,7 @@ _HIGH_PERFORMANCE = (
 )
 _LADDER = "with skip_gain=1: variance 1 + 0.04 i at block i of each stage, squared mean near 0"
 _POOLED = (
-    "with skip_gain=1: within a stage 4 % more per block; the averaging skip path at its start "
+    "with skip_gain=1: within a stage up to 4 % more per block; the averaging skip path before it "
     "leaves a quarter of white noise, up to a half of smooth pictures"
 )
 
