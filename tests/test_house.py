@@ -17,7 +17,7 @@ FLOOR_1 = {
 MEASURE = {"kernels", "capture", "inputs", "targets", "probing", "init"}
 JUDGE = {"rules", "baselines", "formats"}
 APPS = {"cli", "testing", "pytest_plugin"}
-ALL = FLOOR_0 | FLOOR_1 | MEASURE | JUDGE | APPS | {"plots", "models", "gate"}
+ALL = FLOOR_0 | FLOOR_1 | MEASURE | JUDGE | APPS | {"plots", "models", "gate", "training"}
 
 # room: (rooms it may import, third-party libraries it may import)
 HOUSE = {
@@ -37,6 +37,7 @@ HOUSE = {
     "baselines": (FLOOR_0 | FLOOR_1 | {"rules"}, {"numpy", "pandas", "scipy"}),
     "formats": (FLOOR_0 | FLOOR_1 | {"rules"}, set()),
     "models": (FLOOR_0, {"numpy", "torch"}),
+    "training": (FLOOR_0, {"numpy", "torch"}),
     "gate": (FLOOR_0 | FLOOR_1 | MEASURE | {"rules"}, {"numpy", "pandas", "torch", "scipy"}),
     "testing": (ALL - {"cli", "pytest_plugin"}, {"numpy"}),
     "pytest_plugin": (ALL - {"cli"}, {"pytest", "jinja2"}),

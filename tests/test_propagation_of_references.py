@@ -29,6 +29,7 @@ def measured(name, *, size, tap="block", seeds=4, batch_size=16, input="gaussian
 
 @pytest.mark.parametrize(("stem_pool", "tolerance"), [(False, 0.05), (True, 0.12)])
 def test_nf_resnet50_follows_one_plus_i_alpha_squared_and_resets(stem_pool, tolerance):
+    """N8: normaliser-free."""
     size = (3, 64, 64) if not stem_pool else (3, 128, 128)
     variance, _, ladder = measured(
         "nf_resnet50",
@@ -45,6 +46,7 @@ def test_nf_resnet50_follows_one_plus_i_alpha_squared_and_resets(stem_pool, tole
 
 
 def test_relu_bn_residual_networks_grow_by_one_per_block():
+    """N8: pre-activation, normalised last."""
     variance, squared_mean, ladder = measured(
         "bn_resnet26", size=(3, 64, 64), order="relu-bn", padding_mode="circular", stem_pool=False
     )
@@ -55,6 +57,7 @@ def test_relu_bn_residual_networks_grow_by_one_per_block():
 
 
 def test_bn_relu_residual_networks_grow_by_one_minus_one_over_pi():
+    """N8: pre-activation, normalised first."""
     variance, squared_mean, ladder = measured(
         "bn_resnet26", size=(3, 64, 64), order="bn-relu", padding_mode="circular", stem_pool=False
     )
@@ -67,6 +70,7 @@ def test_bn_relu_residual_networks_grow_by_one_minus_one_over_pi():
 
 
 def test_post_activation_residual_networks_follow_the_walk_of_rectified_sums():
+    """N8, S9: post-activation."""
     variance, squared_mean, ladder = measured(
         "bn_resnet20", size=(3, 32, 32), order="post", padding_mode="circular", width=64
     )

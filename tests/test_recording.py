@@ -18,6 +18,7 @@ def recording():
 
 
 def test_the_key_is_unique_and_the_columns_are_the_documented_ones(recording):
+    """D8: one tidy table."""
     table = recording.table()
     assert not table.duplicated(list(KEY)).any()
     assert list(table.columns[: len(TABLE_COLUMNS)]) == list(TABLE_COLUMNS)
@@ -48,6 +49,7 @@ def test_other_tools_read_the_table_directly(recording, tmp_path):
 
 
 def test_values_that_are_not_finite_survive_the_disk(tmp_path):
+    """D8: NaN and inf too."""
     model = nn.Linear(4, 4)
     with torch.no_grad():
         model.weight[0, 0] = float("nan")

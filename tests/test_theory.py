@@ -289,6 +289,7 @@ def test_unknown_orders_are_refused():
     [(56, 0.976), (28, 0.953), (14, 0.907), (7, 0.819), (4, 0.694), (2, 0.444)],
 )
 def test_padding_factor_of_a_3x3(size, factor):
+    """N8: what zero padding takes."""
     assert padding_factor(size, size) == pytest.approx(factor, abs=5e-4)
     assert padding_factor(size, 5) == pytest.approx((1 - 2 / (3 * size)) * (1 - 2 / 15))
 

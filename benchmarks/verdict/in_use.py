@@ -27,6 +27,9 @@ IN_USE = RESULTS / "in_use.csv"
 
 SEEDS = 2
 
+LARGEST = 30_000_000
+"""Parameters of the largest reference network that is looked at."""
+
 # library: side of the pictures: names
 CHOSEN: dict[str, dict[int, tuple[str, ...]]] = {
     "torchvision": {
@@ -49,6 +52,8 @@ CHOSEN: dict[str, dict[int, tuple[str, ...]]] = {
 def in_use() -> Iterator[tuple[str, str, Callable[[], nn.Module], tuple[int, ...]]]:
     """List name, family, builder and size of a sample of each architecture."""
     for reference in REFERENCES:
+        if reference.parameters > LARGEST or reference.dead_at_initialization:
+            continue
         family = _family(reference.name.partition("_")[2] or reference.name)
         yield f"ref:{reference.name}", family, reference.factory(), reference.input_size
     for library, sizes in CHOSEN.items():

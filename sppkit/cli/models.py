@@ -1,6 +1,7 @@
 """`sppkit models`: the bundled reference networks."""
 
 import inspect
+import itertools
 import json
 from enum import StrEnum
 from typing import Annotated, Any
@@ -39,12 +40,9 @@ def models(
 
 
 def describe_reference(reference: Reference) -> dict[str, Any]:
-    """Say everything about a reference; builds it, to count its parameters."""
-    factory = reference.factory()
-    parameters = inspect.signature(factory).parameters.values()
+    """Say everything about a reference, with the arguments of its factory."""
+    parameters = inspect.signature(reference.factory()).parameters.values()
     return _brief(reference) | {
-        "paper": reference.paper,
-        "parameters": sum(p.numel() for p in factory().parameters()),
         "arguments": {parameter.name: parameter.default for parameter in parameters},
     }
 
@@ -52,8 +50,13 @@ def describe_reference(reference: Reference) -> dict[str, Any]:
 def _brief(reference: Reference) -> dict[str, Any]:
     return {
         "name": reference.name,
+        "family": reference.family,
         "summary": reference.summary,
+        "paper": reference.paper,
+        "parameters": reference.parameters,
         "input_size": list(reference.input_size),
+        "expectation": reference.expectation,
+        "dead_at_initialization": reference.dead_at_initialization,
     }
 
 
@@ -62,25 +65,43 @@ def _print_json(content: Any) -> None:
 
 
 def _print_list(found: list[dict[str, Any]], color: Color) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("name", no_wrap=True)
-    table.add_column("input size", no_wrap=True)
-    table.add_column("summary")
-    for entry in found:
-        table.add_row(entry["name"], _size(entry), entry["summary"])
-    results(color).print(table)
+    """Print families one below the other; what their networks share is said once."""
+    console = results(color)
+    for family, members in itertools.groupby(found, key=lambda entry: str(entry["family"])):
+        console.print(family, style="bold")
+        for paper, written in itertools.groupby(members, key=lambda entry: str(entry["paper"])):
+            console.print(paper, style="dim")
+            for expectation, alike in itertools.groupby(written, key=_expectation):
+                console.print(f"Expect: {expectation}")
+                console.print(_members(list(alike)))
+        console.print()
     print_remark("Plot one with: sppkit plot ref:NAME. See its arguments with: sppkit models NAME")
+
+
+def _expectation(entry: dict[str, Any]) -> str:
+    return str(entry["expectation"])
+
+
+def _members(entries: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for entry in entries:
+        table.add_row(entry["name"], f"{entry['parameters']:,}", _size(entry), entry["summary"])
+    return table
 
 
 def _print_one(described: dict[str, Any], color: Color) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column()
-    table.add_row("name", described["name"])
-    table.add_row("summary", described["summary"])
-    table.add_row("paper", described["paper"])
+    for key in ("name", "family", "summary", "paper"):
+        table.add_row(key, described[key])
     table.add_row("input size", _size(described))
     table.add_row("parameters", f"{described['parameters']:,}")
+    table.add_row("expect", described["expectation"])
     for number, (key, default) in enumerate(described["arguments"].items()):
         table.add_row("" if number else "arguments", f"-k {key}={default}")
     results(color).print(table)

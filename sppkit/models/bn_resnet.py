@@ -30,13 +30,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from sppkit.models.topology import (
-    RESNET20,
-    RESNET26,
-    RESNET50,
     BlockShape,
     PaddingMode,
     ResidualNetwork,
-    Topology,
+    find_topology,
     make_branch,
     make_classifier,
     make_head,
@@ -142,20 +139,22 @@ class PostactivationBlock(nn.Module):
         return output
 
 
-def batch_normalized_resnet(
-    topology: Topology,
+def bn_resnet(
+    variant: str | int = "50",
     *,
-    order: Order,
-    classes: int,
-    in_channels: int,
-    width: int,
-    padding_mode: PaddingMode,
-    stem_pool: bool,
+    order: Order = "bn-relu",
+    classes: int = 1000,
+    in_channels: int = 3,
+    width: int = 64,
+    padding_mode: PaddingMode = "zeros",
+    stem_pool: bool = True,
 ) -> ResidualNetwork:
-    """Build a residual network with batch normalisation of any topology.
+    """Build a residual network with batch normalisation.
 
     Args:
-        topology: stages, kind of block, stem.
+        variant: a name of `sppkit.models.topology.TOPOLOGIES`: 26, 50, 101, 152, 200, 288 and 600
+            have bottleneck blocks and the stem for large images, 20 and 26-cifar are for images of
+            32x32, digits for 8x8.
         order: "bn-relu" or "relu-bn" before each convolution, or "post": conv, norm, relu, with the
             last relu after the merge.
         classes: logits.
@@ -168,10 +167,11 @@ def batch_normalized_resnet(
         The network, initialised from torch's global generator.
 
     Raises:
-        ValueError: an unknown order.
+        ValueError: an unknown variant or order.
     """
     if order not in _INITIALIZE:
         raise ValueError(f"order is one of {', '.join(_INITIALIZE)}; got {order!r}")
+    topology = find_topology(variant)
     post = order == "post"
     out_channels = topology.out_channels(width)
     stem = make_stem(
@@ -187,72 +187,3 @@ def batch_normalized_resnet(
     classifier = make_classifier(out_channels, classes, deviation=CLASSIFIER_DEVIATION)
     head = make_head(classifier, activation=None if post else _activation(out_channels, order))
     return ResidualNetwork(stem, topology.stages(blocks), head)
-
-
-def bn_resnet26(
-    *,
-    order: Order = "bn-relu",
-    classes: int = 1000,
-    in_channels: int = 3,
-    width: int = 64,
-    padding_mode: PaddingMode = "zeros",
-    stem_pool: bool = True,
-) -> ResidualNetwork:
-    """Build ResNet-26: bottleneck blocks, stages of 2, 2, 2, 2 (see `batch_normalized_resnet`)."""
-    return batch_normalized_resnet(
-        RESNET26,
-        order=order,
-        classes=classes,
-        in_channels=in_channels,
-        width=width,
-        padding_mode=padding_mode,
-        stem_pool=stem_pool,
-    )
-
-
-def bn_resnet50(
-    *,
-    order: Order = "bn-relu",
-    classes: int = 1000,
-    in_channels: int = 3,
-    width: int = 64,
-    padding_mode: PaddingMode = "zeros",
-    stem_pool: bool = True,
-) -> ResidualNetwork:
-    """Build ResNet-50: bottleneck blocks, stages of 3, 4, 6, 3 (see `batch_normalized_resnet`).
-
-    25,557,032 parameters with order "post", torchvision's number.
-    """
-    return batch_normalized_resnet(
-        RESNET50,
-        order=order,
-        classes=classes,
-        in_channels=in_channels,
-        width=width,
-        padding_mode=padding_mode,
-        stem_pool=stem_pool,
-    )
-
-
-def bn_resnet20(
-    *,
-    order: Order = "bn-relu",
-    classes: int = 10,
-    in_channels: int = 3,
-    width: int = 16,
-    padding_mode: PaddingMode = "zeros",
-) -> ResidualNetwork:
-    """Build a ResNet-20 for small images: two 3x3 per block, stages of 3, 3, 3, a 3x3 stem.
-
-    Same widths, strides and shortcuts as `nf_resnet20` and `sn_resnet20` (see
-    `batch_normalized_resnet`).
-    """
-    return batch_normalized_resnet(
-        RESNET20,
-        order=order,
-        classes=classes,
-        in_channels=in_channels,
-        width=width,
-        padding_mode=padding_mode,
-        stem_pool=False,
-    )

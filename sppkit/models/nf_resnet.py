@@ -7,8 +7,12 @@ Where ours differs:
 
 - gains of nonlinearities are exact; the authors' are Monte-Carlo values (relu 1.71396 for 1.71286);
 - padding is symmetric, as torch has it; the authors' "SAME" pads strided layers at one side;
-- stochastic depth and dropout are off by default (0.1 and 0.25 there; there is no dropout here);
-- the CIFAR members (`nf_resnet20`, `nf_resnet26_cifar`) are ours.
+- stochastic depth and dropout are off by default (0.1 and 0.25 there);
+- the members for small images (variants 20, 26-cifar, digits) are ours.
+
+`convention="timm"` builds what timm/models/nfnet.py builds: the gains, published ones, belong to
+the convolutions, eps is added to the variance, strided skip paths average, drops are rescaled. With
+`skip_gain=None` it has timm's parameters and, with its weights, its outputs.
 
 As in the authors' code, and unlike the paper's formula x + alpha f(x / beta), the division follows
 the nonlinearity, g(x) / beta: the same for ReLU, not for GELU or SiLU. The skip gain is initially 0
@@ -17,121 +21,55 @@ networks, De, Smith, 2020, arXiv 2002.10444), so a signal propagation plot at in
 nothing of the branches; build with `skip_gain=1.0` to see them.
 """
 
-from functools import partial
+from collections import OrderedDict
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sppkit.models.layers import GainedNonlinearity, ScaledStandardizedConv2d, StochasticDepth
+from sppkit.models.normalizer_free import (
+    CLASSIFIER_DEVIATION,
+    ConventionName,
+    Layers,
+    NormalizerFreeBlock,
+    drop_rates,
+    find_convention,
+)
 from sppkit.models.topology import (
-    RESNET20,
-    RESNET26,
-    RESNET26_CIFAR,
-    RESNET50,
     BlockShape,
     PaddingMode,
     ResidualNetwork,
     Topology,
-    make_branch,
+    find_topology,
     make_classifier,
     make_head,
-    make_shortcut,
-    make_stem,
 )
 from sppkit.theory import normalizer_free_ladder
 
-CLASSIFIER_DEVIATION = 0.01
 
-
-def _convolution(
-    in_channels: int,
-    out_channels: int,
+def nf_resnet(
+    variant: str | int = "50",
     *,
-    kernel_size: int,
-    stride: int,
-    padding_mode: PaddingMode,
-) -> nn.Module:
-    return ScaledStandardizedConv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        padding=kernel_size // 2,
-        padding_mode=padding_mode,
-    )
-
-
-class NormalizerFreeBlock(nn.Module):
-    """A pre-activation block that knows the variance of what enters it.
-
-        h = gamma g(x) / beta;   y = x + alpha * skip_gain * f(h)
-
-    At a transition, x on the right is replaced by a strided 1x1 convolution of h, whose variance
-    is 1 again.
-
-    Args:
-        shape: channels and stride.
-        beta: expected standard deviation of the input.
-        alpha: scale of the residual branch.
-        activation: a name of `sppkit.theory.NONLINEARITIES`.
-        skip_gain: initial value of the learned scalar at the branch's end.
-        stochastic_depth: probability of dropping a sample's branch in training.
-        padding_mode: of the convolutions.
-    """
-
-    def __init__(
-        self,
-        shape: BlockShape,
-        *,
-        beta: float,
-        alpha: float,
-        activation: str,
-        skip_gain: float,
-        stochastic_depth: float,
-        padding_mode: PaddingMode,
-    ) -> None:
-        super().__init__()
-        convolution = partial(_convolution, padding_mode=padding_mode)
-        self.alpha = alpha
-        self.beta = beta
-        self.preactivation = GainedNonlinearity(activation)
-        self.shortcut = make_shortcut(shape, convolution)
-        self.branch = make_branch(shape, convolution, lambda _: GainedNonlinearity(activation))
-        self.stochastic_depth = StochasticDepth(stochastic_depth) if stochastic_depth else None
-        self.skip_gain = nn.Parameter(torch.tensor(float(skip_gain)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the block's output, (N, out_channels, H / stride, W / stride)."""
-        h = self.preactivation(x) / self.beta
-        skip = x if self.shortcut is None else self.shortcut(h)
-        residual = self.branch(h)
-        if self.stochastic_depth is not None:
-            residual = self.stochastic_depth(residual)
-        output: Tensor = skip + self.alpha * (self.skip_gain * residual)
-        return output
-
-    def extra_repr(self) -> str:
-        """Show the constants in the printed model."""
-        return f"alpha={self.alpha:.6g}, beta={self.beta:.6g}"
-
-
-def normalizer_free_resnet(
-    topology: Topology,
-    *,
-    classes: int,
-    in_channels: int,
-    width: int,
-    padding_mode: PaddingMode,
-    stem_pool: bool,
-    activation: str,
-    alpha: float,
-    skip_gain: float,
-    stochastic_depth: float,
+    classes: int = 1000,
+    in_channels: int = 3,
+    width: int = 64,
+    padding_mode: PaddingMode = "zeros",
+    stem_pool: bool = True,
+    activation: str = "relu",
+    alpha: float = 0.2,
+    skip_gain: float | None = 0.0,
+    squeeze_excite: float = 0.0,
+    stochastic_depth: float = 0.0,
+    dropout: float = 0.0,
+    convention: ConventionName = "deepmind",
 ) -> ResidualNetwork:
-    """Build a normalizer-free residual network of any topology.
+    """Build a normalizer-free residual network.
+
+    NF-ResNet-50 has 25,557,048 parameters: as many as a ResNet-50 with batch normalisation
+    (25,557,032; a gain and a bias per filter replace the normalisation's two), and 16 skip gains.
 
     Args:
-        topology: stages, kind of block, stem.
+        variant: a name of `sppkit.models.topology.TOPOLOGIES`: 26, 50, 101, 152, 200, 288 and 600
+            have bottleneck blocks and the stem for large images, 20 and 26-cifar are for images of
+            32x32, digits for 8x8.
         classes: logits.
         in_channels: channels of the images.
         width: channels of the stem, and hidden channels of the first stage.
@@ -140,154 +78,73 @@ def normalizer_free_resnet(
             first block sees the unit variance that the ladder starts from.
         activation: a name of `sppkit.theory.NONLINEARITIES`.
         alpha: scale of the residual branches.
-        skip_gain: initial value of the learned scalars at the branches' ends.
+        skip_gain: initial value of the learned scalars at the branches' ends; None: see
+            `NormalizerFreeBlock`.
+        squeeze_excite: hidden channels of squeeze-and-excite at the branches' ends, as a share of
+            the channels there; 0.25 in the authors' code, 1/16 in timm's nf_seresnet, 0 is none.
         stochastic_depth: drop rate, growing linearly from 0 at the first block towards this value.
+        dropout: rate before the classifier.
+        convention: "deepmind" or "timm".
 
     Returns:
         The network, initialised from torch's global generator.
+
+    Raises:
+        ValueError: an unknown variant, activation or convention.
     """
-    shapes = topology.blocks(width)
+    topology = find_topology(variant)
+    layers = Layers(find_convention(convention), activation, padding_mode)
     entering = normalizer_free_ladder(topology.depths, alpha=alpha).entering_variance
+    rates = drop_rates(topology.depths, stochastic_depth, layers.convention)
     blocks = [
         NormalizerFreeBlock(
-            shape,
+            layers.nonlinearity(),
+            _shortcut(shape, layers),
+            _branch(shape, layers, squeeze_excite),
             beta=float(variance) ** 0.5,
             alpha=alpha,
-            activation=activation,
             skip_gain=skip_gain,
-            stochastic_depth=stochastic_depth * index / len(shapes),
-            padding_mode=padding_mode,
+            drop_rate=rate,
+            rescaled_drops=layers.convention.rescaled_drops,
         )
-        for index, (shape, variance) in enumerate(zip(shapes, entering, strict=True))
+        for shape, variance, rate in zip(topology.blocks(width), entering, rates, strict=True)
     ]
-    convolution = partial(_convolution, padding_mode=padding_mode)
     classifier = make_classifier(
         topology.out_channels(width), classes, deviation=CLASSIFIER_DEVIATION
     )
     return ResidualNetwork(
-        make_stem(topology, convolution, in_channels=in_channels, width=width, pool=stem_pool),
+        _stem(topology, layers, in_channels=in_channels, width=width, pool=stem_pool),
         topology.stages(blocks),
-        make_head(classifier, activation=GainedNonlinearity(activation)),
+        make_head(classifier, activation=layers.nonlinearity(), dropout=dropout),
     )
 
 
-def nf_resnet26(
-    *,
-    classes: int = 1000,
-    in_channels: int = 3,
-    width: int = 64,
-    padding_mode: PaddingMode = "zeros",
-    stem_pool: bool = True,
-    activation: str = "relu",
-    alpha: float = 0.2,
-    skip_gain: float = 0.0,
-    stochastic_depth: float = 0.0,
-) -> ResidualNetwork:
-    """Build NF-ResNet-26: bottleneck blocks, stages of 2, 2, 2, 2 (see `normalizer_free_resnet`).
+def _branch(shape: BlockShape, layers: Layers, squeeze_excite: float) -> nn.Sequential:
+    branch = layers.chain(shape.convolutions())
+    if squeeze_excite:
+        branch["squeeze_excite"] = layers.squeeze_excite(shape.out_channels, squeeze_excite)
+    return nn.Sequential(branch)
 
-    15,995,184 parameters: as many as a ResNet-26 with batch normalisation (a gain and a bias per
-    filter replace the normalisation's two), and 8 skip gains.
-    """
-    return normalizer_free_resnet(
-        RESNET26,
-        classes=classes,
-        in_channels=in_channels,
-        width=width,
-        padding_mode=padding_mode,
-        stem_pool=stem_pool,
-        activation=activation,
-        alpha=alpha,
-        skip_gain=skip_gain,
-        stochastic_depth=stochastic_depth,
+
+def _shortcut(shape: BlockShape, layers: Layers) -> nn.Module | None:
+    if not shape.transition:
+        return None
+    if shape.stride == 1:  # a transition has a convolution, even where no channel is added
+        return layers.convolution(shape.in_channels, shape.out_channels, 1, 1)
+    return layers.shortcut(
+        shape.in_channels,
+        shape.out_channels,
+        shape.stride,
+        pooled=layers.convention.pooled_shortcuts,
     )
 
 
-def nf_resnet50(
-    *,
-    classes: int = 1000,
-    in_channels: int = 3,
-    width: int = 64,
-    padding_mode: PaddingMode = "zeros",
-    stem_pool: bool = True,
-    activation: str = "relu",
-    alpha: float = 0.2,
-    skip_gain: float = 0.0,
-    stochastic_depth: float = 0.0,
-) -> ResidualNetwork:
-    """Build NF-ResNet-50: bottleneck blocks, stages of 3, 4, 6, 3 (see `normalizer_free_resnet`).
-
-    25,557,048 parameters: as many as a ResNet-50 with batch normalisation (25,557,032; a gain and
-    a bias per filter replace the normalisation's two), and 16 skip gains.
-    """
-    return normalizer_free_resnet(
-        RESNET50,
-        classes=classes,
-        in_channels=in_channels,
-        width=width,
-        padding_mode=padding_mode,
-        stem_pool=stem_pool,
-        activation=activation,
-        alpha=alpha,
-        skip_gain=skip_gain,
-        stochastic_depth=stochastic_depth,
-    )
-
-
-def nf_resnet26_cifar(
-    *,
-    classes: int = 10,
-    in_channels: int = 3,
-    width: int = 16,
-    padding_mode: PaddingMode = "zeros",
-    activation: str = "relu",
-    alpha: float = 0.2,
-    skip_gain: float = 0.0,
-    stochastic_depth: float = 0.0,
-) -> ResidualNetwork:
-    """Build an NF-ResNet-26 for small images: a 3x3 stem of stride 1, no pooling.
-
-    A quarter of the width, so that stages leave 64, 128, 256 and 512 channels and a processor
-    probes it in seconds (see `normalizer_free_resnet`).
-    """
-    return normalizer_free_resnet(
-        RESNET26_CIFAR,
-        classes=classes,
-        in_channels=in_channels,
-        width=width,
-        padding_mode=padding_mode,
-        stem_pool=False,
-        activation=activation,
-        alpha=alpha,
-        skip_gain=skip_gain,
-        stochastic_depth=stochastic_depth,
-    )
-
-
-def nf_resnet20(
-    *,
-    classes: int = 10,
-    in_channels: int = 3,
-    width: int = 16,
-    padding_mode: PaddingMode = "zeros",
-    activation: str = "relu",
-    alpha: float = 0.2,
-    skip_gain: float = 0.0,
-    stochastic_depth: float = 0.0,
-) -> ResidualNetwork:
-    """Build the normalizer-free twin of `bn_resnet20`: two 3x3 per block, stages of 3, 3, 3.
-
-    Same widths, strides and shortcuts as `bn_resnet20` and `sn_resnet20` (see
-    `normalizer_free_resnet`).
-    """
-    return normalizer_free_resnet(
-        RESNET20,
-        classes=classes,
-        in_channels=in_channels,
-        width=width,
-        padding_mode=padding_mode,
-        stem_pool=False,
-        activation=activation,
-        alpha=alpha,
-        skip_gain=skip_gain,
-        stochastic_depth=stochastic_depth,
-    )
+def _stem(
+    topology: Topology, layers: Layers, *, in_channels: int, width: int, pool: bool
+) -> nn.Sequential:
+    kernel_size, stride = (7, 2) if topology.large_stem else (3, 1)
+    stem: OrderedDict[str, nn.Module] = OrderedDict()
+    stem["conv"] = layers.convolution(in_channels, width, kernel_size, stride)
+    if topology.large_stem and pool:
+        stem["pool"] = nn.MaxPool2d(3, stride=2, padding=1)
+    return nn.Sequential(stem)

@@ -1,127 +1,32 @@
 """The bundled reference networks by name; listing them needs no torch, building one does."""
 
 import difflib
-import importlib
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sppkit.errors import TargetError
+from sppkit.models.references.binary import BINARY
+from sppkit.models.references.efficientnet import EFFICIENTNET
+from sppkit.models.references.normalizer_free import NORMALIZER_FREE
+from sppkit.models.references.plain import PLAIN
+from sppkit.models.references.reference import Reference
+from sppkit.models.references.rescaling import RESCALING
+from sppkit.models.references.residual import RESIDUAL
+from sppkit.models.references.residual_initialization import RESIDUAL_INITIALIZATION
 
 if TYPE_CHECKING:
     from torch import nn
 
-_NF_PAPER = (
-    "Characterizing signal propagation to close the performance gap in unnormalized ResNets, "
-    "Brock, De, Smith, 2021, arXiv 2101.08692"
-)
-_RESNET_PAPER = (
-    "Identity mappings in deep residual networks, He, Zhang, Ren, Sun, 2016, arXiv 1603.05027"
-)
-_SN_PAPER = (
-    "Self-Normalizing Neural Networks, Klambauer, Unterthiner, Mayr, Hochreiter, 2017, "
-    "arXiv 1706.02515"
-)
-_HE_PAPER = "Delving deep into rectifiers, He, Zhang, Ren, Sun, 2015, arXiv 1502.01852"
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A reference network.
-
-    Attributes:
-        name: what people type, as in `ref:nf_resnet26`.
-        build: where its factory is, "module:function"; all arguments have defaults.
-        paper: title, authors, year, arXiv number.
-        summary: one line.
-        input_size: a size of one sample that suits it, without the batch.
-    """
-
-    name: str
-    build: str
-    paper: str
-    summary: str
-    input_size: tuple[int, ...]
-
-    def factory(self) -> "Callable[..., nn.Module]":
-        """Import the factory (and, with it, torch)."""
-        module, function = self.build.split(":")
-        factory: Callable[..., nn.Module] = getattr(importlib.import_module(module), function)
-        return factory
-
+__all__ = ["REFERENCES", "Reference", "build", "find_reference"]
 
 REFERENCES: tuple[Reference, ...] = (
-    Reference(
-        "mlp",
-        "sppkit.models.mlp:mlp",
-        _HE_PAPER,
-        "8 hidden layers of 256, ReLU, He initialisation; norm= batch or layer",
-        (64,),
-    ),
-    Reference(
-        "sn_mlp",
-        "sppkit.models.mlp:sn_mlp",
-        _SN_PAPER,
-        "8 hidden layers of 256, SELU, LeCun initialisation",
-        (64,),
-    ),
-    Reference(
-        "bn_resnet20",
-        "sppkit.models.bn_resnet:bn_resnet20",
-        _RESNET_PAPER,
-        "basic blocks, 3 stages of 3, batch normalisation; order= bn-relu, relu-bn or post",
-        (3, 32, 32),
-    ),
-    Reference(
-        "bn_resnet26",
-        "sppkit.models.bn_resnet:bn_resnet26",
-        _RESNET_PAPER,
-        "bottleneck blocks, stages of 2 2 2 2, batch normalisation",
-        (3, 128, 128),
-    ),
-    Reference(
-        "bn_resnet50",
-        "sppkit.models.bn_resnet:bn_resnet50",
-        _RESNET_PAPER,
-        "bottleneck blocks, stages of 3 4 6 3, batch normalisation",
-        (3, 128, 128),
-    ),
-    Reference(
-        "nf_resnet20",
-        "sppkit.models.nf_resnet:nf_resnet20",
-        _NF_PAPER,
-        "normalizer-free twin of bn_resnet20",
-        (3, 32, 32),
-    ),
-    Reference(
-        "nf_resnet26_cifar",
-        "sppkit.models.nf_resnet:nf_resnet26_cifar",
-        _NF_PAPER,
-        "normalizer-free, bottleneck blocks, stages of 2 2 2 2, a quarter of the width, small stem",
-        (3, 32, 32),
-    ),
-    Reference(
-        "nf_resnet26",
-        "sppkit.models.nf_resnet:nf_resnet26",
-        _NF_PAPER,
-        "normalizer-free, bottleneck blocks, stages of 2 2 2 2",
-        (3, 128, 128),
-    ),
-    Reference(
-        "nf_resnet50",
-        "sppkit.models.nf_resnet:nf_resnet50",
-        _NF_PAPER,
-        "normalizer-free, bottleneck blocks, stages of 3 4 6 3",
-        (3, 128, 128),
-    ),
-    Reference(
-        "sn_resnet20",
-        "sppkit.models.sn_resnet:sn_resnet20",
-        _SN_PAPER,
-        "SELU twin of bn_resnet20, merges (a + b) / sqrt 2",
-        (3, 32, 32),
-    ),
+    *PLAIN,
+    *RESIDUAL,
+    *NORMALIZER_FREE,
+    *RESIDUAL_INITIALIZATION,
+    *RESCALING,
+    *EFFICIENTNET,
+    *BINARY,
 )
 
 

@@ -31,6 +31,7 @@ class ConvolutionShape(NamedTuple):
     out_channels: int
     kernel_size: int
     stride: int
+    groups: int = 1
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,34 @@ RESNET26 = Topology(depths=(2, 2, 2, 2), bottleneck=True, large_stem=True)
 RESNET26_CIFAR = Topology(depths=(2, 2, 2, 2), bottleneck=True, large_stem=False)
 RESNET50 = Topology(depths=(3, 4, 6, 3), bottleneck=True, large_stem=True)
 
+TOPOLOGIES: dict[str, Topology] = {
+    "digits": Topology(depths=(2, 2), bottleneck=False, large_stem=False),
+    "20": RESNET20,
+    "26-cifar": RESNET26_CIFAR,
+    "26": RESNET26,
+    "50": RESNET50,
+    "101": Topology(depths=(3, 4, 23, 3), bottleneck=True, large_stem=True),
+    "152": Topology(depths=(3, 8, 36, 3), bottleneck=True, large_stem=True),
+    "200": Topology(depths=(3, 24, 36, 3), bottleneck=True, large_stem=True),
+    "288": Topology(depths=(24, 24, 24, 24), bottleneck=True, large_stem=True),
+    "600": Topology(depths=(50, 50, 50, 50), bottleneck=True, large_stem=True),
+}
+"""What residual networks of all families are called by: their weighted layers, more or less.
+
+"288" and "600" are deepmind-research/nfnets/resnet.py's; "digits" is ours, for 8x8 pictures.
+"""
+
+
+def find_topology(variant: str | int) -> Topology:
+    """Return the topology of that name.
+
+    Raises:
+        ValueError: no such variant; the message lists all.
+    """
+    if str(variant) not in TOPOLOGIES:
+        raise ValueError(f"variant is one of {', '.join(TOPOLOGIES)}; got {variant!r}")
+    return TOPOLOGIES[str(variant)]
+
 
 class ResidualNetwork(nn.Module):
     """A stem, stages of blocks, and a head.
@@ -161,7 +190,7 @@ def make_branch(
         activation: builds what stands between two convolutions, from its number of channels.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for number, (in_channels, out_channels, kernel_size, stride) in enumerate(
+    for number, (in_channels, out_channels, kernel_size, stride, _) in enumerate(
         shape.convolutions(), start=1
     ):
         if number > 1:
@@ -179,13 +208,26 @@ def make_shortcut(shape: BlockShape, convolution: Convolution) -> nn.Module | No
     return convolution(shape.in_channels, shape.out_channels, kernel_size=1, stride=shape.stride)
 
 
-def make_head(classifier: nn.Linear, *, activation: nn.Module | None = None) -> nn.Sequential:
-    """Build the head: an activation if one is given, average pooling, the classifier."""
+def make_head(
+    classifier: nn.Linear,
+    *,
+    convolution: nn.Module | None = None,
+    activation: nn.Module | None = None,
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """Build the head: a convolution and an activation if given, average pooling, the classifier.
+
+    A dropout rate above 0 puts dropout before the classifier.
+    """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if convolution is not None:
+        layers["conv"] = convolution
     if activation is not None:
         layers["activation"] = activation
     layers["pool"] = nn.AdaptiveAvgPool2d(1)
     layers["flatten"] = nn.Flatten()
+    if dropout:
+        layers["dropout"] = nn.Dropout(dropout)
     layers["classifier"] = classifier
     return nn.Sequential(layers)
 

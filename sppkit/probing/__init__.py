@@ -12,13 +12,14 @@ from typing import Literal
 from sppkit.capture.masks import MaskFunction
 from sppkit.capture.options import Options, make_signals
 from sppkit.patterns import Patterns
+from sppkit.probing.batch_dependence import batch_dependence
 from sppkit.probing.conditions import Conditions, Input, Sizes, as_sizes, as_source, check
 from sppkit.probing.losses import Loss
 from sppkit.probing.measurement import Measurement, Model, Pass
 from sppkit.recording import Recording
 from sppkit.signals import DEFAULT_SIGNALS, Phase, Signal
 
-__all__ = ["Model", "probe"]
+__all__ = ["Model", "batch_dependence", "probe"]
 
 
 def probe(

@@ -7,6 +7,7 @@ Everything here is an expectation over random weights, for wide layers, independ
 and no loss at the borders (circular padding, or see `padding_factor`).
 """
 
+from sppkit.theory.entering_variance import entering_variances
 from sppkit.theory.ladders import (
     Ladder,
     NormalizerFreeLadder,
@@ -42,6 +43,7 @@ __all__ = [
     "NormalizerFreeLadder",
     "PlainLayer",
     "distance_map",
+    "entering_variances",
     "gradient_factor",
     "length_map",
     "mean_field",

@@ -4,11 +4,16 @@ from sppkit import models
 from sppkit.models import REFERENCES
 
 
-def test_the_list_names_every_reference_with_its_input_size(spp):
+def test_the_list_names_every_reference_with_family_size_and_expectation(spp):
     text = spp("models").stdout
+    words = " ".join(text.split())
     for reference in REFERENCES:
-        assert f"\n{reference.name} " in text
-        assert ",".join(map(str, reference.input_size)) in text
+        row = next(line for line in text.splitlines() if line.startswith(f"{reference.name} "))
+        assert f"{reference.parameters:,}" in row
+        assert ",".join(map(str, reference.input_size)) in row
+        assert f"\n{reference.family}" in f"\n{text}"
+        assert reference.paper in words
+        assert f"Expect: {reference.expectation}" in words
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -16,6 +21,9 @@ def test_the_list_is_there_for_machines(spp):
     listed = json.loads(spp("models", "--format", "json").stdout)
     assert [entry["name"] for entry in listed] == [reference.name for reference in REFERENCES]
     assert listed[0]["input_size"] == [64]
+    assert listed[0]["parameters"] == 479_754
+    assert listed[0]["family"] == "fully connected"
+    assert listed[0]["expectation"]
 
 
 def test_a_reference_is_described_with_paper_arguments_and_parameters(spp):

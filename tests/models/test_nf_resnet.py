@@ -10,6 +10,7 @@ from sppkit.models import (
     nf_resnet26_cifar,
     nf_resnet50,
 )
+from sppkit.models.nf_resnet import nf_resnet
 from sppkit.theory import nonlinearity_gain, normalizer_free_ladder
 
 
@@ -44,6 +45,49 @@ def test_other_parameter_counts():
     assert _parameters(nf_resnet26_cifar()) == 882_402
     # bn_resnet20(order="post") and 9 skip gains
     assert _parameters(nf_resnet20()) == 272_762 + 9
+
+
+@pytest.mark.parametrize(
+    ("variant", "arguments", "parameters"),
+    [
+        ("26", {"skip_gain": None}, 15_995_176),
+        ("50", {"skip_gain": None}, 25_557_032),
+        ("50", {}, 25_557_048),
+        ("101", {"skip_gain": None}, 44_549_160),
+        (
+            "50",
+            {"skip_gain": None, "squeeze_excite": 1 / 16, "convention": "timm"},
+            28_088_024,
+        ),
+    ],
+)
+def test_published_parameter_counts(variant, arguments, parameters):
+    """N10: timm's numbers, and DeepMind's with a skip gain per block."""
+    with torch.device("meta"):
+        assert _parameters(nf_resnet(variant, **arguments)) == parameters
+
+
+def test_blocks_of_288_and_600():
+    for variant, blocks in (("288", 96), ("600", 200)):
+        with torch.device("meta"):
+            network = nf_resnet(variant, width=4)
+        assert len(_blocks(network)) == blocks
+        assert _blocks(network)[-1].beta ** 2 == pytest.approx(1 + 0.04 * (blocks // 4 - 1))
+
+
+def test_squeeze_excite_stands_at_the_end_of_the_branches():
+    """N4: with a quarter of the channels inside, twice the gate."""
+    network = nf_resnet("digits", width=8, in_channels=1, squeeze_excite=0.25, skip_gain=0.7)
+    block = network.stages[0][1]
+    assert [name for name, _ in block.branch.named_children()][-1] == "squeeze_excite"
+    assert (block.branch.squeeze_excite.reduce.out_features, block.branch[-1].gain) == (2, 2.0)
+
+
+def test_an_unknown_variant_or_convention_lists_all():
+    with pytest.raises(ValueError, match=r"digits, 20, .*600; got '51'"):
+        nf_resnet("51")
+    with pytest.raises(ValueError, match="deepmind, timm; got 'jax'"):
+        nf_resnet("digits", convention="jax")
 
 
 def test_cifar_member_has_the_stated_widths():

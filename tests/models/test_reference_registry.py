@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -9,14 +10,24 @@ from sppkit.errors import TargetError
 from sppkit.models import REFERENCES, build, find_reference
 
 NAMES = [reference.name for reference in REFERENCES]
+SMALL = [reference for reference in REFERENCES if reference.is_small]
+SMALL_NAMES = [reference.name for reference in SMALL]
+TWINS = ("bn_resnet20", "nf_resnet20", "nf_resnet26_cifar", "sn_resnet20")
 
 
 def test_names_are_unique():
     assert len(set(NAMES)) == len(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_reference_runs_forward_and_backward_on_its_input_size(name):
+@pytest.mark.parametrize("reference", REFERENCES, ids=NAMES)
+def test_every_reference_has_as_many_parameters_as_it_says(reference):
+    with torch.device("meta"):
+        network = reference.factory()()
+    assert sum(parameter.numel() for parameter in network.parameters()) == reference.parameters
+
+
+@pytest.mark.parametrize("name", SMALL_NAMES)
+def test_every_small_reference_runs_forward_and_backward_on_its_input_size(name):
     network = build(name)
     logits = network(torch.randn(2, *find_reference(name).input_size))
     torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1])).backward()
@@ -25,14 +36,14 @@ def test_every_reference_runs_forward_and_backward_on_its_input_size(name):
     assert without == []
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "resnet" in name])
-def test_every_residual_network_takes_the_common_keywords(name):
+@pytest.mark.parametrize("name", TWINS)
+def test_every_twin_takes_the_common_keywords(name):
     network = build(name, classes=7, in_channels=2, padding_mode="circular", width=4)
     assert network.eval()(torch.randn(1, 2, 32, 32)).shape == (1, 7)
     assert all(isinstance(block.branch, torch.nn.Sequential) for s in network.stages for block in s)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SMALL_NAMES)
 def test_equal_seeds_build_equal_networks(name):
     states = []
     for _ in range(2):
@@ -43,8 +54,10 @@ def test_equal_seeds_build_equal_networks(name):
 
 @pytest.mark.parametrize("reference", REFERENCES, ids=NAMES)
 def test_every_reference_says_where_it_comes_from(reference):
-    assert "arXiv" in reference.paper
+    assert re.search(r"\b(19|20)\d\d\b", reference.paper), "a paper has a year"
+    assert reference.family
     assert reference.summary
+    assert reference.expectation
     assert reference.factory().__doc__
 
 

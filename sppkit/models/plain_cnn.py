@@ -1,0 +1,114 @@
+"""The convolutional network of Dewyse's thesis, normalised in none, one or both of its parts.
+
+Paper: Dewyse, Designing Normalizer-Free EfficientNets, 2025, JKU Linz, section on convolutional
+networks. Author's code: PDewyse/MT_Normalizer_free_Neural_Nets, models/cnn.py (features), cnn1.py
+(both), cnn2.py (classifier).
+
+Where ours differs: the parts are an argument (in cnn.py the switch is inverted: normalisation=True
+takes it off); width and picture size are too.
+"""
+
+from collections import OrderedDict
+from itertools import pairwise
+from typing import Literal, get_args
+
+from torch import nn
+
+from sppkit.models.feed_forward import linear_by_fan_out
+from sppkit.models.layers import make_nonlinearity
+
+NormalizedParts = Literal["none", "features", "classifier", "all"]
+
+
+def _convolution(in_channels: int, out_channels: int) -> nn.Conv2d:
+    convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    return convolution
+
+
+def _named(*layers: tuple[str, nn.Module | None]) -> nn.Sequential:
+    return nn.Sequential(OrderedDict((name, layer) for name, layer in layers if layer is not None))
+
+
+def _features(widths: list[int], activation: str, *, normalized: bool) -> nn.Sequential:
+    return nn.Sequential(
+        *(
+            _named(
+                ("conv", _convolution(before, after)),
+                ("norm", nn.BatchNorm2d(after) if normalized else None),
+                ("activation", make_nonlinearity(activation)),
+                ("pool", nn.MaxPool2d(2)),
+            )
+            for before, after in pairwise(widths)
+        )
+    )
+
+
+def _classifier(widths: list[int], activation: str, *, normalized: bool) -> nn.Sequential:
+    hidden = [
+        _named(
+            ("linear", linear_by_fan_out(before, after)),
+            ("norm", nn.BatchNorm1d(after) if normalized else None),
+            ("activation", make_nonlinearity(activation)),
+        )
+        for before, after in pairwise(widths[:-1])
+    ]
+    return nn.Sequential(*hidden, linear_by_fan_out(widths[-2], widths[-1]))
+
+
+def cnn(
+    *,
+    normalized: NormalizedParts = "none",
+    width: int = 32,
+    hidden: int = 512,
+    activation: str = "relu",
+    in_channels: int = 3,
+    image_size: int = 32,
+    classes: int = 100,
+) -> nn.Sequential:
+    """Build the network: three times conv 3x3, activation, max-pooling by 2; three linear layers.
+
+    Channels are width, 2 width, 4 width; linear layers have `hidden`, half of it, and `classes`
+    units. All weights are N(0, 2 / fan-out). 1,299,364 parameters without normalisation.
+
+    Args:
+        normalized: the parts with batch normalisation before each activation: "none", "features",
+            "classifier" or "all".
+        width: channels of the first convolution.
+        hidden: units of the first linear layer.
+        activation: a name of `sppkit.theory.NONLINEARITIES`.
+        in_channels: channels of the images.
+        image_size: their height and width, a multiple of 8.
+        classes: logits.
+
+    Returns:
+        The network, from (N, in_channels, image_size, image_size) to (N, classes), initialised
+        from torch's global generator.
+
+    Raises:
+        ValueError: an unknown part or activation, or a size that three poolings do not divide.
+    """
+    if normalized not in get_args(NormalizedParts):
+        raise ValueError(
+            f"normalized is one of {', '.join(get_args(NormalizedParts))}; got {normalized!r}"
+        )
+    if image_size < 8 or image_size % 8:
+        raise ValueError(f"image_size is a multiple of 8 (three poolings by 2); got {image_size}")
+    flat = 4 * width * (image_size // 8) ** 2
+    return nn.Sequential(
+        OrderedDict(
+            features=_features(
+                [in_channels, width, 2 * width, 4 * width],
+                activation,
+                normalized=normalized in ("features", "all"),
+            ),
+            flatten=nn.Flatten(),
+            classifier=_classifier(
+                [flat, hidden, hidden // 2, classes],
+                activation,
+                normalized=normalized in ("classifier", "all"),
+            ),
+        )
+    )
