@@ -34,7 +34,7 @@ first does not bring to the goal."""
 MEMORY = 0.85
 """Weight of what was before in running means over the steps, which begin at chance."""
 
-MOST_MULTIPLICATIONS = 2**39
+MOST_MULTIPLICATIONS = 2**38
 """Of all rehearsals of a check that reach no goal: some seconds on two cores."""
 
 MOST_SEEDS = 2
