@@ -237,8 +237,12 @@ class Evidence:
 
     @cached_property
     def relative_gradients(self) -> Curve:
-        """Give ‖G‖/‖W‖ of each weight under a real loss; undefined as `gradient_norms` is."""
-        return self.audible(self.weight_gradients, "norm_to_weight_ratio")
+        """Give ‖G‖/‖W‖ of each weight under a real loss; undefined as `gradient_norms` is.
+
+        Of weights that are all zero, as half of Fixup's are, it is undefined too.
+        """
+        ratios = self.weight_gradients["norm_to_weight_ratio"]
+        return self.audible(self.weight_gradients, np.where(np.isinf(ratios), np.nan, ratios))
 
     def audible(self, rows: Rows, values: str | Array) -> Curve:
         """Lay gradients out; zeros that a zero-initialised weight or gain explains are left out.
