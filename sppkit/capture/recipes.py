@@ -9,7 +9,6 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from sppkit.capture.plan import Pass, Plan
@@ -23,9 +22,9 @@ from sppkit.capture.rows import (
     statistics_of_parameters,
 )
 from sppkit.capture.sheets import Page, SheetKey, Slot
-from sppkit.kernels import native
+from sppkit.capture.totals import add_up
 from sppkit.signals import OF_OUTPUTS, Signal
-from sppkit.summary import TOTALS, Array, ChannelSummary, Selection, Summaries
+from sppkit.summary import ChannelSummary, Selection, Summaries
 from sppkit.table import Columns
 
 PhasePages = Mapping[tuple[str, SheetKey], Sequence[Page]]
@@ -84,22 +83,12 @@ class Recipe:
 
 def merged(pages: Sequence[Page]) -> Summaries:
     """Merge pages of one sheet that hold the same points; what was not written is arbitrary."""
+    rows, histograms = pages[0].on_host()
     if len(pages) == 1:
-        return _tensors(*pages[0].on_host(), pages[0].sizes)
+        return add_up(Summaries(ChannelSummary.of_rows(rows, histograms), pages[0].sizes), rows)
     with np.errstate(all="ignore"):
         each = (ChannelSummary.of_rows(*page.on_host()) for page in pages)
-        return Summaries(reduce(ChannelSummary.merge, each), pages[0].sizes)
-
-
-def _tensors(rows: Array, histograms: Array | None, sizes: NDArray[np.int64]) -> Summaries:
-    tensors = Summaries(ChannelSummary.of_rows(rows, histograms), sizes)
-    if native.AVAILABLE:
-        totals = np.empty((len(TOTALS), len(sizes)))
-        native.totals_at(
-            *(rows.ctypes.data, rows.shape[1], sizes.ctypes.data, len(sizes), totals.ctypes.data)
-        )
-        tensors.know(dict(zip(TOTALS, totals, strict=True)))
-    return tensors
+        return add_up(Summaries(reduce(ChannelSummary.merge, each), pages[0].sizes))
 
 
 def pages_by_phase(

@@ -10,6 +10,7 @@ from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.reading import Reading
 from sppkit.capture.sharding import user_class
+from sppkit.capture.totals import add_up
 from sppkit.signals import OF_OUTPUTS, Role, Signal
 from sppkit.statistics import (
     EXTENDED_STATISTICS,
@@ -51,7 +52,7 @@ def columns_of(
         statistics.fill(of_parameters, found)
     compared = [i for i in of_parameters if _is_comparable(readings[i], weights)]
     if compared:
-        of_weights = Summaries.of([weights[readings[i].point.place] for i in compared])
+        of_weights = add_up(Summaries.of([weights[readings[i].point.place] for i in compared]))
         statistics.fill(compared, comparisons(_side_by_side(readings, compared), of_weights))
     return columns | statistics.columns
 
@@ -100,7 +101,7 @@ def comparisons(tensors: Summaries, weights: Summaries) -> dict[str, Array]:
 
 
 def _side_by_side(readings: Sequence[Reading], positions: Sequence[int]) -> Summaries:
-    return Summaries.of([readings[i].summary for i in positions])
+    return add_up(Summaries.of([readings[i].summary for i in positions]))
 
 
 def _is_comparable(reading: Reading, weights: Mapping[Place, ChannelSummary]) -> bool:
