@@ -7,7 +7,6 @@ Whatever is not as planned (another type, shape or thread, a call in compiled co
 torch.func, a tensor that was read already) goes the way of any other pass.
 """
 
-import weakref
 from collections import OrderedDict
 from threading import get_ident
 from typing import Any, NamedTuple
@@ -266,7 +265,7 @@ def _read_output(
         return False
     if read.activation and not _is_written(page, read.activation, output):
         return False
-    writer.latest = weakref.ref(output), output._version, read.place
+    writer.note_read(output, read.place)
     if read.gradient:
         written.expected[read.gradient.number] = read.gradient_point
         _put_on(output, _PlannedGradient(writer, written, page, read), written)

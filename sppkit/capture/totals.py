@@ -1,11 +1,11 @@
-"""Let the C kernel add up channels to tensors, where there is one.
+"""Let the C kernel add up channels to tensors, where that is what reads.
 
 Whatever way rows are made, their totals come from here: no digit depends on it.
 """
 
 import numpy as np
 
-from sppkit.kernels import native
+from sppkit.kernels import kernel_for, native
 from sppkit.summary import BASE_ROWS, TOTALS, Array, Summaries
 
 
@@ -16,7 +16,7 @@ def add_up(tensors: Summaries, rows: Array | None = None) -> Summaries:
         tensors: what is told.
         rows: the base rows of its channels, contiguous, (7, K) or more, where they lie together.
     """
-    if not native.AVAILABLE or not len(tensors):
+    if kernel_for("cpu") != "native" or not len(tensors):
         return tensors
     if rows is None:
         rows = np.stack([getattr(tensors.channels, name) for name in BASE_ROWS])

@@ -32,7 +32,6 @@ class Writer:
         dimensions: of the tensors at these places.
         missing: what could not be recorded, and why.
         is_stale: whether a place was seen that the plan lacks.
-        latest: the tensor read last, its version then, and what it is.
     """
 
     def __init__(self, plan: Plan, options: Options, masks: Masks, tracer: Tracer | None) -> None:
@@ -48,14 +47,14 @@ class Writer:
         self._masks = masks
         self._tracer = tracer
         self._recomputations = Recomputations()
-        self.latest: tuple[weakref.ref[torch.Tensor], int, Place] | None = None
+        self._latest: tuple[weakref.ref[torch.Tensor], int, Place] | None = None
 
     def restart(self) -> None:
         """Begin another step: nothing of the last one is left."""
         self.passes.clear()
         self.missing.clear()
         self._recomputations = Recomputations()
-        self.latest = None
+        self._latest = None
 
     @property
     def current(self) -> Pass:
@@ -69,7 +68,7 @@ class Writer:
         batch = sizes[0] if sizes else 0
         phase = self._options.phase or mode
         self.passes.append(Pass(self._plan, phase, batch, self._masks.are_used))
-        self.latest = None
+        self._latest = None
         self.current.sampling = self._options.sampling
         self.current.mask = self._masks.take(args, kwargs)
 
@@ -168,21 +167,21 @@ class Writer:
         """Spare a second read of a tensor that an inner module has just returned unchanged."""
         if tensor.is_inference():
             return False
-        if self.latest and self.has_just_read(tensor):
+        if self._latest and self.has_just_read(tensor):
             for signal in (Signal.ACTIVATION, Signal.GRADIENT):
-                self.current.aliases[Point(place, signal)] = Point(self.latest[2], signal)
+                self.current.aliases[Point(place, signal)] = Point(self._latest[2], signal)
             return True
         self.note_read(tensor, place)
         return False
 
     def has_just_read(self, tensor: torch.Tensor) -> bool:
         """Say whether a tensor is the one read last, and unchanged since."""
-        latest = self.latest
+        latest = self._latest
         return latest is not None and latest[0]() is tensor and latest[1] == tensor._version
 
     def note_read(self, tensor: torch.Tensor, place: Place) -> None:
         """Remember the tensor that is read, as long as it lives."""
-        self.latest = weakref.ref(tensor), tensor._version, place
+        self._latest = weakref.ref(tensor), tensor._version, place
 
     def _await_gradient(
         self, place: Place, tensor: torch.Tensor, axis: int | None, is_new: bool
