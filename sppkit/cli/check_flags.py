@@ -48,6 +48,15 @@ class MeasuringEvidence(Measuring):
             rich_help_panel=CIRCUMSTANCES,
         ),
     ] = "cross-entropy"
+    rehearsal: Annotated[
+        bool,
+        typer.Option(
+            "--rehearsal/--no-rehearsal",
+            help="Train small classifiers for a moment, and put them back bit for bit. Without it "
+            "more verdicts are wrong.",
+            rich_help_panel=CIRCUMSTANCES,
+        ),
+    ] = True
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _on_target(
 
     measuring = subject.measuring
     target = resolve(subject.target, parse_arguments(measuring.arguments or ()))
-    probing = evidence_options(probe_options(measuring))
+    probing = evidence_options(probe_options(measuring), measuring.rehearsal)
     size = find_input_size(target, measuring)
     shown, color = not talking.quiet, talking.color
     with progress_bar(target.name, measuring.seeds, shown=shown, color=color) as on_seed:
@@ -128,13 +128,13 @@ def _on_target(
             raise ProbeError(f"{target.origin}: {error}") from error
 
 
-def evidence_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Turn options of a probe into those of the gate, which has losses of its own.
+def evidence_options(options: dict[str, Any], rehearsal: bool) -> dict[str, Any]:
+    """Turn options of a probe into those of the gate, which has losses and a rehearsal of its own.
 
     A loss of the user's takes the place of the gate's training loss.
     """
-    built_in = options["loss"] in _BUILT_IN_LOSSES
-    return {**options, "loss": None} if built_in else options
+    loss = None if options["loss"] in _BUILT_IN_LOSSES else options["loss"]
+    return {**options, "loss": loss, "rehearsal": rehearsal}
 
 
 def _remarks(recording: Recording, run: str) -> Iterator[str]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import typer
 
+from sppkit.cli.check_flags import MeasuringEvidence
 from sppkit.cli.configuration import Configuration, ConfiguredModel
 from sppkit.cli.configuration.origins import is_typed
-from sppkit.cli.flags import Measuring
 from sppkit.errors import ConfigurationError
 
 
@@ -27,12 +27,15 @@ class Subject:
 
     name: str
     target: str
-    measuring: Measuring
+    measuring: MeasuringEvidence
     baseline: Path | None
 
 
 def find_subjects(
-    texts: Sequence[str] | None, measuring: Measuring, baseline: Path | None, context: typer.Context
+    texts: Sequence[str] | None,
+    measuring: MeasuringEvidence,
+    baseline: Path | None,
+    context: typer.Context,
 ) -> list[Subject]:
     """Find what is meant by the texts of a command line; by none, all configured models.
 
@@ -67,7 +70,10 @@ def find_subjects(
 
 
 def _configured(
-    model: ConfiguredModel, measuring: Measuring, baseline: Path | None, context: typer.Context
+    model: ConfiguredModel,
+    measuring: MeasuringEvidence,
+    baseline: Path | None,
+    context: typer.Context,
 ) -> Subject:
     wanted = {name: v for name, v in model.flags.items() if not is_typed(context, name)}
     return Subject(
@@ -78,7 +84,7 @@ def _configured(
     )
 
 
-def _as_fields(measuring: Measuring, values: Mapping[str, Any]) -> dict[str, Any]:
+def _as_fields(measuring: MeasuringEvidence, values: Mapping[str, Any]) -> dict[str, Any]:
     """Make closed sets of words what the fields hold."""
     kinds = {field.name: type(getattr(measuring, field.name)) for field in fields(measuring)}
     return {

@@ -27,6 +27,16 @@ def test_a_baseline_is_written_named_and_left_alone_while_nothing_changed(spp, c
     assert (folder / "net-baseline.parquet").stat().st_ino == before
 
 
+@pytest.mark.parametrize(
+    ("flags", "reason"), [((), ""), (("--no-rehearsal",), "it was asked for without")]
+)
+def test_a_rehearsal_can_be_left_out(flags, reason, spp, folder):
+    spp("baseline", "ref:mlp", *TWO, *flags, "--update", "-o", "mlp.parquet")
+    rehearsal = sppkit.read(folder / "mlp.parquet").metadata["mlp"]["rehearsal"]
+    assert rehearsal["left_out"] == reason
+    assert bool(rehearsal["values"]) is not bool(flags)
+
+
 def test_without_update_the_baseline_is_compared(spp, fails, chain, golden, write):
     arguments = ("baseline", chain, *TWO, "-o", "spp/net.parquet")
     assert "no layer moved" in spp(*arguments).stdout
