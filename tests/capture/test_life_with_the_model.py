@@ -886,12 +886,12 @@ def test_a_thousand_recorded_steps_keep_nothing_but_their_rows():
         outputs.clear()
         objects()
         before, _ = tracemalloc.get_traced_memory()
-        train(100)
+        train(300)  # of which some 5 kB come from elsewhere, however many steps there are
         outputs.clear()
         objects()
         after, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert after - before < 10_000
+    assert (after - before) / 300 < 100
 
 
 def test_a_step_outside_of_the_block_is_refused():
