@@ -4,6 +4,7 @@
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +130,7 @@ def _digits(wishes: Wishes) -> Data:
             return digits.pictures(chosen[numbers]).float()
 
         # small pictures are resized once, large ones when they are needed
-        if np.prod(size) <= _RESIZED_AT_ONCE:
+        if math.prod(size) <= _RESIZED_AT_ONCE:
             pictures = take(torch.arange(len(chosen)))
             take = pictures.__getitem__
         return Tensors(take, digits.classes[chosen], augment=augment)
@@ -150,16 +151,17 @@ def _numpy(text: str, wishes: Wishes) -> Data:
         parts = [(x[chosen], y[chosen]) for chosen in split(y, wishes.hold_out or 0.25)]
     (x, y), (x_test, y_test) = parts
     prepare = standardisation(x)
-    size = tuple(x.shape[1:])
-    if wishes.size is not None and wishes.size != size:
+    own = tuple(x.shape[1:])
+    size = own if wishes.size is None else wishes.size
+    if math.prod(size) != math.prod(own):
         raise DataError(
-            f"'{text}' holds samples of size {size}, and {wishes.size} was asked for. Leave -s out "
-            "or bring the file to that size."
+            f"'{text}' holds samples of size {own}, and the network takes {size}. Bring the file "
+            f"to that size, or say by -s {','.join(map(str, own))} that the network takes them so."
         )
     return Data(
         text,
-        Tensors(lambda chosen: prepare(x[chosen]), y, augment=wishes.augment),
-        Tensors(lambda chosen: prepare(x_test[chosen]), y_test),
+        Tensors(lambda n: prepare(x[n]).view(-1, *size), y, augment=wishes.augment),
+        Tensors(lambda n: prepare(x_test[n]).view(-1, *size), y_test),
         count_classes((y, y_test), text),
         size,
         f"{text}: {len(y)} and {len(y_test)} samples",

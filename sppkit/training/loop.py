@@ -1,6 +1,6 @@
 """Train one network, record it, and write what happens to its run folder.
 
-    outcome = train(task, RunFolder(Path("runs/net")))
+outcome = train(task, RunFolder(Path("runs/net")))
 """
 
 import math
@@ -200,9 +200,7 @@ class _Run:
         task = self._task
         epoch, first = divmod(self._step, task.steps_per_epoch)
         for number in range(epoch, task.recipe.epochs):
-            yield from task.data.train.epoch(
-                task.seed, number, task.recipe.batch_size, first=first
-            )
+            yield from task.data.train.epoch(task.seed, number, task.samples_per_step, first=first)
             first = 0
 
     # ---------------------------------------------------------------------------- what is done

@@ -148,7 +148,7 @@ class Metrics:
     def recording_overhead(self) -> float:
         """Estimate what recording adds to the time of the run, as a share; NaN where unknown.
 
-            recorded steps * (median recorded - median other) / (steps * median other)
+        recorded steps * (median recorded - median other) / (steps * median other)
         """
         steps = [row.is_recorded for row in self._latest_steps()]
         plain = self.step_seconds(is_recorded=False)

@@ -251,8 +251,6 @@ class RunFolder:
             temporary.unlink()
 
 
-
-
 def as_json(value: object) -> Any:
     """Bring a value to what JSON has; numbers that are not finite become texts.
 

@@ -24,6 +24,8 @@ class Task:
         origin: what the network is and where it is from, for messages.
         data: what it is trained on.
         recipe: how.
+        batch_size: samples in a step; None is the recipe's. The rate follows it where the recipe
+            says so.
         seed: of the weights, of the order of the data, and of what is drawn in training.
         device: where.
         amp: precision of autocast.
@@ -42,6 +44,7 @@ class Task:
     origin: str
     data: Data
     recipe: Recipe
+    batch_size: int | None = None
     seed: int = 0
     device: str = "cpu"
     amp: Precision = "off"
@@ -54,6 +57,8 @@ class Task:
     description: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size={self.batch_size} must be 1 sample or more")
         if self.every < 0:
             raise ValueError(f"every={self.every} must be 1 or more, or 0 to record nothing")
         if not self.flush_seconds > 0:
@@ -68,6 +73,7 @@ class Task:
             "data": self.data.description,
             "classes": self.data.classes,
             "size": self.data.size,
+            "batch_size": self.samples_per_step,
             "seed": self.seed,
             "amp": self.amp,
             "compile": self.compile,
@@ -79,9 +85,14 @@ class Task:
         }
 
     @property
+    def samples_per_step(self) -> int:
+        """Samples in a batch."""
+        return self.recipe.batch_size if self.batch_size is None else self.batch_size
+
+    @property
     def steps_per_epoch(self) -> int:
         """Steps of the optimiser in an epoch."""
-        return self.data.train.steps(self.recipe.batch_size)
+        return self.data.train.steps(self.samples_per_step)
 
     @property
     def steps(self) -> int:

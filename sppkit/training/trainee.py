@@ -40,7 +40,7 @@ class Trainee:
             task.recipe,
             self.model,
             steps_per_epoch=task.steps_per_epoch,
-            batch_size=task.recipe.batch_size,
+            batch_size=task.samples_per_step,
         )
         kind = torch.device(task.device).type
         self.scaler = torch.amp.GradScaler(kind, enabled=task.amp == "fp16")
@@ -97,7 +97,7 @@ class Trainee:
         network = self.training.average or self.called
         network.eval()
         losses, right, samples = [], [], 0
-        for batch in batches.in_order(self._task.recipe.batch_size):
+        for batch in batches.in_order(self._task.samples_per_step):
             batch = batch.to(self._task.device)
             with self._autocast():
                 output = self._answer(network, batch)

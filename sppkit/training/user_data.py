@@ -11,8 +11,8 @@ from sppkit.user_code import load
 from sppkit.user_code import split as split_place
 
 _EXPECTED = (
-    "expected a torch Dataset of (x, y), or a pair of Datasets or DataLoaders, for training and for "
-    "evaluation"
+    "expected a torch Dataset of (x, y), or a pair of Datasets or DataLoaders, for training and "
+    "for evaluation"
 )
 
 
