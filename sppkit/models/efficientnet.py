@@ -77,7 +77,7 @@ STAGES_SMALL = (
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Parts:
     """What an EfficientNet is made of, and how it begins.
 
     Attributes:
@@ -118,9 +118,9 @@ class Recipe:
     reset: Literal["deepmind", "uncredited", "never"] = "never"
 
 
-_SELU = Recipe(activation="selu", initialization="fan_in")
+_SELU = Parts(activation="selu", initialization="fan_in")
 _MAGNITUDE = replace(_SELU, magnitude_preserving_gate=True, merge="magnitude_preserving")
-_UN = Recipe(
+_UN = Parts(
     activation_gain="second moment",
     squeeze_convolution="scaled_standardized_unbiased",
     squeeze_gain=2.0,
@@ -128,9 +128,9 @@ _UN = Recipe(
     scale_transitions=True,
 )
 
-VARIANTS: dict[str, Recipe] = {
-    "bn": Recipe(norm="batch"),
-    "none": Recipe(),
+VARIANTS: dict[str, Parts] = {
+    "bn": Parts(norm="batch"),
+    "none": Parts(),
     "sn": replace(_SELU, classifier_by_fan_in=True),
     "sn_mp": _MAGNITUDE,
     "sn_mp_learned": replace(_MAGNITUDE, merge="learned_magnitude_preserving"),
@@ -141,12 +141,12 @@ VARIANTS: dict[str, Recipe] = {
         scale_transitions=False,
         activation_gain="deviation",
     ),
-    "dyt": Recipe(norm="dynamic_tanh"),
+    "dyt": Parts(norm="dynamic_tanh"),
     "dyt_sn": replace(_SELU, norm="dynamic_tanh", slope=1.0),
-    "ws": Recipe(convolution="standardized"),
-    "ws_sn": Recipe(convolution="standardized", activation="selu"),
+    "ws": Parts(convolution="standardized"),
+    "ws_sn": Parts(convolution="standardized", activation="selu"),
     "ws_se_sn": replace(_SELU, squeeze_convolution="standardized", classifier_by_fan_in=True),
-    "sws": Recipe(
+    "sws": Parts(
         convolution="scaled_standardized",
         activation_gain="deviation",
         squeeze_gain=2.0,
@@ -160,16 +160,16 @@ VARIANTS: dict[str, Recipe] = {
 # -- parts
 
 
-def _activation(recipe: Recipe) -> nn.Module:
-    moments = nonlinearity_moments(recipe.activation)
+def _activation(parts: Parts) -> nn.Module:
+    moments = nonlinearity_moments(parts.activation)
     gain = {
         "none": 1.0,
         "second moment": moments.second_moment**-0.5,
         "deviation": moments.variance**-0.5,
-    }[recipe.activation_gain]
-    if recipe.activation_gain == "none":
-        return make_nonlinearity(recipe.activation)
-    return GainedNonlinearity(recipe.activation, gain=gain)
+    }[parts.activation_gain]
+    if parts.activation_gain == "none":
+        return make_nonlinearity(parts.activation)
+    return GainedNonlinearity(parts.activation, gain=gain)
 
 
 _CONVOLUTIONS: dict[ConvolutionKind, Callable[..., nn.Conv2d]] = {
@@ -194,7 +194,7 @@ def _initialize(convolution: nn.Conv2d, initialization: Initialization) -> nn.Co
 
 
 def _convolution(
-    recipe: Recipe,
+    parts: Parts,
     before: int,
     after: int,
     kernel_size: int = 1,
@@ -203,7 +203,7 @@ def _convolution(
     *,
     padding_mode: PaddingMode,
 ) -> nn.Conv2d:
-    convolution = _CONVOLUTIONS[recipe.convolution](
+    convolution = _CONVOLUTIONS[parts.convolution](
         before,
         after,
         kernel_size,
@@ -213,18 +213,18 @@ def _convolution(
         bias=False,
         padding_mode=padding_mode,
     )
-    return _initialize(convolution, recipe.initialization)
+    return _initialize(convolution, parts.initialization)
 
 
-def _norm(recipe: Recipe, channels: int) -> Iterator[tuple[str, nn.Module]]:
-    if recipe.norm == "batch":
+def _norm(parts: Parts, channels: int) -> Iterator[tuple[str, nn.Module]]:
+    if parts.norm == "batch":
         yield "norm", nn.BatchNorm2d(channels)
-    elif recipe.norm == "dynamic_tanh":
-        yield "norm", DynamicTanh(channels, slope=recipe.slope)
+    elif parts.norm == "dynamic_tanh":
+        yield "norm", DynamicTanh(channels, slope=parts.slope)
 
 
 def _layer(
-    recipe: Recipe,
+    parts: Parts,
     before: int,
     after: int,
     kernel_size: int = 1,
@@ -235,11 +235,11 @@ def _layer(
     activated: bool = True,
 ) -> nn.Sequential:
     convolution = _convolution(
-        recipe, before, after, kernel_size, stride, groups, padding_mode=padding_mode
+        parts, before, after, kernel_size, stride, groups, padding_mode=padding_mode
     )
-    layers: list[tuple[str, nn.Module]] = [("conv", convolution), *_norm(recipe, after)]
+    layers: list[tuple[str, nn.Module]] = [("conv", convolution), *_norm(parts, after)]
     if activated:
-        layers.append(("activation", _activation(recipe)))
+        layers.append(("activation", _activation(parts)))
     return nn.Sequential(OrderedDict(layers))
 
 
@@ -251,18 +251,18 @@ class ConvolutionalSqueezeExcite(nn.Module):
     Args:
         channels: of the input.
         squeezed: of the gate's hidden layer.
-        recipe: names its convolutions, activation, gain and kind of product.
+        parts: names its convolutions, activation, gain and kind of product.
     """
 
-    def __init__(self, channels: int, squeezed: int, recipe: Recipe) -> None:
+    def __init__(self, channels: int, squeezed: int, parts: Parts) -> None:
         super().__init__()
-        make = _CONVOLUTIONS[recipe.squeeze_convolution or recipe.convolution]
-        self.gain = recipe.squeeze_gain
-        self.magnitude_preserving = recipe.magnitude_preserving_gate
+        make = _CONVOLUTIONS[parts.squeeze_convolution or parts.convolution]
+        self.gain = parts.squeeze_gain
+        self.magnitude_preserving = parts.magnitude_preserving_gate
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.reduce = _initialize(make(channels, squeezed, 1), recipe.initialization)
-        self.activation = _activation(recipe)
-        self.expand = _initialize(make(squeezed, channels, 1), recipe.initialization)
+        self.reduce = _initialize(make(channels, squeezed, 1), parts.initialization)
+        self.activation = _activation(parts)
+        self.expand = _initialize(make(squeezed, channels, 1), parts.initialization)
         self.gate = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -296,22 +296,22 @@ class InvertedBottleneck(nn.Module):
 
     Args:
         place: sizes, and the variance that enters.
-        recipe: what it is made of.
+        parts: what it is made of.
         padding_mode: of the convolutions.
     """
 
-    def __init__(self, place: BlockPlace, recipe: Recipe, *, padding_mode: PaddingMode) -> None:
+    def __init__(self, place: BlockPlace, parts: Parts, *, padding_mode: PaddingMode) -> None:
         super().__init__()
         self.skips = place.stride == 1 and place.before == place.after
-        self.branch = _branch(place, recipe, padding_mode)
+        self.branch = _branch(place, parts, padding_mode)
         self.merge: MagnitudePreservingSum | None = None
-        if self.skips and "magnitude" in recipe.merge:
-            self.merge = MagnitudePreservingSum(learned=recipe.merge.startswith("learned"))
-        scaled = recipe.merge == "scaled"
-        self.preactivation = _activation(recipe) if scaled else None
+        if self.skips and "magnitude" in parts.merge:
+            self.merge = MagnitudePreservingSum(learned=parts.merge.startswith("learned"))
+        scaled = parts.merge == "scaled"
+        self.preactivation = _activation(parts) if scaled else None
         self.beta = place.variance**0.5 if scaled else 1.0
-        scales_here = scaled and (self.skips or recipe.scale_transitions)
-        self.alpha = recipe.alpha if scales_here else 1.0
+        scales_here = scaled and (self.skips or parts.scale_transitions)
+        self.alpha = parts.alpha if scales_here else 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, (N, C', H', W')."""
@@ -328,15 +328,15 @@ class InvertedBottleneck(nn.Module):
         return f"alpha={self.alpha:.6g}, beta={self.beta:.6g}"
 
 
-def _branch(place: BlockPlace, recipe: Recipe, padding_mode: PaddingMode) -> nn.Sequential:
-    layer = partial(_layer, recipe, padding_mode=padding_mode)
+def _branch(place: BlockPlace, parts: Parts, padding_mode: PaddingMode) -> nn.Sequential:
+    layer = partial(_layer, parts, padding_mode=padding_mode)
     inner = place.before * place.expansion
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if place.expansion > 1:
         layers["expand"] = layer(place.before, inner)
     layers["depthwise"] = layer(inner, inner, place.kernel_size, place.stride, inner)
     squeezed = max(1, place.before // 4)
-    layers["squeeze_excite"] = ConvolutionalSqueezeExcite(inner, squeezed, recipe)
+    layers["squeeze_excite"] = ConvolutionalSqueezeExcite(inner, squeezed, parts)
     layers["project"] = layer(inner, place.after, activated=False)
     return nn.Sequential(layers)
 
@@ -344,9 +344,9 @@ def _branch(place: BlockPlace, recipe: Recipe, padding_mode: PaddingMode) -> nn.
 # -- networks
 
 
-def _places(stages: Sequence[Stage], stem: int, recipe: Recipe) -> Iterator[list[BlockPlace]]:
+def _places(stages: Sequence[Stage], stem: int, parts: Parts) -> Iterator[list[BlockPlace]]:
     depths = [stage.repeats for stage in stages]
-    variances = iter(entering_variances(depths, alpha=recipe.alpha, reset=recipe.reset))
+    variances = iter(entering_variances(depths, alpha=parts.alpha, reset=parts.reset))
     before = stem
     for stage in stages:
         places = []
@@ -371,15 +371,15 @@ def _head(
     features: int,
     classes: int,
     dropout: float,
-    recipe: Recipe,
+    parts: Parts,
     padding_mode: PaddingMode,
 ) -> nn.Sequential:
     classifier = nn.Linear(features, classes)
-    deviation = features**-0.5 if recipe.classifier_by_fan_in else 0.01
+    deviation = features**-0.5 if parts.classifier_by_fan_in else 0.01
     nn.init.normal_(classifier.weight, std=deviation)
     nn.init.zeros_(classifier.bias)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["features"] = _layer(recipe, before, features, padding_mode=padding_mode)
+    layers["features"] = _layer(parts, before, features, padding_mode=padding_mode)
     layers["pool"] = nn.AdaptiveAvgPool2d(1)
     layers["flatten"] = nn.Flatten()
     layers["dropout"] = nn.Dropout(dropout)
@@ -389,7 +389,7 @@ def _head(
 
 def efficientnet(
     stages: Sequence[Stage],
-    recipe: Recipe,
+    parts: Parts,
     *,
     stem: int,
     stem_stride: int,
@@ -403,7 +403,7 @@ def efficientnet(
 
     Args:
         stages: the table.
-        recipe: what the layers are made of.
+        parts: what the layers are made of.
         stem: channels of the first convolution.
         stem_stride: its stride.
         features: channels of the last convolution.
@@ -417,19 +417,19 @@ def efficientnet(
     """
     blocks = [
         nn.Sequential(
-            *(InvertedBottleneck(place, recipe, padding_mode=padding_mode) for place in places)
+            *(InvertedBottleneck(place, parts, padding_mode=padding_mode) for place in places)
         )
-        for places in _places(stages, stem, recipe)
+        for places in _places(stages, stem, parts)
     ]
     return ResidualNetwork(
-        _layer(recipe, in_channels, stem, 3, stem_stride, padding_mode=padding_mode),
+        _layer(parts, in_channels, stem, 3, stem_stride, padding_mode=padding_mode),
         nn.Sequential(*blocks),
-        _head(stages[-1].channels, features, classes, dropout, recipe, padding_mode),
+        _head(stages[-1].channels, features, classes, dropout, parts, padding_mode),
     )
 
 
-def find_recipe(variant: str, **changes: object) -> Recipe:
-    """Return a variant's recipe, changed where a value is not None.
+def find_parts(variant: str, **changes: object) -> Parts:
+    """Return a variant's parts, changed where a value is not None.
 
     Raises:
         ValueError: no such variant; the message lists all.
@@ -464,10 +464,10 @@ def efficientnet_b0(
 
     Args:
         variant: a name of `VARIANTS`.
-        initialization: None, here and below: the variant's; see `Recipe`.
+        initialization: None, here and below: the variant's; see `Parts`.
         activation: a name of `sppkit.theory.NONLINEARITIES`.
         activation_gain: "none", "second moment" or "deviation".
-        convolution: "plain", "standardized" or "scaled_standardized"; see `Recipe`.
+        convolution: "plain", "standardized" or "scaled_standardized"; see `Parts`.
         squeeze_gain: what the gates are multiplied by.
         scale_transitions: whether blocks without a skip path are multiplied by alpha.
         slope: initial slope of dynamic tanh.
@@ -480,7 +480,7 @@ def efficientnet_b0(
     Raises:
         ValueError: no such variant.
     """
-    recipe = find_recipe(
+    parts = find_parts(
         variant,
         initialization=initialization,
         activation=activation,
@@ -492,7 +492,7 @@ def efficientnet_b0(
     )
     return efficientnet(
         STAGES_B0,
-        recipe,
+        parts,
         stem=32,
         stem_stride=stem_stride,
         features=1280,
@@ -527,7 +527,7 @@ def efficientnet_small(
     """
     return efficientnet(
         STAGES_SMALL,
-        find_recipe(variant),
+        find_parts(variant),
         stem=16,
         stem_stride=stem_stride,
         features=128,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from torch import nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -102,8 +102,9 @@ def _optimizer(recipe: Recipe, model: nn.Module, batch_size: int) -> Optimizer:
         learning_rate=recipe.learning_rate * scale,
         weight_decay=recipe.weight_decay,
     )
-    if recipe.optimizer == "adam":
-        return Adam(groups, betas=(recipe.momentum, 0.999))
+    if recipe.optimizer != "sgd":
+        method = AdamW if recipe.optimizer == "adamw" else Adam
+        return method(groups, betas=(recipe.momentum, 0.999))
     return SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-OptimizerName = Literal["sgd", "adam"]
+OptimizerName = Literal["sgd", "adam", "adamw"]
 ScheduleName = Literal["constant", "cosine", "steps", "linear"]
 
 
@@ -50,7 +50,7 @@ class Recipe:
         dataset: what it was trained on.
         batch_size: images per step.
         epochs: passes over the data.
-        optimizer: "sgd" or "adam".
+        optimizer: "sgd", "adam" or "adamw" (decoupled weight decay).
         learning_rate: at its highest, for `batch_size` images.
         rate_scales_with_batch: whether the rate is proportional to the batch size.
         momentum: of SGD, or beta_1 of Adam.

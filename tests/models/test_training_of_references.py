@@ -15,7 +15,10 @@ ALIVE = [reference for reference in SMALL if not reference.dead_at_initializatio
 DEAD = [reference for reference in SMALL if reference.dead_at_initialization]
 BATCH = 32
 RATE = 1e-2
-RATES = {"sn_resnet20": 2e-3}
+RATES = {
+    "sn_resnet20": 2e-3,
+    **{reference.name: 3e-3 for reference in SMALL if reference.family == "ReActNet"},
+}
 """Of networks that RATE is too much for."""
 
 

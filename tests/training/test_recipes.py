@@ -171,9 +171,13 @@ def test_the_rate_scales_with_the_batch_only_where_the_recipe_says_so():
     assert fixed.optimizer.param_groups[0]["initial_lr"] == pytest.approx(0.4)
 
 
-def test_adam_is_built_with_its_beta():
-    recipe = _recipe(optimizer="adam", momentum=0.8)
+@pytest.mark.parametrize(
+    ("name", "method"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_adam_is_built_with_its_beta(name, method):
+    recipe = _recipe(optimizer=name, momentum=0.8)
     training = prepare_training(recipe, build("nf_resnet_digits"), steps_per_epoch=1)
+    assert type(training.optimizer) is method
     assert training.optimizer.param_groups[0]["betas"] == (0.8, 0.999)
     assert (training.clipping, training.average) == (None, None)
 

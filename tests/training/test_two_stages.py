@@ -1,7 +1,10 @@
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
+from sppkit.inputs.digits import draw_digits
 from sppkit.models import build
+from sppkit.training.distillation import DistillationLoss
 from sppkit.training.two_stages import load_first_stage
 
 
@@ -54,3 +57,35 @@ def test_another_width_is_refused_and_changes_nothing():
 def test_a_state_of_other_names_is_refused():
     with pytest.raises(ValueError, match=r"shares no name.*it has a, .*expected "):
         load_first_stage(build("reactnet18_digits"), {"a": torch.zeros(1)})
+
+
+def _train(network, loss, images, *others):
+    """Train for an epoch by Adam, and give the mean losses of the first and of the last steps."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    losses = []
+    for x, *rest in zip(*(tensor.split(64) for tensor in (images, *others)), strict=True):
+        optimizer.zero_grad()
+        step = loss(network(x), *(rest or [x]))
+        step.backward()
+        optimizer.step()
+        losses.append(step.item())
+    return sum(losses[:3]) / 3, sum(losses[-3:]) / 3
+
+
+def test_a_binary_network_learns_from_a_teacher_in_two_stages_b5():
+    """B5: the published procedure, small: distilled with real weights, then with binary ones."""
+    torch.manual_seed(0)
+    images, classes, _ = draw_digits((1, 8, 8), 1797, torch.Generator().manual_seed(0))
+    images = images.float()
+    teacher = build("ffnn_bn_digits", depth=3)
+    _train(teacher, cross_entropy, images, classes)
+    distil = DistillationLoss(teacher)
+    first, second = _first_and_second("bf")
+    started, learned = _train(first, distil, images)
+    assert learned < started - 0.2
+    load_first_stage(second, first)
+    _, ended = _train(second, distil, images)
+    assert ended < started - 0.2
+    with torch.no_grad():
+        agreement = (second(images).argmax(1) == teacher(images).argmax(1)).double().mean().item()
+    assert agreement > 0.4  # by chance 0.1
