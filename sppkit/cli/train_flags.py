@@ -46,9 +46,7 @@ class Feeding:
 
     data: Annotated[
         str,
-        typer.Option(
-            "--data", metavar="DATA", help=f"Data: {DATA_FORMS}.", rich_help_panel=_DATA
-        ),
+        typer.Option("--data", metavar="DATA", help=f"Data: {DATA_FORMS}.", rich_help_panel=_DATA),
     ] = "digits"
     input_size: Annotated[
         str | None,

@@ -16,7 +16,8 @@ from torch import Tensor
 from sppkit.errors import DataError, ProbeError
 from sppkit.inputs.digits import Digits
 from sppkit.training.augmentation import crop_and_flip
-from sppkit.training.batches import Augmentation, Batches, Tensors
+from sppkit.training.batches import Augmentation, Batches, Samples, Tensors
+from sppkit.training.pictures import Pictures
 from sppkit.training.splitting import split
 from sppkit.user_code import did_you_mean
 from sppkit.user_code import split as split_place
@@ -77,6 +78,17 @@ class Wishes:
             )
         if self.augmentation is not None:
             object.__setattr__(self, "augment", AUGMENTATIONS[self.augmentation])
+
+
+@dataclass(frozen=True)
+class Found:
+    """Pictures that were found, not standardised yet, and what is known of them."""
+
+    train: Pictures
+    test: Pictures
+    classes: int
+    size: tuple[int, ...]
+    description: str
 
 
 def find_data(text: str, wishes: Wishes | None = None) -> Data:
@@ -233,23 +245,15 @@ def _standardise(x: Tensor, *, mean: Tensor, deviation: Tensor) -> Tensor:
     return (x.float() - mean) / deviation
 
 
-@dataclass(frozen=True)
-class PictureParts:
-    """Training and test pictures that are read one by one, and what is known of them."""
-
-    train: Callable[[Augmentation | None, int], Batches]
-    test: Callable[[Augmentation | None, int], Batches]
-    classes: int
-    size: tuple[int, ...]
-    description: str
-
-
-def _of(parts: PictureParts, name: str, wishes: Wishes) -> Data:
+def _of(found: Found, name: str, wishes: Wishes) -> Data:
+    train, test = found.train, found.test
+    test.standardise_by(train)
+    train.standardise_by(train)
     return Data(
         name,
-        parts.train(wishes.augment, wishes.workers),
-        parts.test(None, wishes.workers),
-        parts.classes,
-        parts.size,
-        parts.description,
+        Samples(train, name, augment=wishes.augment, workers=wishes.workers),
+        Samples(test, name, workers=wishes.workers),
+        found.classes,
+        found.size,
+        found.description,
     )

@@ -1,0 +1,61 @@
+"""Pictures of runs that have ended: their signal propagation at the first and the last step."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import sppkit
+from sppkit.errors import NothingObservedError
+from sppkit.plots.files import save_figure
+from sppkit.recording import Recording
+from sppkit.run_directory import part_files
+
+FIRST, LAST = "first-step-spp.png", "last-step-spp.png"
+
+
+def draw_runs(folders: Sequence[Path], place: Path) -> list[Path]:
+    """Draw all runs over each other, at the first and at the last step that all of them recorded.
+
+    Runs that recorded nothing are left out.
+
+    Returns:
+        The pictures that were drawn; those of earlier runs in that place are replaced.
+    """
+    recordings = [sppkit.read(folder) for folder in folders if part_files(folder)]
+    steps = _common_steps(recordings)
+    if not steps:
+        return []
+    whole = _of_steps(recordings, {steps[0], steps[-1]})
+    drawn = []
+    for step, name in dict(zip((steps[0], steps[-1]), (FIRST, LAST), strict=True)).items():
+        try:
+            figure = sppkit.plot_signal_propagation(whole, step=step, gradient=True)
+        except NothingObservedError:
+            continue
+        title = f"{' vs '.join(whole.runs)}: step {step}"
+        save_figure(figure, place / name, force=False, title=title, description=title)
+        drawn.append(place / name)
+    return drawn
+
+
+def _common_steps(recordings: Sequence[Recording]) -> list[int]:
+    each = [set(recording.table()["step"]) for recording in recordings]
+    return sorted(set.intersection(*each)) if each else []
+
+
+def _of_steps(recordings: Sequence[Recording], steps: set[int]) -> Recording:
+    """Put the rows of some steps together; seeds of one run stay one run."""
+    runs = dict.fromkeys(recording.runs[0] for recording in recordings)
+    parts = []
+    for run in runs:
+        group = [recording for recording in recordings if recording.runs[0] == run]
+        parts.append(_joined(group, steps))
+    return sppkit.combine(parts)
+
+
+def _joined(group: Sequence[Recording], steps: set[int]) -> Recording:
+    from sppkit.table import concatenate
+
+    tables = [table[table["step"].isin(steps)] for table in (each.table() for each in group)]
+    return Recording.from_frames(
+        concatenate(tables), group[0].structure(), {**group[-1].metadata, **group[0].metadata}
+    )

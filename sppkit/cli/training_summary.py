@@ -1,0 +1,63 @@
+"""How runs ended, in a table."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from sppkit.escaping import one_line
+from sppkit.training.loop import FINISHED, Outcome
+
+_HEADINGS = (
+    *("run", "seeds", "test accuracy", "test loss", "last loss"),
+    *("ended", "time", "step", "recording"),
+)
+
+
+def outcome_table(outcomes: Sequence[Outcome]) -> Table:
+    """Lay outcomes out, one line for each run; several seeds as mean and standard deviation."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in _HEADINGS:
+        table.add_column(heading, overflow="fold", vertical="bottom")
+    for run in dict.fromkeys(outcome.run for outcome in outcomes):
+        table.add_row(*map(Text, _cells(run, [o for o in outcomes if o.run == run])))
+    return table
+
+
+def _cells(run: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    ended = [outcome.ended for outcome in outcomes]
+    others = [f"{ended.count(word)} {word}" for word in dict.fromkeys(ended) if word != FINISHED]
+    return (
+        one_line(run),
+        str(len(outcomes)),
+        _spread([outcome.test_accuracy for outcome in outcomes], ".3f"),
+        _spread([outcome.test_loss for outcome in outcomes], ".3g"),
+        _spread([outcome.loss for outcome in outcomes], ".3g"),
+        ", ".join(others) or FINISHED,
+        f"{sum(outcome.seconds for outcome in outcomes):.1f} s",
+        f"{_mean([1000 * outcome.step_seconds for outcome in outcomes]):.3g} ms",
+        _share(_mean([outcome.overhead for outcome in outcomes])),
+    )
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    """Write the mean, and the deviation where there are several.
+
+    >>> _spread([0.5], ".2f"), _spread([0.4, 0.6], ".2f"), _spread([math.nan], ".2f")
+    ('0.50', '0.50 ± 0.14', '-')
+    """
+    if not all(map(math.isfinite, values)):
+        return "-" if all(map(math.isnan, values)) else "not finite"
+    mean = format(statistics.fmean(values), form)
+    return f"{mean} ± {statistics.stdev(values):{form}}" if len(values) > 1 else mean
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.fmean(finite) if finite else math.nan
+
+
+def _share(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:+.0f} %"
