@@ -43,12 +43,13 @@ def train(
     plot), events.jsonl and checkpoint.pt, from which --resume goes on. Leaves with 1 where a run
     diverged.
     """
-    from sppkit.cli.training_plots import draw_runs
+    from sppkit.cli.training_plots import check_pictures, draw_runs
     from sppkit.cli.training_tasks import plan_runs
 
     if keeping.resume and keeping.force:
         raise ValueError("--resume goes on with a run and --force replaces it; keep one of them.")
     planned = plan_runs(targets or (), learning, feeding, running, keeping)
+    check_pictures(keeping.output)
     _take_folders(planned, keeping)
     outcomes, failed = _train_all(planned, keeping, talking)
     places = draw_runs([run.folder.path for run, _ in outcomes], keeping.output)

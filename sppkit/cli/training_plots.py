@@ -5,11 +5,22 @@ from pathlib import Path
 
 import sppkit
 from sppkit.errors import NothingObservedError
-from sppkit.plots.files import save_figure
+from sppkit.plots.files import check_destination, save_figure
 from sppkit.recording import Recording
 from sppkit.run_directory import part_files
 
 FIRST, LAST = "first-step-spp.png", "last-step-spp.png"
+
+
+def check_pictures(place: Path) -> None:
+    """Refuse to train where the pictures would replace those of others.
+
+    Raises:
+        OutputError: there is one that sppkit did not write.
+    """
+    for name in (FIRST, LAST):
+        if (place / name).exists():
+            check_destination(place / name, force=False)
 
 
 def draw_runs(folders: Sequence[Path], place: Path) -> list[Path]:

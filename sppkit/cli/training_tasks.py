@@ -60,7 +60,7 @@ def plan_runs(
         SppkitError: a target or the data cannot be found.
     """
     preset = find_preset(learning.preset)
-    given = {**preset.model_arguments, **parse_arguments(running.arguments or ())}
+    given = parse_arguments(running.arguments or ())
     texts = list(targets) or _own_network(preset)
     variants = list(_variants(preset, learning))
     find = _Data(feeding)
@@ -68,7 +68,9 @@ def plan_runs(
     planned = []
     names = _distinct([resolve(text, given).name for text in texts])
     for text, name in zip(texts, names, strict=True):
-        target, data = _with_its_data(text, given, feeding, find)
+        # a recipe's arguments are those of its own network, and what is typed comes before them
+        own = preset.model_arguments if text == f"ref:{preset.reference}" else {}
+        target, data = _with_its_data(text, {**own, **given}, feeding, find)
         for variant in variants:
             run = f"{name} {variant.label}".strip()
             for seed in range(running.seed, running.seed + running.number_of_seeds):

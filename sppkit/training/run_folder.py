@@ -41,6 +41,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._made: list[Path] = []
+        self._is_cleared = False
 
     # ------------------------------------------------------------------------------ beginning
 
@@ -57,7 +58,7 @@ class RunFolder:
                 f"'{self.path}' holds a run already, which is left alone. Go on with it by "
                 "--resume, replace it by --force, or give another folder with -o."
             )
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(self.path.iterdir()) and not self._is_cleared:
             raise OutputError(
                 f"'{self.path}' is a folder with other files in it. Give another one with -o."
             )
@@ -68,7 +69,7 @@ class RunFolder:
         return (self.path / RUN).is_file()
 
     def clear(self) -> None:
-        """Delete a run; files that sppkit did not write stay.
+        """Delete a run, so that another one may come; files that sppkit did not write stay.
 
         Raises:
             OutputError: a file cannot be deleted.
@@ -80,6 +81,9 @@ class RunFolder:
                 part.unlink()
         except OSError as error:
             raise OutputError(f"'{self.path}' cannot be cleared: {error.strerror}.") from error
+        with suppress(OSError):  # it is not there, or holds something of someone else's
+            (self.path / "recording").rmdir()
+        self._is_cleared = True
 
     def create(self) -> None:
         """Make the folder.
@@ -99,7 +103,7 @@ class RunFolder:
     def remove(self) -> None:
         """Delete the run, and the folders that were made for it, if nothing else is in them."""
         self.clear()
-        for folder in (self.path / "recording", *self._made):
+        for folder in self._made:
             with suppress(OSError):  # it holds something of someone else's
                 folder.rmdir()
 

@@ -204,6 +204,16 @@ def test_an_existing_run_is_named_with_what_can_be_done(nets, spp, fails, folder
     assert said(folder, "Narrow")["outcome"]["steps"] == 84
 
 
+def test_files_of_others_stay_where_they_are(nets, spp, fails, folder):
+    spp("train", "nets.py:Narrow", "--epochs", 1)
+    (folder / "runs/Narrow/notes.txt").write_text("mine")
+    spp("train", "nets.py:Narrow", "--epochs", 1, "--force")
+    assert (folder / "runs/Narrow/notes.txt").read_text() == "mine"
+    (folder / "runs/last-step-spp.png").write_bytes(b"mine")
+    message = fails("train", "nets.py:Wide", "--epochs", 1)
+    assert "last-step-spp.png" in message
+
+
 def test_other_settings_are_no_resumption(nets, spp, fails, folder):
     spp("train", "nets.py:Narrow", "--epochs", 1)
     message = fails("train", "nets.py:Narrow", "--epochs", 1, "--every", 3, "--resume")
