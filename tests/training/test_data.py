@@ -305,7 +305,7 @@ def test_pictures_cover_the_size_and_are_cut_to_its_middle(album):
 def test_a_picture_that_is_broken_is_named(album):
     (album / "red" / "3.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"red/3\.png' of 'folder:album' is no picture"):
-        find_data("folder:album", Wishes(size=(3, 4, 4)))
+        whole(find_data("folder:album", Wishes(size=(3, 4, 4))).test)
 
 
 def test_folders_that_hold_no_classes_are_named(tmp_path, monkeypatch):
