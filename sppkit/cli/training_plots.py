@@ -8,6 +8,7 @@ from sppkit.errors import NothingObservedError
 from sppkit.plots.files import check_destination, save_figure
 from sppkit.recording import Recording
 from sppkit.run_directory import part_files
+from sppkit.training.run_folder import OVER_TRAINING
 
 FIRST, LAST = "first-step-spp.png", "last-step-spp.png"
 
@@ -24,14 +25,16 @@ def check_pictures(place: Path) -> None:
 
 
 def draw_runs(folders: Sequence[Path], place: Path) -> list[Path]:
-    """Draw all runs over each other, at the first and at the last step that all of them recorded.
+    """Draw each run over its steps, and all runs over each other at the first and the last step.
+
+    The first and the last are those that all of them recorded.
 
     Runs that recorded nothing are left out.
 
     Returns:
         The pictures that were drawn; those of earlier runs in that place are replaced.
     """
-    recordings = [sppkit.read(folder) for folder in folders if part_files(folder)]
+    recordings = [_drawn_over_training(folder) for folder in folders if part_files(folder)]
     steps = _common_steps(recordings)
     if not steps:
         return []
@@ -46,6 +49,17 @@ def draw_runs(folders: Sequence[Path], place: Path) -> list[Path]:
         save_figure(figure, place / name, force=False, title=title, description=title)
         drawn.append(place / name)
     return drawn
+
+
+def _drawn_over_training(folder: Path) -> Recording:
+    """Draw one run over its steps, into its own folder; give its recording."""
+    recording = sppkit.read(folder)
+    try:
+        figure = sppkit.plot_over_training(recording)
+    except NothingObservedError:
+        return recording
+    save_figure(figure, folder / OVER_TRAINING, force=True, title=f"{folder.name} over training")
+    return recording
 
 
 def _common_steps(recordings: Sequence[Recording]) -> list[int]:

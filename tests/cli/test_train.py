@@ -76,6 +76,7 @@ def test_networks_are_trained_side_by_side_into_folders_and_pictures(nets, spp, 
         assert sorted(set(recording.table()["step"])) == list(range(0, 84, 5))
         metrics = pd.read_parquet(folder / "runs" / name / "metrics.parquet")
         assert len(metrics) == 84 + 2
+        assert (folder / "runs" / name / "over-training.png").is_file()
     assert result.stderr == ""  # no bar in a pipe
     assert all((folder / line).is_file() for line in lines[2:4])
 
