@@ -11,16 +11,17 @@ from sppkit.escaping import one_line
 from sppkit.training.loop import FINISHED, Outcome
 
 _HEADINGS = (
-    *("run", "seeds", "test accuracy", "test loss", "last loss"),
+    *("run", "seeds", "test accuracy", "test loss"),
     *("ended", "time", "step", "recording"),
 )
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> Table:
-    """Lay outcomes out, one line for each run; several seeds as mean and standard deviation."""
+    """Lay outcomes out, one line for each run; several seeds as mean±standard deviation."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in _HEADINGS:
-        table.add_column(heading, overflow="fold", vertical="bottom")
+        column = {"overflow": "fold", "no_wrap": heading != "run", "vertical": "bottom"}
+        table.add_column(heading, **column)
     for run in dict.fromkeys(outcome.run for outcome in outcomes):
         table.add_row(*map(Text, _cells(run, [o for o in outcomes if o.run == run])))
     return table
@@ -33,8 +34,7 @@ def _cells(run: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
         one_line(run),
         str(len(outcomes)),
         _spread([outcome.test_accuracy for outcome in outcomes], ".3f"),
-        _spread([outcome.test_loss for outcome in outcomes], ".3g"),
-        _spread([outcome.loss for outcome in outcomes], ".3g"),
+        _spread([outcome.test_loss for outcome in outcomes], ".2g"),
         ", ".join(others) or FINISHED,
         f"{sum(outcome.seconds for outcome in outcomes):.1f} s",
         f"{_mean([1000 * outcome.step_seconds for outcome in outcomes]):.3g} ms",
@@ -46,12 +46,12 @@ def _spread(values: Sequence[float], form: str) -> str:
     """Write the mean, and the deviation where there are several.
 
     >>> _spread([0.5], ".2f"), _spread([0.4, 0.6], ".2f"), _spread([math.nan], ".2f")
-    ('0.50', '0.50 ± 0.14', '-')
+    ('0.50', '0.50±0.14', '-')
     """
     if not all(map(math.isfinite, values)):
         return "-" if all(map(math.isnan, values)) else "not finite"
     mean = format(statistics.fmean(values), form)
-    return f"{mean} ± {statistics.stdev(values):{form}}" if len(values) > 1 else mean
+    return f"{mean}±{statistics.stdev(values):{form}}" if len(values) > 1 else mean
 
 
 def _mean(values: Sequence[float]) -> float:

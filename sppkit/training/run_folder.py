@@ -18,6 +18,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pandas as pd
@@ -53,8 +54,11 @@ class RunFolder:
         Raises:
             OutputError: it has something in it, or is a file.
         """
-        if self.path.is_file():
-            raise OutputError(f"'{self.path}' is a file; give the path of a folder with -o.")
+        files = [place for place in (self.path, *self.path.parents) if place.is_file()]
+        if files:
+            raise OutputError(
+                f"'{files[0]}' is a file, where the run wants a folder. Give another one with -o."
+            )
         if self.holds_a_run:
             raise OutputError(
                 f"'{self.path}' holds a run already, which is left alone. Go on with it by "
@@ -233,7 +237,7 @@ class RunFolder:
         try:
             state: dict[str, Any] = torch.load(place, map_location="cpu", weights_only=True)
             self._cut(state["counts"])
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
             raise TrainingError(
                 f"'{place}' is no checkpoint that can be read: {_first_line(error)}. Begin the run "
                 "anew with --force."

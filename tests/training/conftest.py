@@ -47,6 +47,12 @@ def digits():
     return find_data("digits", Wishes(size=(1, 8, 8), augmentation="crop-flip"))
 
 
+@pytest.fixture(scope="session")
+def plain_digits():
+    """Without the crops, which move a picture of 8x8 by half its width: for a net that learns."""
+    return find_data("digits", Wishes(size=(1, 8, 8)))
+
+
 @pytest.fixture
 def make_task(digits):
     """Make the small task, with some things changed; recipe=dict(...) changes the recipe."""

@@ -149,7 +149,7 @@ def test_a_disk_without_room_is_one_clear_error_and_the_run_goes_on_when_there_i
 
 def test_a_place_that_no_folder_can_be_made_in_is_named(tmp_path, make_task):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match=r"file/run' of the run cannot be made: Not a directory"):
+    with pytest.raises(OutputError, match=r"file' is a file, where the run wants a folder"):
         train(make_task(), RunFolder(tmp_path / "file" / "run"))
     assert (tmp_path / "file").read_text() == "in the way"
 

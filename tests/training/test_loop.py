@@ -68,8 +68,9 @@ def test_the_loop_is_the_loop_that_a_reader_of_the_recipe_would_write(make_task,
     assert evaluated["accuracy"].iloc[-1] == right / 450
 
 
-def test_a_network_learns_and_the_folder_says_how(make_task, folder):
-    outcome = train(make_task(recipe={"averaging_decay": None, "clipping": None}), folder)
+def test_a_network_learns_and_the_folder_says_how(make_task, folder, plain_digits):
+    changed = {"averaging_decay": None, "clipping": None}
+    outcome = train(make_task(recipe=changed, data=plain_digits), folder)
     assert outcome.ended == "finished"
     assert outcome.steps == 42
     assert outcome.test_accuracy > 0.6
@@ -234,7 +235,8 @@ def test_the_weights_of_a_seed_are_those_that_a_probe_measures(make_task, folder
     trained = sppkit.read(folder.path).table().query("step == 0 and signal == 'weight'")
     probed = sppkit.probe(SmallNet, input_size=(1, 8, 8), seed=3, seeds=1).table()
     probed = probed.query("signal == 'weight'")
-    assert trained["second_moment"].tolist() == probed["second_moment"].tolist()
+    # sums of float32 in another order
+    np.testing.assert_allclose(trained["second_moment"], probed["second_moment"], rtol=1e-6)
 
 
 def test_a_run_that_diverges_ends_with_an_event(make_task, folder):
@@ -252,10 +254,11 @@ def test_a_run_that_diverges_ends_with_an_event(make_task, folder):
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
-def test_lower_precision_trains_and_resumes(amp, make_task, folder, interrupt, tmp_path):
-    task = make_task(
-        amp=amp, flush_seconds=1e-9, recipe={"averaging_decay": None, "clipping": None}
-    )
+def test_lower_precision_trains_and_resumes(
+    amp, make_task, folder, interrupt, tmp_path, plain_digits
+):
+    changed = {"averaging_decay": None, "clipping": None}
+    task = make_task(amp=amp, flush_seconds=1e-9, recipe=changed, data=plain_digits)
     whole = RunFolder(tmp_path / "whole")
     assert train(task, whole).test_accuracy > 0.5
     with pytest.raises(RunStoppedError):
@@ -349,6 +352,9 @@ def test_numbers_can_be_learnt_instead_of_classes(make_task, folder, digits):
     assert math.isnan(outcome.test_accuracy)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own, as it compiles
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_a_compiled_network_is_trained_like_a_plain_one(make_task, folder, tmp_path):
     pytest.importorskip("torch._inductor")
     plain = RunFolder(tmp_path / "plain")
@@ -370,7 +376,10 @@ def test_a_compiled_network_is_trained_like_a_plain_one(make_task, folder, tmp_p
 
 
 @pytest.mark.gpu
-def test_a_gpu_takes_the_same_path(make_task, folder):
-    outcome = train(make_task(device="cuda", amp="bf16"), folder)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_takes_the_same_path(make_task, folder, plain_digits):
+    changed = {"averaging_decay": None, "clipping": None}
+    task = make_task(device="cuda", amp="bf16", recipe=changed, data=plain_digits)
+    outcome = train(task, folder)
     assert outcome.test_accuracy > 0.5
     assert sppkit.read(folder.path).metadata["small"]["device"].startswith("cuda")
