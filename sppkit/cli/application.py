@@ -8,6 +8,7 @@ from sppkit import __version__
 from sppkit.cli.baseline import baseline
 from sppkit.cli.check import check
 from sppkit.cli.commands import Commands, ReportingCommand
+from sppkit.cli.compare import compare
 from sppkit.cli.diff import diff
 from sppkit.cli.doctor import doctor
 from sppkit.cli.flags import TARGET_FORMS
@@ -53,6 +54,7 @@ for command, example in (
     (plot, "sppkit plot ref:nf_resnet20 --seeds 1"),
     (check, "sppkit check ref:nf_resnet20 --activate --seeds 3"),
     (train, "sppkit train ref:mlp ref:sn_mlp --data digits --epochs 1"),
+    (compare, "sppkit compare ref:mlp ref:sn_mlp --seeds 1"),
     (baseline, "sppkit baseline ref:mlp --update -o mlp.parquet"),
     (diff, "sppkit diff before.parquet after.parquet"),
     (rules, "sppkit rules SPP902"),

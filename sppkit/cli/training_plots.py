@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import sppkit
+from sppkit.cli.run_recordings import by_run
 from sppkit.errors import NothingObservedError
 from sppkit.plots.files import check_destination, save_figure
 from sppkit.recording import Recording
@@ -69,18 +70,10 @@ def _common_steps(recordings: Sequence[Recording]) -> list[int]:
 
 def _of_steps(recordings: Sequence[Recording], steps: set[int]) -> Recording:
     """Put the rows of some steps together; seeds of one run stay one run."""
-    runs = dict.fromkeys(recording.runs[0] for recording in recordings)
-    parts = []
-    for run in runs:
-        group = [recording for recording in recordings if recording.runs[0] == run]
-        parts.append(_joined(group, steps))
-    return sppkit.combine(parts)
+    return sppkit.combine(by_run([_at(recording, steps) for recording in recordings]))
 
 
-def _joined(group: Sequence[Recording], steps: set[int]) -> Recording:
-    from sppkit.table import concatenate
-
-    tables = [table[table["step"].isin(steps)] for table in (each.table() for each in group)]
-    return Recording.from_frames(
-        concatenate(tables), group[0].structure(), {**group[-1].metadata, **group[0].metadata}
-    )
+def _at(recording: Recording, steps: set[int]) -> Recording:
+    table = recording.table()
+    kept = table[table["step"].isin(steps)]
+    return Recording.from_frames(kept, recording.structure(), recording.metadata)

@@ -23,7 +23,6 @@ from tests.training.test_loop import assert_same_run
 KILLS = 20
 FLUSH = 0.1  # seconds
 STEP = 0.005  # seconds that a step takes at least, so that kills fall anywhere
-WRITING = 1.0  # seconds that a step and writing may take on a machine with other work
 
 
 class Timed(Batches):
@@ -63,9 +62,21 @@ def slow_task(times=None, flush_seconds=FLUSH):
     )
 
 
-def go_on(path, times):
+class NotingFolder(RunFolder):
+    """Notes when a checkpoint was written, and of which step."""
+
+    def __init__(self, path, saved):
+        super().__init__(path)
+        self._saved = saved
+
+    def save(self, state, **counts):
+        super().save(state, **counts)
+        self._saved[:] = [time.monotonic(), state["step"]]
+
+
+def go_on(path, times, saved):
     torch.set_num_threads(1)
-    train(slow_task(times), RunFolder(path), resume=True)
+    train(slow_task(times), NotingFolder(path, saved), resume=True)
 
 
 def checkpointed_step(folder):
@@ -85,36 +96,47 @@ def assert_everything_reads(folder):
     assert folder.events() == []
 
 
+def has_ended(folder):
+    return folder.holds_a_run and "outcome" in folder.description()
+
+
+def killed_after(folder, times, saved, seconds):
+    """Let a process go on with the run, and kill it so long after its first step; say when."""
+    process = _CONTEXT.Process(target=go_on, args=(folder.path, times, saved))
+    process.start()
+    while not max(times) and process.is_alive():
+        time.sleep(0.001)
+    process.join(seconds)
+    killed = time.monotonic()
+    process.kill()
+    process.join()
+    return killed, process.exitcode
+
+
 @pytest.mark.slow
 def test_twenty_kills_lose_nothing_beyond_an_interval_and_change_nothing(tmp_path):
     whole, folder = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
     task = slow_task()
     train(task, whole)
-    times = _CONTEXT.Array("d", task.steps)
+    times, saved = _CONTEXT.Array("d", task.steps), _CONTEXT.Array("d", 2)
     chosen = random.Random(0)
-    kills, deaths = 0, set()
+    kills, reached = 0, set()
     while kills < KILLS:
-        if "outcome" in (folder.description() if folder.holds_a_run else {}):
-            folder.clear()  # it came to its end: once more
-        process = _CONTEXT.Process(target=go_on, args=(folder.path, times))
-        before = checkpointed_step(folder)
-        process.start()
-        process.join(chosen.uniform(0.05, 0.8))
-        killed = time.monotonic()
-        process.kill()
-        process.join()
-        if process.exitcode == 0:
-            continue
-        kills += 1
+        if has_ended(folder):
+            folder.clear()  # once more, from the beginning
+        times[:], saved[:] = [0.0] * task.steps, [0.0, 0.0]
+        killed, code = killed_after(folder, times, saved, chosen.uniform(0.0, 0.4))
+        kills += code != 0
         assert_everything_reads(folder)
-        due = [s for s in range(before, task.steps) if 0 < times[s] < killed - FLUSH - WRITING]
-        now = checkpointed_step(folder)
-        assert now >= max(due, default=0), (now, due)
-        deaths.add(now)
-        times[:] = [0.0] * task.steps
-    assert len(deaths) > 1  # it was killed at different moments
-    if "outcome" not in (folder.description() if folder.holds_a_run else {}):
-        go_on(folder.path, None)
+        begun = [moment for moment in times if 0 < moment < killed]
+        assert checkpointed_step(folder) >= saved[1]
+        # What is due is written when the step under way ends: none is begun before, but for one
+        # between the checkpoint and the clock.
+        deadline = (saved[0] or min(begun)) + FLUSH
+        assert sum(moment > deadline for moment in begun) <= 2
+        reached.add(checkpointed_step(folder))
+    assert len(reached) > 3  # kills fell at different moments
+    train(slow_task(), folder, resume=True)
     assert_same_run(whole, folder)
 
 

@@ -1,0 +1,138 @@
+"""What a run in training came to: accuracy, stability and cost, from the files of its folder."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from sppkit.errors import TargetError
+from sppkit.escaping import one_line
+
+_WINDOW = 50  # steps before a step that say what its loss is to be compared with
+_SPIKE = 2.0  # times the median of these
+_FIRST = 5  # steps that a median is taken of, at least
+_HEADINGS = (
+    *("run", "seeds", "test accuracy", "best", "test loss"),
+    *("ended", "spikes", "time", "step"),
+)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """One run folder in numbers.
+
+    Attributes:
+        run, seed: of it.
+        accuracy, best_accuracy, test_loss: of the last evaluation, and the best accuracy of all.
+        ended: "finished", "diverged", or "running" of a run that goes on or was interrupted.
+        spikes: steps whose loss is more than twice the median of the fifty before, or not finite.
+        seconds, step_seconds: of training and evaluating so far; median time of a step.
+    """
+
+    run: str
+    seed: int
+    accuracy: float
+    best_accuracy: float
+    test_loss: float
+    ended: str
+    spikes: int
+    seconds: float
+    step_seconds: float
+
+
+def run_folders(place: Path) -> list[Path]:
+    """List the run folders that a folder is or holds; none for other folders and files."""
+    if (place / "run.json").is_file():
+        return [place]
+    return sorted(inner.parent for inner in place.glob("*/run.json")) if place.is_dir() else []
+
+
+def read_run(folder: Path) -> TrainedRun:
+    """Read the numbers of a run, also while it goes on.
+
+    Raises:
+        TargetError: its files cannot be read, or nothing was measured yet.
+    """
+    try:
+        said = json.loads((folder / "run.json").read_bytes())
+        metrics = pd.read_parquet(folder / "metrics.parquet")
+        settings, state = said["settings"], str(said["state"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TargetError(
+            f"'{folder}' is no run that can be read: {error}. A run that has just begun has its "
+            "metrics after the first checkpoint."
+        ) from error
+    trained, tested = (metrics[metrics["phase"] == phase] for phase in ("train", "eval"))
+    return TrainedRun(
+        run=str(settings["run"]),
+        seed=int(settings["seed"]),
+        accuracy=_last(tested["accuracy"]),
+        best_accuracy=float(tested["accuracy"].max()) if len(tested) else math.nan,
+        test_loss=_last(tested["loss"]),
+        ended=state,
+        spikes=count_spikes(trained["loss"].to_numpy(float)),
+        seconds=float(metrics["seconds"].sum()),
+        step_seconds=float(trained["seconds"].median()) if len(trained) else math.nan,
+    )
+
+
+def count_spikes(losses: np.ndarray) -> int:
+    """Count the steps whose loss leaves what was usual before them.
+
+        loss_t > 2 median(loss_(t-50), ..., loss_(t-1)), or loss_t not finite
+
+    Medians are of finite losses, five at least.
+
+    >>> count_spikes(np.array([1.0] * 10 + [2.5, 1.0, float("nan")]))
+    2
+    """
+    finite = pd.Series(losses).where(np.isfinite(losses))
+    usual = finite.rolling(_WINDOW, min_periods=_FIRST).median().shift(1).to_numpy()
+    with np.errstate(invalid="ignore"):
+        return int((~np.isfinite(losses) | (losses > _SPIKE * usual)).sum())
+
+
+def runs_table(runs: Sequence[TrainedRun]) -> Table:
+    """Lay runs out, one line for each; several seeds as mean±standard deviation."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in _HEADINGS:
+        table.add_column(heading, overflow="fold", no_wrap=heading != "run", vertical="bottom")
+    for name in dict.fromkeys(run.run for run in runs):
+        table.add_row(*map(Text, _cells(name, [run for run in runs if run.run == name])))
+    return table
+
+
+def _cells(name: str, runs: Sequence[TrainedRun]) -> Iterator[str]:
+    yield one_line(name)
+    yield str(len(runs))
+    yield _spread([run.accuracy for run in runs], ".3f")
+    yield _spread([run.best_accuracy for run in runs], ".3f")
+    yield _spread([run.test_loss for run in runs], ".2g")
+    yield ", ".join(_counted([run.ended for run in runs]))
+    yield str(sum(run.spikes for run in runs))
+    yield f"{sum(run.seconds for run in runs):.1f} s"
+    yield _spread([1000 * run.step_seconds for run in runs], ".3g") + " ms"
+
+
+def _counted(words: Sequence[str]) -> Iterator[str]:
+    """Count words; one that all share stands alone."""
+    for word in dict.fromkeys(words):
+        yield word if len(set(words)) == 1 else f"{words.count(word)} {word}"
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    if not all(map(math.isfinite, values)):
+        return "-" if all(map(math.isnan, values)) else "not finite"
+    mean = format(fmean(values), form)
+    return f"{mean}±{stdev(values):{form}}" if len(values) > 1 else mean
+
+
+def _last(values: pd.Series) -> float:
+    return float(values.iloc[-1]) if len(values) else math.nan
