@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sppkit.cli.console import Color, remarks
 from sppkit.escaping import one_line
@@ -33,13 +33,12 @@ def progress_of(
     ) as bars:
 
         def begin(name: str) -> Callable[["Progress"], None]:
-            empty = dict.fromkeys(_FIELDS, "")
+            empty: dict[str, Any] = dict.fromkeys(_FIELDS, "")
             task = bars.add_task("", total=None, name=one_line(name), **empty)
 
             def move(progress: "Progress") -> None:
-                bars.update(
-                    task, total=progress.steps, completed=progress.step, **described(progress)
-                )
+                fields: dict[str, Any] = described(progress)
+                bars.update(task, total=progress.steps, completed=progress.step, **fields)
 
             return move
 

@@ -20,8 +20,7 @@ def outcome_table(outcomes: Sequence[Outcome]) -> Table:
     """Lay outcomes out, one line for each run; several seeds as mean±standard deviation."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in _HEADINGS:
-        column = {"overflow": "fold", "no_wrap": heading != "run", "vertical": "bottom"}
-        table.add_column(heading, **column)
+        table.add_column(heading, overflow="fold", no_wrap=heading != "run", vertical="bottom")
     for run in dict.fromkeys(outcome.run for outcome in outcomes):
         table.add_row(*map(Text, _cells(run, [o for o in outcomes if o.run == run])))
     return table

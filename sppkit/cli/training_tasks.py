@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from sppkit.cli.sources import choose_device, load_loss
 from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
@@ -17,7 +17,7 @@ from sppkit.training.choices import change, find_preset, read_clipping
 from sppkit.training.data import Data, Wishes, find_data
 from sppkit.training.recipes import Recipe
 from sppkit.training.run_folder import RunFolder
-from sppkit.training.task import Precision, Task
+from sppkit.training.task import Task
 
 _LONGEST_NAME = 180  # bytes; file systems allow 255
 
@@ -83,7 +83,7 @@ def plan_runs(
                     batch_size=variant.batch_size,
                     seed=seed,
                     device=device,
-                    amp=cast(Precision, running.amp.value),
+                    amp=running.amp.value,
                     compile=running.compile,
                     loss=None if feeding.loss is None else load_loss(feeding.loss),
                     every=keeping.every,

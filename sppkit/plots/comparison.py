@@ -138,7 +138,8 @@ def _interpolated(reference: pd.DataFrame, x: pd.Series) -> np.ndarray:
     """Read the first run at places of others; NaN beyond its ends or beside a value without one."""
     positive = reference["mean"].where(reference["mean"] > 0)
     logarithms = np.log(positive.to_numpy(float))
-    return np.exp(np.interp(x, reference["x"], logarithms, left=np.nan, right=np.nan))
+    found: np.ndarray = np.exp(np.interp(x, reference["x"], logarithms, left=np.nan, right=np.nan))
+    return found
 
 
 def _draw(

@@ -93,8 +93,8 @@ def layers_over_steps(table: pd.DataFrame, signal: Signal, statistic: str) -> pd
     with np.errstate(divide="ignore", invalid="ignore"):
         rows = rows.assign(value=np.log10(rows[statistic].to_numpy(float)))
     keys = ["run", "depth", "call", "layer", "tensor", "step"]
-    rows = rows.groupby(keys, observed=True, dropna=False)["value"]
-    means = rows.agg(lambda v: v.mean(skipna=False)).reset_index()
+    seeds = rows.groupby(keys, observed=True, dropna=False)
+    means = seeds.agg(value=("value", lambda v: v.mean(skipna=False))).reset_index()
     order = means["depth"].astype(float) + means["call"] / (1 + means["call"].max())
     means["place"] = order.groupby(means["run"], observed=True).rank(method="dense").astype(int)
     return means.assign(layer=_names(means))[["run", "layer", "place", "step", "value"]]
@@ -173,7 +173,10 @@ def _edges(steps: np.ndarray) -> np.ndarray:
     if len(steps) == 1:
         return steps[0] + np.array([-0.5, 0.5])
     middles = (steps[1:] + steps[:-1]) / 2
-    return np.concatenate([[2 * steps[0] - middles[0]], middles, [2 * steps[-1] - middles[-1]]])
+    edges: np.ndarray = np.concatenate(
+        [[2 * steps[0] - middles[0]], middles, [2 * steps[-1] - middles[-1]]]
+    )
+    return edges
 
 
 def _name_layers(axes: Axes, frame: pd.DataFrame) -> None:

@@ -138,12 +138,13 @@ def _digits(wishes: Wishes) -> Data:
     train, test = split(digits.classes, share)
 
     def part(chosen: Tensor, augment: Augmentation | None = None) -> Tensors:
-        def take(numbers: Tensor) -> Tensor:
+        def resized(numbers: Tensor) -> Tensor:
             return digits.pictures(chosen[numbers]).float()
 
         # small pictures are resized once, large ones when they are needed
+        take: Callable[[Tensor], Tensor] = resized
         if math.prod(size) <= _RESIZED_AT_ONCE:
-            pictures = take(torch.arange(len(chosen)))
+            pictures = resized(torch.arange(len(chosen)))
             take = pictures.__getitem__
         return Tensors(take, digits.classes[chosen], augment=augment)
 

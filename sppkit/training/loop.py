@@ -341,6 +341,7 @@ def _outcome_of(found: dict[str, Any]) -> Outcome:
     """Read an outcome; numbers that are not finite stand there as texts."""
     numbers = ("loss", "test_loss", "test_accuracy", "seconds", "step_seconds", "overhead")
     try:
-        return Outcome(**{k: float(v) if k in numbers else v for k, v in found.items()})
+        values: dict[str, Any] = {k: float(v) if k in numbers else v for k, v in found.items()}
+        return Outcome(**values)
     except (TypeError, ValueError) as error:
         raise TrainingError(f"run.json has no outcome that can be read: {error}.") from error

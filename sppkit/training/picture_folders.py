@@ -7,7 +7,7 @@ from PIL import Image
 
 from sppkit.errors import DataError
 from sppkit.training.data import Found, Wishes
-from sppkit.training.pictures import Pictures
+from sppkit.training.pictures import Open, Pictures
 from sppkit.training.splitting import split
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif"})
@@ -56,8 +56,8 @@ def _parts(folder: Path) -> tuple[Path, Path | None]:
     return folder / "train", tests[0] if tests else None
 
 
-def _entries(folder: Path, classes: list[str]) -> list[tuple[functools.partial, int, str]]:
-    found = []
+def _entries(folder: Path, classes: list[str]) -> list[tuple[Open, int, str]]:
+    found: list[tuple[Open, int, str]] = []
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
         if inner.name not in classes:
             raise DataError(
