@@ -19,7 +19,7 @@ _WINDOW = 50  # steps before a step that say what its loss is to be compared wit
 _SPIKE = 2.0  # times the median of these
 _FIRST = 5  # steps that a median is taken of, at least
 _HEADINGS = (
-    *("run", "seeds", "test accuracy", "best", "test loss"),
+    *("run", "seeds", "test\naccuracy", "best", "test\nloss"),
     *("ended", "spikes", "time", "step"),
 )
 
@@ -101,7 +101,7 @@ def count_spikes(losses: np.ndarray) -> int:
 
 def runs_table(runs: Sequence[TrainedRun]) -> Table:
     """Lay runs out, one line for each; several seeds as mean±standard deviation."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for heading in _HEADINGS:
         table.add_column(heading, overflow="fold", no_wrap=heading != "run", vertical="bottom")
     for name in dict.fromkeys(run.run for run in runs):
@@ -117,7 +117,7 @@ def _cells(name: str, runs: Sequence[TrainedRun]) -> Iterator[str]:
     yield _spread([run.test_loss for run in runs], ".2g")
     yield ", ".join(_counted([run.ended for run in runs]))
     yield str(sum(run.spikes for run in runs))
-    yield f"{sum(run.seconds for run in runs):.1f} s"
+    yield f"{sum(run.seconds for run in runs):.3g} s"
     yield _spread([1000 * run.step_seconds for run in runs], ".3g") + " ms"
 
 

@@ -11,14 +11,14 @@ from sppkit.escaping import one_line
 from sppkit.training.loop import FINISHED, Outcome
 
 _HEADINGS = (
-    *("run", "seeds", "test accuracy", "test loss"),
-    *("ended", "time", "step", "recording"),
+    *("run", "seeds", "test\naccuracy", "test\nloss"),
+    *("ended", "time", "step", "over-\nhead"),
 )
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> Table:
     """Lay outcomes out, one line for each run; several seeds as mean±standard deviation."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for heading in _HEADINGS:
         table.add_column(heading, overflow="fold", no_wrap=heading != "run", vertical="bottom")
     for run in dict.fromkeys(outcome.run for outcome in outcomes):
@@ -35,7 +35,7 @@ def _cells(run: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
         _spread([outcome.test_accuracy for outcome in outcomes], ".3f"),
         _spread([outcome.test_loss for outcome in outcomes], ".2g"),
         ", ".join(others) or FINISHED,
-        f"{sum(outcome.seconds for outcome in outcomes):.1f} s",
+        f"{sum(outcome.seconds for outcome in outcomes):.3g} s",
         f"{_mean([1000 * outcome.step_seconds for outcome in outcomes]):.3g} ms",
         _share(_mean([outcome.overhead for outcome in outcomes])),
     )

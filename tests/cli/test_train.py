@@ -97,7 +97,7 @@ def test_a_grid_has_a_folder_for_each_point_and_seed(nets, spp, folder):
     assert {said(folder, name)["settings"]["recipe"]["learning_rate"] for name in names} == {
         *(0.01, 0.001)
     }
-    assert re.search(r"Narrow lr=0.01 +2 +0\.\d{3}±0\.\d{3}", result.stdout)
+    assert re.search(r"Narrow lr=0\.01 +2 +0\.\d{3}±0\.\d{3}", result.stdout)
     assert not (folder / "runs" / "first-step-spp.png").exists()  # nothing was recorded
 
 
