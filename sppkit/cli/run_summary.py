@@ -5,13 +5,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
 
 import numpy as np
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from sppkit.cli.cells import duration, spread
 from sppkit.errors import TargetError
 from sppkit.escaping import one_line
 
@@ -112,26 +112,19 @@ def runs_table(runs: Sequence[TrainedRun]) -> Table:
 def _cells(name: str, runs: Sequence[TrainedRun]) -> Iterator[str]:
     yield one_line(name)
     yield str(len(runs))
-    yield _spread([run.accuracy for run in runs], ".3f")
-    yield _spread([run.best_accuracy for run in runs], ".3f")
-    yield _spread([run.test_loss for run in runs], ".2g")
+    yield spread([run.accuracy for run in runs], ".3f")
+    yield spread([run.best_accuracy for run in runs], ".3f")
+    yield spread([run.test_loss for run in runs], ".2g")
     yield ", ".join(_counted([run.ended for run in runs]))
     yield str(sum(run.spikes for run in runs))
-    yield f"{sum(run.seconds for run in runs):.3g} s"
-    yield _spread([1000 * run.step_seconds for run in runs], ".3g") + " ms"
+    yield duration(sum(run.seconds for run in runs))
+    yield spread([1000 * run.step_seconds for run in runs], ".3g") + " ms"
 
 
 def _counted(words: Sequence[str]) -> Iterator[str]:
     """Count words; one that all share stands alone."""
     for word in dict.fromkeys(words):
         yield word if len(set(words)) == 1 else f"{words.count(word)} {word}"
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    if not all(map(math.isfinite, values)):
-        return "-" if all(map(math.isnan, values)) else "not finite"
-    mean = format(fmean(values), form)
-    return f"{mean}±{stdev(values):{form}}" if len(values) > 1 else mean
 
 
 def _last(values: pd.Series) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from sppkit.cli.cells import duration, spread
 from sppkit.escaping import one_line
 from sppkit.training.loop import FINISHED, Outcome
 
@@ -32,25 +33,13 @@ def _cells(run: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     return (
         one_line(run),
         str(len(outcomes)),
-        _spread([outcome.test_accuracy for outcome in outcomes], ".3f"),
-        _spread([outcome.test_loss for outcome in outcomes], ".2g"),
+        spread([outcome.test_accuracy for outcome in outcomes], ".3f"),
+        spread([outcome.test_loss for outcome in outcomes], ".2g"),
         ", ".join(others) or FINISHED,
-        f"{sum(outcome.seconds for outcome in outcomes):.3g} s",
+        duration(sum(outcome.seconds for outcome in outcomes)),
         f"{_mean([1000 * outcome.step_seconds for outcome in outcomes]):.3g} ms",
         _share(_mean([outcome.overhead for outcome in outcomes])),
     )
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    """Write the mean, and the deviation where there are several.
-
-    >>> _spread([0.5], ".2f"), _spread([0.4, 0.6], ".2f"), _spread([math.nan], ".2f")
-    ('0.50', '0.50±0.14', '-')
-    """
-    if not all(map(math.isfinite, values)):
-        return "-" if all(map(math.isnan, values)) else "not finite"
-    mean = format(statistics.fmean(values), form)
-    return f"{mean}±{statistics.stdev(values):{form}}" if len(values) > 1 else mean
 
 
 def _mean(values: Sequence[float]) -> float:

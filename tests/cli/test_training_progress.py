@@ -76,7 +76,7 @@ def cells(outcomes):
 def test_seeds_are_told_as_mean_and_deviation_in_one_line():
     rows = [outcome(test_accuracy=0.8), outcome(seed=1, test_accuracy=0.9)]
     assert cells(rows)[:4] == ["net", "2", "0.850±0.071", "0.25±0"]
-    assert cells(rows)[4:] == ["finished", "6 s", "10 ms", "+4 %"]
+    assert cells(rows)[4:] == ["finished", "6.0 s", "10 ms", "+4 %"]
 
 
 def test_runs_that_diverged_are_counted_and_numbers_that_are_none_are_not_averaged():
