@@ -21,7 +21,7 @@ def duration(seconds: float) -> str:
     """Write a time.
 
     >>> duration(3.21), duration(150), duration(7300)
-    ('3.2 s', '2 min 30 s', '2 h 2 min')
+    ('3.2 s', '2 min 30 s', '2 h 1 min')
     """
     if seconds < 100:
         return f"{seconds:.1f} s"
