@@ -110,7 +110,7 @@ class Metrics:
 
     def _clip_rates(self) -> list[float]:
         if self._clipping is None:
-            return [math.nan] * * len(self._waiting)
+            return [math.nan] * len(self._waiting)
         rates = self._clipping.step_rates()
         self._clipping.reset()  # it would keep a number of every step
         return rates
