@@ -165,7 +165,8 @@ def _draw_run(axes: Axes, frame: pd.DataFrame, scale: Normalize) -> QuadMesh:
 
 def _kept(values: np.ndarray, scale: Normalize) -> np.ndarray:
     """Let zeros be seen below the scale, where infinities would be blank."""
-    return np.where(np.isneginf(values), float(scale.vmin or 0.0) - 1.0, values)
+    kept: np.ndarray = np.where(np.isneginf(values), float(scale.vmin or 0.0) - 1.0, values)
+    return kept
 
 
 def _edges(steps: np.ndarray) -> np.ndarray:
