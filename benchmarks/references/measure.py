@@ -1,5 +1,6 @@
 """Measure cases with sppkit itself; those of one network and input share a recording."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -43,4 +44,5 @@ def _compare(case: Case, recording: Recording) -> pd.DataFrame:
     published = pd.Series(case.published, dtype=float).reindex(range(len(frame)))
     frame["published"] = published.to_numpy()
     described = {"case": case.title(), "tap": case.tap, "statistic": case.statistic}
-    return frame.assign(**described, tolerance=case.tolerance, source=case.source)
+    tolerance = math.nan if case.tolerance is None else case.tolerance
+    return frame.assign(**described, tolerance=tolerance, source=case.source)

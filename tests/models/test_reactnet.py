@@ -79,7 +79,7 @@ def test_a_transition_pools_and_projects_what_is_divided_by_beta_b3():
 def test_channels_are_doubled_by_two_branches_side_by_side_b3():
     """B3: two 1x1, each added to the input, concatenated."""
     torch.manual_seed(0)
-    spatial, doubling = build("reactnet_a_cifar").stages[0][:2]
+    spatial, doubling = build("reactnet_a_cifar", width=8).stages[0][:2]
     x = torch.randn(2, 8, 8, 8)
     h = spatial(x)
     signs = torch.sign(h / math.sqrt(1.04))
