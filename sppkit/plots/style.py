@@ -167,6 +167,7 @@ def _circumstances(metadata: Mapping[str, Any]) -> list[str]:
         parts.append(f"autocast {metadata['amp']}")
     if gains := metadata.get("silent_residual_gains"):
         count = f"{len(gains)} residual gain{'s' * (len(gains) > 1)}"
-        done = "set from zero to one" if metadata.get("activated") else "at zero"
+        silent = "at zero" if "input" in metadata else "at zero at the start"  # of a training
+        done = "set from zero to one" if metadata.get("activated") else silent
         parts.append(f"{count} {done}")
     return parts

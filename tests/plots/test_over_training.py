@@ -169,3 +169,10 @@ def test_unknown_words_list_the_known_ones():
         sppkit.plot_over_training(record(), signal="activations")
     with pytest.raises(ValueError, match="at least one recording"):
         sppkit.plot_over_training()
+
+
+def test_what_was_silent_before_the_first_step_is_said_to_have_been_so_at_the_start():
+    recording = record()
+    recording.metadata["net"]["silent_residual_gains"] = ["block.gain"]
+    footer = sppkit.plot_over_training(recording).get_supxlabel()
+    assert footer == "train mode · cpu · 1 residual gain at zero at the start"
