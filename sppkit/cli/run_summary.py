@@ -16,7 +16,8 @@ from sppkit.errors import TargetError
 from sppkit.escaping import one_line
 
 _WINDOW = 50  # steps before a step that say what its loss is to be compared with
-_SPIKE = 2.0  # times the median of these
+_SPIKE = 2.0  # times the median of these, at least
+_DEVIATIONS = 6.0  # robust ones, of the logarithm
 _FIRST = 5  # steps that a median is taken of, at least
 _HEADINGS = (
     *("run", "seeds", "test\naccuracy", "best", "test\nloss"),
@@ -32,7 +33,7 @@ class TrainedRun:
         run, seed: of it.
         accuracy, best_accuracy, test_loss: of the last evaluation, and the best accuracy of all.
         ended: "finished", "diverged", or "running" of a run that goes on or was interrupted.
-        spikes: steps whose loss is more than twice the median of the fifty before, or not finite.
+        spikes: steps whose loss leaves what was usual; see `count_spikes`.
         seconds, step_seconds: of training and evaluating so far; median time of a step.
     """
 
@@ -84,19 +85,36 @@ def read_run(folder: Path) -> TrainedRun:
 
 
 def count_spikes(losses: np.ndarray) -> int:
-    """Count the steps whose loss leaves what was usual before them.
+    """Count the steps whose loss leaves what was usual in the fifty steps before.
 
-        loss_t > 2 median(loss_(t-50), ..., loss_(t-1)), or loss_t not finite
+    With l = log(loss), m the median of the fifty and s = 1.4826 median(|l - m|), a spike is
 
-    Medians are of finite losses, five at least.
+        l > m + max(log 2, 6 s), or a loss that is not finite
+
+    so that batches of a few samples, whose losses differ by more than a factor of 2, are none.
+    Medians are of finite losses above 0, five at least.
 
     >>> count_spikes(np.array([1.0] * 10 + [2.5, 1.0, float("nan")]))
     2
     """
-    finite = pd.Series(losses).where(np.isfinite(losses))
-    usual = finite.rolling(_WINDOW, min_periods=_FIRST).median().shift(1).to_numpy()
-    with np.errstate(invalid="ignore"):
-        return int((~np.isfinite(losses) | (losses > _SPIKE * usual)).sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithms = np.log(losses)
+    logarithms = np.where(np.isfinite(logarithms), logarithms, np.nan)
+    before = np.concatenate([np.full(_WINDOW, np.nan), logarithms])[: len(losses) + _WINDOW - 1]
+    if not len(losses):
+        return 0
+    windows = np.lib.stride_tricks.sliding_window_view(before, _WINDOW)
+    is_known = np.isfinite(windows).sum(1) >= _FIRST
+    usual = np.full(len(losses), np.inf)
+    usual[is_known] = _highest_usual(windows[is_known])
+    return int((~np.isfinite(losses) | (logarithms > usual)).sum())
+
+
+def _highest_usual(windows: np.ndarray) -> np.ndarray:
+    median = np.nanmedian(windows, 1, keepdims=True)
+    deviation = 1.4826 * np.nanmedian(np.abs(windows - median), 1)
+    highest: np.ndarray = median[:, 0] + np.maximum(math.log(_SPIKE), _DEVIATIONS * deviation)
+    return highest
 
 
 def runs_table(runs: Sequence[TrainedRun]) -> Table:

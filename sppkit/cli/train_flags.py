@@ -131,7 +131,7 @@ class Learning:
             "--preset",
             metavar="NAME",
             help="A published recipe; without a TARGET it brings its own network.",
-            show_default="Adam, cosine from 0.005, 16 samples, 10 epochs",
+            show_default="Adam, cosine from 0.003, 8 samples, 10 epochs",
             rich_help_panel=_RECIPE,
         ),
     ] = None

@@ -172,7 +172,7 @@ def _kept(values: np.ndarray, scale: Normalize) -> np.ndarray:
 def _edges(steps: np.ndarray) -> np.ndarray:
     """Put the borders of cells halfway between the steps that were recorded."""
     if len(steps) == 1:
-        return steps[0] + np.array([-0.5, 0.5])
+        return np.array([steps[0] - 0.5, steps[0] + 0.5])
     middles = (steps[1:] + steps[:-1]) / 2
     edges: np.ndarray = np.concatenate(
         [[2 * steps[0] - middles[0]], middles, [2 * steps[-1] - middles[-1]]]

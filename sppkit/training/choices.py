@@ -11,13 +11,13 @@ DEFAULT = Recipe(
     reference="",
     paper="",
     dataset="any small one",
-    batch_size=16,
+    batch_size=8,
     epochs=10,
     optimizer="adam",
-    learning_rate=5e-3,
+    learning_rate=3e-3,
     rate_scales_with_batch=False,
     schedule="cosine",
-    warmup_epochs=0.5,
+    warmup_epochs=0.25,
     remark="trains most networks of moderate depth; nobody has published it",
 )
 """What is used where no preset is named."""

@@ -28,11 +28,11 @@ def test_runs_are_told_by_accuracy_stability_and_cost_and_drawn_together(trained
     metrics = pd.read_parquet(folder / "runs/Wide/metrics.parquet")
     assert wide.accuracy == metrics["accuracy"].iloc[-1]
     assert wide.seconds == metrics["seconds"].sum()
-    assert wide.spikes == 0
+    assert wide.spikes == count_spikes(metrics.query("phase == 'train'")["loss"].to_numpy())
     accuracy = f"{wide.accuracy:.3f}"
     row = next(line for line in table if line.startswith("Wide "))
     assert re.fullmatch(
-        rf"Wide +1 +{accuracy} +{accuracy} .* finished +0 +[\d.]+ s +[\d.]+ ms *", row
+        rf"Wide +1 +{accuracy} +{accuracy} .* finished +{wide.spikes} +[\d.]+ s +[\d.]+ ms *", row
     )
     seeds = [read_run(folder / f"runs/Narrow-seed{seed}").accuracy for seed in (0, 1)]
     row = next(line for line in table if line.startswith("Narrow "))
@@ -91,3 +91,10 @@ def test_a_spike_is_a_loss_of_more_than_twice_the_usual():
     assert count_spikes(np.array([*usual, *np.full(60, 9.0)])) == 25
     assert count_spikes(np.array([1.0, 9.0, 1.0])) == 0  # too few to say what is usual
     assert count_spikes(np.array([])) == 0
+
+
+def test_the_noise_of_small_batches_is_no_spike():
+    noise = np.exp(np.random.default_rng(0).normal(size=5000))  # a deviation of a factor of e
+    assert (noise[1:] > 2 * noise[:-1]).mean() > 0.2
+    assert count_spikes(noise) == 0
+    assert count_spikes(np.array([*noise, 1e4])) == 1

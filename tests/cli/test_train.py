@@ -173,7 +173,7 @@ def test_a_run_that_fails_does_not_stop_the_others(nets, folder):
     line = ["train", "nets.py:Wrong", "nets.py:Narrow", "--epochs", "1", "--every", "0"]
     result = CliRunner().invoke(app, line)
     assert result.exit_code == 2
-    assert "error: Wrong: Wrong in nets.py answers (16, 3)" in result.stderr
+    assert "error: Wrong: Wrong in nets.py answers (8, 3)" in result.stderr
     assert said(folder, "Narrow")["state"] == "finished"
     assert not (folder / "runs" / "Wrong").exists()
 
@@ -203,7 +203,7 @@ def test_an_existing_run_is_named_with_what_can_be_done(nets, spp, fails, folder
     assert "--resume" in message
     assert "--force" in message
     spp("train", "nets.py:Narrow", "--epochs", 2, "--force")
-    assert said(folder, "Narrow")["outcome"]["steps"] == 2 * (1347 // 16)
+    assert said(folder, "Narrow")["outcome"]["steps"] == 2 * (1347 // 8)
 
 
 def test_files_of_others_stay_where_they_are(nets, spp, fails, folder):
