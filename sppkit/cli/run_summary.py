@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,10 @@ _WINDOW = 50  # steps before a step that say what its loss is to be compared wit
 _SPIKE = 2.0  # times the median of these, at least
 _DEVIATIONS = 6.0  # robust ones, of the logarithm
 _FIRST = 5  # steps that a median is taken of, at least
+_NARROWEST_NAME = 12  # letters
 _HEADINGS = (
     *("run", "seeds", "test\naccuracy", "best", "test\nloss"),
-    *("ended", "spikes", "time", "step"),
+    *("ended", "spikes", "time", "ms per\nstep"),
 )
 
 
@@ -121,7 +123,9 @@ def runs_table(runs: Sequence[TrainedRun]) -> Table:
     """Lay runs out, one line for each; several seeds as mean±standard deviation."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for heading in _HEADINGS:
-        table.add_column(heading, overflow="fold", no_wrap=heading != "run", vertical="bottom")
+        is_name = heading == "run"
+        least = _NARROWEST_NAME if is_name else None
+        table.add_column(heading, min_width=least, no_wrap=not is_name, overflow="fold")
     for name in dict.fromkeys(run.run for run in runs):
         table.add_row(*map(Text, _cells(name, [run for run in runs if run.run == name])))
     return table
@@ -131,12 +135,12 @@ def _cells(name: str, runs: Sequence[TrainedRun]) -> Iterator[str]:
     yield one_line(name)
     yield str(len(runs))
     yield spread([run.accuracy for run in runs], ".3f")
-    yield spread([run.best_accuracy for run in runs], ".3f")
+    yield spread([max(run.best_accuracy for run in runs)], ".3f")
     yield spread([run.test_loss for run in runs], ".2g")
     yield ", ".join(_counted([run.ended for run in runs]))
     yield str(sum(run.spikes for run in runs))
     yield duration(sum(run.seconds for run in runs))
-    yield spread([1000 * run.step_seconds for run in runs], ".3g") + " ms"
+    yield f"{1000 * fmean(run.step_seconds for run in runs):.3g}"
 
 
 def _counted(words: Sequence[str]) -> Iterator[str]:

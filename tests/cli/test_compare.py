@@ -32,7 +32,7 @@ def test_runs_are_told_by_accuracy_stability_and_cost_and_drawn_together(trained
     accuracy = f"{wide.accuracy:.3f}"
     row = next(line for line in table if line.startswith("Wide "))
     assert re.fullmatch(
-        rf"Wide +1 +{accuracy} +{accuracy} .* finished +{wide.spikes} +[\d.]+ s +[\d.]+ ms *", row
+        rf"Wide +1 +{accuracy} +{accuracy} .* finished +{wide.spikes} +[\d.]+ s +[\d.]+ *", row
     )
     seeds = [read_run(folder / f"runs/Narrow-seed{seed}").accuracy for seed in (0, 1)]
     row = next(line for line in table if line.startswith("Narrow "))
