@@ -18,7 +18,8 @@ DEFAULT = Recipe(
     rate_scales_with_batch=False,
     schedule="cosine",
     warmup_epochs=0.25,
-    remark="trains most networks of moderate depth; nobody has published it",
+    remark="of the settings tried, the first with which bn_, nf_ and sn_resnet20 all reach 0.9 on "
+    "digits in three epochs (seed 0); nobody has published it",
 )
 """What is used where no preset is named."""
 
