@@ -7,9 +7,10 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = "sppkit/kernels/c"
-SOURCES = ("module", "tensor_access", "sharing", "reading", "layout")
+SOURCES = ("module", "tensor_access", "sharing", "reading", "layout", "totals")
 HEADERS = (
     "histogram",
+    "lanes",
     "layout",
     "passes",
     "portable",
@@ -17,11 +18,19 @@ HEADERS = (
     "sharing",
     "state",
     "tensor_access",
+    "totals",
 )
 
 # Sums of several lanes change the order of additions, which `omp simd` permits; no runtime is used.
 FLAGS = {
-    "unix": ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-pthread"],
+    "unix": [
+        "-O3",
+        "-fopenmp-simd",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-Wno-psabi",
+        "-pthread",
+    ],
     "msvc": ["/O2", "/std:c11"],
 }
 

@@ -46,7 +46,8 @@ class Effort:
         seconds: begin no other pair after these.
         resolution: stop as soon as the median ratio is known to this; of an overhead beyond 20 %,
             to a twentieth of it.
-        settling: untimed steps before the timed ones of a turn, so that a step follows its like.
+        settling: untimed periods of steps before the timed ones of a turn, so that a step follows
+            its like: entering a recording makes hooks, which later steps put on again.
     """
 
     pairs: int = 15
@@ -114,7 +115,8 @@ def time_pairs(
     started = clock().wall
     pairs: list[Pair] = []
     while True:
-        pairs.append(Pair(plain(effort.settling, steps), other(effort.settling, steps)))
+        settling = effort.settling * steps
+        pairs.append(Pair(plain(effort.settling, steps), other(settling, steps)))
         timing = Timing(steps, tuple(pairs))
         ratio = timing.wall_ratio if by_wall else timing.processor_ratio
         enough = len(pairs) >= effort.pairs and is_known(ratio, effort.resolution)

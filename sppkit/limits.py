@@ -317,6 +317,38 @@ SITUATIONS: dict[str, tuple[Situation, ...]] = {
             "Said in the remarks.",
         ),
     ),
+    "Long runs and large tensors": (
+        Situation(
+            "A long recorded run fills the memory",
+            "`run_directory=` writes rows in parts and holds those of one; without it a row takes "
+            "about 300 bytes.",
+        ),
+        Situation(
+            "The run is killed",
+            "Parts on disk are whole files; what was not written yet is lost, and no more.",
+        ),
+        Situation(
+            "The disk is full, or the folder cannot be written",
+            "An error that names the file, after the optimiser's step; the rows are kept and tried "
+            "again.",
+        ),
+        Situation(
+            "Two recordings are to write one folder",
+            "The second is refused before its first step; nothing is overwritten.",
+        ),
+        Situation(
+            "Reading every layer in every step is too slow",
+            "`every`, `schedule`, `layers_per_step`; layers whose turn it is not carry no hook.",
+        ),
+        Situation(
+            "Activations are too large to be read whole",
+            "`max_elements=` reads whole samples, as many as fit, and the row says which.",
+        ),
+        Situation(
+            "There is no compiler for the C kernel",
+            "Torch operations read instead, more slowly; `sppkit doctor` says so.",
+        ),
+    ),
     "Residual merges": (
         Situation(
             "Blocks of anyone's network, in-place sums, transformers, three operands",

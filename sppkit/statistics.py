@@ -76,7 +76,7 @@ def variance(tensors: Summaries) -> Array:
     Pooled: channels of different means raise it. It exceeds the average channel variance by the
     variance of the channel means.
     """
-    return _pooled_m2(tensors) / tensors.values
+    return tensors.pooled_m2 / tensors.values
 
 
 @Statistic
@@ -85,7 +85,7 @@ def second_moment(tensors: Summaries) -> Array:
 
     Equal to the average channel squared mean plus the average channel variance.
     """
-    return tensors.total(tensors.square_sum) / tensors.values
+    return tensors.squares / tensors.values
 
 
 @Statistic
@@ -98,8 +98,7 @@ def average_channel_squared_mean(tensors: Summaries) -> Array:
         Characterizing signal propagation to close the performance gap in unnormalized ResNets,
         Brock, De and Smith, 2021, https://arxiv.org/abs/2101.08692, section 3.
     """
-    means = tensors.channels.mean
-    return tensors.total(means * means) / tensors.nonempty_channels
+    return tensors.squared_means / tensors.nonempty_channels
 
 
 @Statistic
@@ -112,32 +111,31 @@ def average_channel_variance(tensors: Summaries) -> Array:
     References:
         Brock, De and Smith, 2021, https://arxiv.org/abs/2101.08692, section 3.
     """
-    variances = tensors.channels.m2 / np.maximum(tensors.channels.count, 1)
-    return tensors.total(variances) / tensors.nonempty_channels
+    return tensors.variances / tensors.nonempty_channels
 
 
 @Statistic
 def minimum(tensors: Summaries) -> Array:
     """Return the smallest finite value."""
-    return _finite_or_nan(tensors.least(tensors.channels.minimum))
+    return _finite_or_nan(tensors.least)
 
 
 @Statistic
 def maximum(tensors: Summaries) -> Array:
     """Return the largest finite value."""
-    return _finite_or_nan(tensors.greatest(tensors.channels.maximum))
+    return _finite_or_nan(tensors.greatest)
 
 
 @Statistic
 def zero_fraction(tensors: Summaries) -> Array:
     """Return the share of values that are exactly zero."""
-    return tensors.total(tensors.channels.zeros) / tensors.values
+    return tensors.zeros / tensors.values
 
 
 @Statistic
 def nonfinite_fraction(tensors: Summaries) -> Array:
     """Return the share of values that are NaN or infinite."""
-    return tensors.total(tensors.channels.nonfinite) / tensors.values
+    return tensors.nonfinite / tensors.values
 
 
 @Statistic
@@ -146,9 +144,7 @@ def dead_channel_fraction(tensors: Summaries) -> Array:
 
     Of one batch: a unit that is silent here may answer to other inputs.
     """
-    count = tensors.channels.count
-    dead = (tensors.channels.zeros == count) & (count > 0)
-    return tensors.total(dead.astype(np.float64)) / tensors.nonempty_channels
+    return tensors.dead_channels / tensors.nonempty_channels
 
 
 @Statistic
@@ -159,7 +155,7 @@ def mean_unit_wise_norm(tensors: Summaries) -> Array:
         High-performance large-scale image recognition without normalization, Brock, De, Smith and
         Simonyan, 2021, https://arxiv.org/abs/2102.06171, section 4 (adaptive gradient clipping).
     """
-    return tensors.total(tensors.norm) / tensors.nonempty_channels
+    return tensors.norms / tensors.nonempty_channels
 
 
 @Statistic
@@ -169,7 +165,7 @@ def maximum_unit_wise_norm(tensors: Summaries) -> Array:
     References:
         Brock, De, Smith and Simonyan, 2021, https://arxiv.org/abs/2102.06171, section 4.
     """
-    return np.where(tensors.values > 0, tensors.greatest(tensors.norm), np.nan)
+    return np.where(tensors.values > 0, tensors.greatest_norm, np.nan)
 
 
 @Statistic
@@ -191,7 +187,7 @@ def kurtosis(tensors: Summaries) -> Array:
     if channels.m3 is None or channels.m4 is None:
         return tensors.undefined
     m4 = channels.m4 + 4 * d * channels.m3 + 6 * d**2 * channels.m2 + channels.count * d**4
-    m2 = _pooled_m2(tensors)
+    m2 = tensors.pooled_m2
     return tensors.total(m4) / m2 * (tensors.values / m2)
 
 
@@ -250,7 +246,7 @@ def norm_to_weight_ratio(tensors: Summaries, weights: Summaries) -> Array:
 
     Infinite where the weight is zero. Of an update at a healthy learning rate it is about 1e-3.
     """
-    norms, of_weights = (np.sqrt(s.total(s.square_sum)) for s in (tensors, weights))
+    norms, of_weights = np.sqrt(tensors.squares), np.sqrt(weights.squares)
     return np.asarray(norms / of_weights)
 
 
@@ -265,7 +261,7 @@ def maximum_unit_wise_norm_to_weight_ratio(tensors: Summaries, weights: Summarie
         High-performance large-scale image recognition without normalization, Brock, De, Smith,
         Simonyan, 2021, arXiv 2102.06171, equation 3.
     """
-    largest = tensors.greatest(tensors.norm / np.maximum(weights.norm, 1e-3))
+    largest = tensors.most(tensors.norm / np.maximum(weights.norm, 1e-3))
     return np.where(tensors.sizes > 0, largest, np.nan)
 
 
@@ -328,9 +324,7 @@ def _quantiles(tensors: Summaries, q: float) -> Array:
     histogram = tensors.channels.histogram
     if histogram is None:
         return tensors.undefined
-    counts = _ascending(
-        histogram.reshape(-1, HISTOGRAM_BINS), tensors.total(tensors.channels.zeros)
-    )
+    counts = _ascending(histogram.reshape(-1, HISTOGRAM_BINS), tensors.zeros)
     cumulative = counts.cumsum(axis=1)
     rank = q * cumulative[:, -1]
     k = (cumulative < rank[:, None]).sum(axis=1).clip(max=counts.shape[1] - 1)
@@ -346,12 +340,6 @@ def _ascending(histograms: Array, zeros: Array) -> Array:
     """Order the counts from the largest negative magnitude through zero to the largest positive."""
     signs = histograms.reshape(-1, 2, EXPONENTS)[:, :, :FINITE]
     return np.concatenate([signs[:, 1, ::-1], zeros[:, None], signs[:, 0]], axis=1)
-
-
-def _pooled_m2(tensors: Summaries) -> Array:
-    """Return sum((x - mean)^2) over all values."""
-    d = tensors.deviation
-    return tensors.total(tensors.channels.m2 + tensors.channels.count * d * d)
 
 
 def _finite_or_nan(values: Array) -> Array:

@@ -8,7 +8,7 @@ their values. Statistics are functions of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
 from typing import Any, NamedTuple, TypeAlias
@@ -20,6 +20,13 @@ Array: TypeAlias = NDArray[np.float64]
 
 BASE_ROWS = ("count", "mean", "m2", "minimum", "maximum", "zeros", "nonfinite")
 EXTENDED_ROWS = (*BASE_ROWS, "absolute_sum", "m3", "m4")
+
+TOTALS = (
+    *("values", "samples", "nonempty_channels", "mean", "pooled_m2", "squared_means", "variances"),
+    *("least", "greatest", "zeros", "nonfinite", "dead_channels", "squares", "norms"),
+    "greatest_norm",
+)
+"""What statistics are formed of: attributes of `Summaries`, one number per tensor."""
 
 HISTOGRAM_BINS = 512
 """Sign and exponent of a float32: the top nine bits of its pattern."""
@@ -223,7 +230,7 @@ class Summaries:
         channels, sizes: as above.
 
     What follows is of each channel, shape (K,): `square_sum`, `norm`, `deviation`; or of each
-    tensor, shape (P,): all the others.
+    tensor, shape (P,): all the others. Each is worked out when it is asked for first.
     """
 
     def __init__(self, channels: ChannelSummary, sizes: NDArray[np.int64]) -> None:
@@ -264,11 +271,7 @@ class Summaries:
         """Add up what each tensor's channels have."""
         return self._reduce(np.add, values, 0.0)
 
-    def least(self, values: Array) -> Array:
-        """Return the least of each tensor's channels; infinity where it has none."""
-        return self._reduce(np.minimum, values, np.inf)
-
-    def greatest(self, values: Array) -> Array:
+    def most(self, values: Array) -> Array:
         """Return the greatest of each tensor's channels; minus infinity where it has none."""
         return self._reduce(np.maximum, values, -np.inf)
 
@@ -279,15 +282,19 @@ class Summaries:
         padded = np.append(values, of_none)
         return np.where(self.sizes > 0, function.reduceat(padded, self._starts), of_none)
 
+    def know(self, totals: Mapping[str, Array]) -> None:
+        """Take what was added up elsewhere, under the names of `TOTALS`."""
+        self.__dict__.update(totals)
+
     @cached_property
     def values(self) -> Array:
         """Number of values, N."""
         return self.total(self.channels.count)
 
-    @property
+    @cached_property
     def samples(self) -> Array:
         """Number of values per channel; where channels differ, as those of shards do, the most."""
-        return np.maximum(self.greatest(self.channels.count), 0.0)
+        return np.maximum(self.most(self.channels.count), 0.0)
 
     @cached_property
     def nonempty_channels(self) -> Array:
@@ -298,6 +305,64 @@ class Summaries:
     def mean(self) -> Array:
         """Mean of all values."""
         return self.total(self.channels.count * self.channels.mean) / self.values
+
+    @cached_property
+    def pooled_m2(self) -> Array:
+        """Sum of the squared deviations of all values from their mean."""
+        d = self.deviation
+        return self.total(self.channels.m2 + self.channels.count * d * d)
+
+    @cached_property
+    def squared_means(self) -> Array:
+        """Sum over channels of the squared channel mean."""
+        return self.total(self.channels.mean * self.channels.mean)
+
+    @cached_property
+    def variances(self) -> Array:
+        """Sum over channels of the biased channel variance."""
+        return self.total(self.channels.m2 / np.maximum(self.channels.count, 1))
+
+    @cached_property
+    def least(self) -> Array:
+        """Smallest finite value; infinity where there is none."""
+        return self._reduce(np.minimum, self.channels.minimum, np.inf)
+
+    @cached_property
+    def greatest(self) -> Array:
+        """Largest finite value; minus infinity where there is none."""
+        return self.most(self.channels.maximum)
+
+    @cached_property
+    def zeros(self) -> Array:
+        """Number of values that are zero."""
+        return self.total(self.channels.zeros)
+
+    @cached_property
+    def nonfinite(self) -> Array:
+        """Number of values that are NaN or infinite."""
+        return self.total(self.channels.nonfinite)
+
+    @cached_property
+    def dead_channels(self) -> Array:
+        """Number of channels that hold nothing but zeros."""
+        count = self.channels.count
+        dead = (self.channels.zeros == count) & (count > 0)
+        return self.total(dead.astype(np.float64))
+
+    @cached_property
+    def squares(self) -> Array:
+        """Sum of the squares of all values."""
+        return self.total(self.square_sum)
+
+    @cached_property
+    def norms(self) -> Array:
+        """Sum over channels of the Euclidean norm."""
+        return self.total(self.norm)
+
+    @cached_property
+    def greatest_norm(self) -> Array:
+        """Greatest norm of a channel; minus infinity where there is none."""
+        return self.most(self.norm)
 
     @cached_property
     def deviation(self) -> Array:
@@ -326,6 +391,8 @@ class _Selected(Summaries):
     def __init__(self, every: Summaries, selection: Selection) -> None:
         self._every, self._selection = every, selection
         self._lay_out(selection.sizes)
+        known = {name: every.__dict__[name] for name in TOTALS if name in every.__dict__}
+        self.know({name: values[selection.numbers] for name, values in known.items()})
 
     @cached_property
     def channels(self) -> ChannelSummary:  # type: ignore[override]

@@ -60,7 +60,11 @@ def _recorded(candidate: Candidate, seeds: int) -> sppkit.Recording:
     if path.exists():
         return sppkit.read(path)
     recording = record_evidence(
-        candidate.build, input_size=candidate.input_size, seeds=seeds, run=candidate.name
+        candidate.build,
+        input_size=candidate.input_size,
+        seeds=seeds,
+        rehearsal=seeds,  # each of them may be among the first of a decision
+        run=candidate.name,
     )
     recording.save(path)
     return recording

@@ -10,6 +10,7 @@ import pandas as pd
 from sppkit.errors import SppkitError
 from sppkit.gate.evidence import OnSeed
 from sppkit.gate.examination import Examination, decide
+from sppkit.gate.rehearsal import MOST_SEEDS
 from sppkit.recording import Recording
 from sppkit.rules import Severity, all_rules
 
@@ -34,6 +35,12 @@ class RecordedSeeds:
             "values": _renumbered(metadata["loss"]["values"], seeds),
         }
         metadata["output"] = _renumbered(metadata["output"], seeds)
+        rehearsals = metadata["rehearsal"]["values"]
+        if rehearsals:
+            metadata["rehearsal"] = {
+                **metadata["rehearsal"],
+                "values": _renumbered(rehearsals, seeds[:MOST_SEEDS]),
+            }
         table = pd.concat(parts, ignore_index=True)
         return Recording.from_frames(table, self.structure, {self.run: metadata})
 

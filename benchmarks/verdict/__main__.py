@@ -4,6 +4,7 @@ python -m benchmarks.verdict label     train every network that has not been tra
 python -m benchmarks.verdict record    record the evidence of every network
 python -m benchmarks.verdict judge     ask rules and earlier detectors about the recordings
 python -m benchmarks.verdict report    fit the weighing, and report it by halves
+python -m benchmarks.verdict zoo       check architectures of torchvision and timm (extra `zoo`)
 """
 
 import argparse
@@ -14,18 +15,18 @@ import pandas as pd
 import torch
 
 from benchmarks.verdict.catalogue import NETWORKS
-from benchmarks.verdict.evidence import judge_all, record_all
+from benchmarks.verdict.evidence import INPUTS, judge_all, record_all
 from benchmarks.verdict.in_use import IN_USE
 from benchmarks.verdict.labels import RESULTS, labels, train_all
 from benchmarks.verdict.network import Network
-from benchmarks.verdict.report import Known, fitted, write_report
+from benchmarks.verdict.report import Known, after_rehearsal, fitted, write_report
 from sppkit.rules.weighing import COEFFICIENTS
 
 LABELS, EVIDENCE, STATISTICS = (
     RESULTS / name for name in ("labels.csv", "evidence.csv", "statistics.csv")
 )
 
-TEXTS = ("errors", "warnings", "injected_layer", "first_offender", "suspect")
+TEXTS = ("errors", "errors_unrehearsed", "warnings", "injected_layer", "first_offender", "suspect")
 """Columns of the evidence in which nothing means none."""
 
 
@@ -65,8 +66,17 @@ def write_coefficients(known: Known) -> None:
         f"{in_use} architectures in use; benchmarks/verdict, "
         f"{datetime.datetime.now(datetime.UTC).date().isoformat()}",
         **fitted(known).as_dict(),
+        **after_rehearsal(known),
+        "unrehearsed": fitted(known.unrehearsed()).as_dict(),
     }
     COEFFICIENTS.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def check_zoo(part: int, parts: int) -> None:
+    """Check architectures in use; the libraries are imported only here."""
+    from benchmarks.verdict.zoo import check_all, summary
+
+    print(summary(check_all(part, parts)))
 
 
 def main() -> None:
@@ -76,18 +86,21 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=["label", "record", "judge", "report"])
+    parser.add_argument("command", choices=["label", "record", "judge", "report", "zoo"])
     parser.add_argument("--part", type=int, default=0, help="which part of the networks")
     parser.add_argument("--parts", type=int, default=1, help="number of parts, one per process")
+    parser.add_argument("--input", choices=INPUTS, help="the only input to record")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     mine = in_turns()[arguments.part :: arguments.parts]
     if arguments.command == "label":
         train_all(mine)
     elif arguments.command == "record":
-        record_all(mine)
+        record_all(mine, [arguments.input] if arguments.input else INPUTS)
     elif arguments.command == "judge":
         judge()
+    elif arguments.command == "zoo":
+        check_zoo(arguments.part, arguments.parts)
     else:
         report()
 

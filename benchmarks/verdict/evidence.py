@@ -54,10 +54,14 @@ def record(network: Network, source: str, path: Path) -> Recording:
     return recording
 
 
-def record_all(networks: Iterable[Network], say: Callable[[str], None] = print) -> None:
-    """Record the evidence of all networks, under all inputs."""
+def record_all(
+    networks: Iterable[Network],
+    sources: Iterable[str] = INPUTS,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Record the evidence of all networks, under each input."""
     chosen = list(networks)
-    for source in INPUTS:
+    for source in sources:
         for network in chosen:
             path = path_of(network, source)
             if not path.exists():
@@ -74,6 +78,7 @@ def examine(network: Network, source: str, recording: Recording) -> dict[str, An
         earlier detectors.
     """
     diagnosis = judge(recording, ignore=(WEIGHED,))
+    unrehearsed = judge(without_rehearsal(recording), ignore=(WEIGHED,))
     suspect = first_offender(Evidence.of(recording))
     named = {
         "first_offender": diagnosis.first_offender.layer if diagnosis.first_offender else "",
@@ -85,6 +90,7 @@ def examine(network: Network, source: str, recording: Recording) -> dict[str, An
         "network": network.name,
         "input": source,
         "errors": _codes(diagnosis, Severity.ERROR),
+        "errors_unrehearsed": _codes(unrehearsed, Severity.ERROR),
         "warnings": _codes(diagnosis, Severity.WARNING),
         "injected_layer": injected,
         **named,
@@ -92,6 +98,15 @@ def examine(network: Network, source: str, recording: Recording) -> dict[str, An
         "nonfinite": bool((recording.table()["nonfinite_fraction"] > 0).any()),
         **flagged_by(recording),
     }
+
+
+def without_rehearsal(recording: Recording) -> Recording:
+    """Forget how the rehearsal of training went, as of a network that is too large for one."""
+    metadata = {
+        run: {key: value for key, value in stated.items() if key != "rehearsal"}
+        for run, stated in recording.metadata.items()
+    }
+    return Recording.from_frames(recording.table(), recording.structure(), metadata)
 
 
 def _codes(diagnosis: Diagnosis, severity: Severity) -> str:

@@ -32,12 +32,12 @@ def scale_weights(layer: nn.Module, factor: float) -> None:
 
 def set_bias(layer: nn.Module, value: float) -> None:
     """Set all biases of a layer."""
-    nn.init.constant_(layer.bias, value)
+    nn.init.constant_(layer.bias, value)  # type: ignore[arg-type]
 
 
 def set_weight(layer: nn.Module, value: float) -> None:
     """Make all weights of a layer equal, so that its units are."""
-    nn.init.constant_(layer.weight, value)
+    nn.init.constant_(layer.weight, value)  # type: ignore[arg-type]
 
 
 def spoil_weight(layer: nn.Module, value: float) -> None:
@@ -99,7 +99,7 @@ def inject(model: nn.Module, injection: Injection) -> nn.Module:
     """
     layer = model.get_submodule(injection.layer)
     if injection.kind in CHANGES:
-        CHANGES[injection.kind](layer, injection.amount)
+        CHANGES[injection.kind](layer, injection.amount)  # type: ignore[arg-type]
         return model
     arguments = () if injection.amount is None else (injection.amount,)
     ended = nn.Sequential(layer, APPENDED[injection.kind](*arguments))

@@ -173,7 +173,9 @@ def _weights(trains: Flags, groups: pd.Series) -> Array:
     return (0.5 / (size * number)).to_numpy(np.float64)
 
 
-def out_of_fold(statistics: pd.DataFrame, trains: Flags, groups: pd.Series, folds: Array) -> Array:
+def out_of_fold(
+    statistics: pd.DataFrame, trains: Flags, groups: pd.Series, folds: NDArray[np.int64]
+) -> Array:
     """Give each row the probability by a fit that has not seen its fold."""
     probability = np.empty(len(trains))
     for fold in np.unique(folds):

@@ -36,7 +36,7 @@ def _parts(labels: pd.DataFrame, number: int) -> NDArray[np.int64]:
         unevenness = [_unevenness(filled, part, added) for part in range(number)]
         chosen[str(family)] = int(np.argmin(unevenness))
         filled[chosen[str(family)]] += added
-    return labels["family"].map(chosen).to_numpy(np.int64)
+    return np.array([chosen[family] for family in labels["family"]], dtype=np.int64)
 
 
 def _unevenness(filled: NDArray[np.float64], part: int, added: NDArray[np.int64]) -> float:

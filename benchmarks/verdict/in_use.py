@@ -16,6 +16,7 @@ from torch import nn
 import sppkit
 from benchmarks.verdict.evidence import RECORDINGS
 from benchmarks.verdict.labels import RESULTS
+from benchmarks.verdict.zoo import builder
 from sppkit.gate import record_evidence
 from sppkit.models import REFERENCES
 from sppkit.recording import Recording
@@ -30,7 +31,7 @@ LARGEST = 30_000_000
 """Parameters of the largest reference network that is looked at."""
 
 # library: side of the pictures: names
-CHOSEN = {
+CHOSEN: dict[str, dict[int, tuple[str, ...]]] = {
     "torchvision": {
         96: ("alexnet", "vgg11", "vgg11_bn", "googlenet", "squeezenet1_0"),
         64: (
@@ -58,27 +59,13 @@ def in_use() -> Iterator[tuple[str, str, Callable[[], nn.Module], tuple[int, ...
     for library, sizes in CHOSEN.items():
         for side, names in sizes.items():
             for name in names:
-                build = _builder(library, name)
+                build = builder(library, name)
                 yield f"{library}:{name}", _family(name), build, (3, side, side)
 
 
 def _family(name: str) -> str:
     """Give the part of a name before a digit or underscore: resnet50 and resnet_18 are resnets."""
     return re.split(r"[\d_]", name)[0]
-
-
-def _builder(library: str, name: str) -> Callable[[], nn.Module]:
-    def build() -> nn.Module:
-        if library == "timm":
-            import timm
-
-            return timm.create_model(name, pretrained=False)
-        import torchvision
-
-        settings = {"init_weights": True} if name == "googlenet" else {}
-        return torchvision.models.get_model(name, weights=None, **settings)
-
-    return build
 
 
 def record_all(folder: Path = RECORDINGS) -> None:

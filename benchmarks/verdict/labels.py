@@ -52,7 +52,8 @@ def train_all(
     little get one long training more. Stopped and started again, it goes on with the first
     training that is not in the file.
     """
-    known = read_trainings(path).set_index("key")[["ended", "accuracy"]].to_dict("index")
+    made_before = read_trainings(path).set_index("key")[["ended", "accuracy"]]
+    known: dict[str, Any] = {str(k): v for k, v in made_before.to_dict("index").items()}
 
     def made(network: Network, identity: str, setting: Setting) -> dict[str, Any]:
         key = training_key(identity, setting)
@@ -61,7 +62,8 @@ def train_all(
             known[key] = {"ended": outcome.ended, "accuracy": outcome.accuracy}
             _append(path, _row(key, network, setting, outcome))
             say(f"{network.name}, {setting.optimizer} {setting.rate}: {outcome}")
-        return known[key]
+        result: dict[str, Any] = known[key]
+        return result
 
     for network in networks:
         identity, best = content_hash(network), 0.0

@@ -71,7 +71,8 @@ def content_hash(network: Network) -> str:
     with torch.random.fork_rng(devices=[]):
         model = network.build_with(0)
     changes = [CHANGES[i.kind] for i in network.injections if i.kind in CHANGES]
-    roots = [network.builder, *changes, *(type(module) for module in model.modules())]
+    modules = [type(module) for module in model.modules()]
+    roots: list[Definition] = [network.builder, *changes, *modules]
     parts = {
         "settings": network.settings,
         "injections": [asdict(injection) for injection in network.injections],

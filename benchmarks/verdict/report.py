@@ -4,8 +4,10 @@ The networks are split into two halves by family. Everything that is fitted (coe
 threshold) is fitted on one half and reported on the other, in both directions.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +17,18 @@ from benchmarks.verdict.evidence import INPUTS
 from benchmarks.verdict.fit import Array, Flags, Weighing, fit, out_of_fold
 from benchmarks.verdict.halves import folds, halves
 from benchmarks.verdict.intervals import Share
+from sppkit.rules.evidence import REHEARSED as GOAL
+
+ERROR = "rehearsed_error"
 
 IN_USE = "in use"
 """What stands in place of an input for architectures in use, which digits are too small for."""
+
+REHEARSED = (ERROR, "rehearsed_loss")
+"""Statistics of a rehearsal of training."""
+
+ROUNDED_GOAL = math.log10(GOAL) + 1e-3
+"""Of the statistics as they are kept, to four digits."""
 
 FALSE_ALARMS = 0.03
 """Share of the networks that train which may fail."""
@@ -71,9 +82,11 @@ class Known:
     def with_in_use(self, statistics: pd.DataFrame) -> "Known":
         """Add architectures in use, by their statistics: they train, and no rule is asked."""
         networks = statistics.drop_duplicates("network")[["network", "family"]]
-        known = {"input": IN_USE, "trains": True, "border": False, "nonfinite": False}
-        said = {"errors": "", "warnings": "", "injected_layer": ""}
-        rows = networks.assign(hash=networks["network"], **known, **said).reset_index(drop=True)
+        known: dict[str, Any] = {
+            **{"input": IN_USE, "trains": True, "border": False, "nonfinite": False},
+            **{"errors": "", "warnings": "", "injected_layer": ""},
+        }
+        rows = networks.assign(hash=networks["network"], **known).reset_index(drop=True)
         rows["half"] = halves(rows)
         number = pd.Series(rows.index + len(self.rows), index=rows["network"])
         by_seed = statistics.assign(row=statistics["network"].map(number))
@@ -94,6 +107,24 @@ class Known:
     def clear(self) -> Flags:
         """Whether each row's network trains or clearly does not."""
         return ~self.rows["border"].to_numpy(bool)
+
+    @property
+    def rehearsed(self) -> Flags:
+        """Whether a rehearsal of training has succeeded with every seed."""
+        if ERROR not in self.by_seed:
+            return np.zeros(len(self.rows), dtype=bool)
+        worst = self.by_seed.groupby("row")[ERROR].max().reindex(range(len(self.rows)))
+        return (worst <= ROUNDED_GOAL).to_numpy(bool)
+
+    def unrehearsed(self) -> "Known":
+        """Forget all rehearsals, as of networks that are too large for one."""
+        forgotten = dict.fromkeys(self.medians.columns.intersection(list(REHEARSED)), np.nan)
+        errors = self.rows.get("errors_unrehearsed", self.rows["errors"]).fillna("")
+        return Known(
+            self.rows.assign(errors=errors),
+            self.medians.assign(**forgotten),
+            self.by_seed.assign(**forgotten),
+        )
 
     @property
     def flagged_by_rules(self) -> Flags:
@@ -136,26 +167,39 @@ def fitted(known: Known) -> Weighing:
     judged = known.only(known.clear & ~known.rows["nonfinite"].to_numpy(bool))
     data = judged.medians, judged.trains, judged.rows["input"]
     small = (judged.rows["input"] != IN_USE).to_numpy()
-    probability = out_of_fold(*data, folds(judged.rows))[small]
+    unseen = out_of_fold(*data, folds(judged.rows))
+    probability = np.where(judged.rehearsed, 1.0, unseen)[small]
     threshold = choose_threshold(probability, judged.flagged_by_rules[small], judged.trains[small])
     return replace(fit(*data), threshold=threshold)
 
 
+def after_rehearsal(known: Known) -> dict[str, float]:
+    """Give the share of networks that train where a rehearsal has succeeded (Laplace's rule)."""
+    trained = known.trains[known.clear & known.rehearsed]
+    return {"rehearsed": round((int(trained.sum()) + 1) / (len(trained) + 2), 4)}
+
+
 def by_the_other_half(known: Known) -> Flags:
-    """Say which rows the weighing fails, each by the fit on the half its family is not in."""
+    """Say which rows the weighing fails, each by the fit on the half its family is not in.
+
+    None fails after a rehearsal that succeeded.
+    """
     half = known.rows["half"].to_numpy()
     failed = np.zeros(len(half), dtype=bool)
     for part in (0, 1):
         weighing = fitted(known.only(half == part))
         failed[half != part] = weighing.fails(known.only(half != part).by_seed)
-    return failed
+    return failed & ~known.rehearsed
 
 
 def columns_of(known: Known) -> dict[str, Flags]:
     """List all detectors with what they flag, our own by the fit on the other half."""
     weighed = by_the_other_half(known)
+    unrehearsed = known.unrehearsed()
+    without = by_the_other_half(unrehearsed) | unrehearsed.flagged_by_rules
     return {
         "sppkit check": weighed | known.flagged_by_rules,
+        "sppkit check without a rehearsal": without,
         "sppkit, weighed evidence only": weighed,
         "sppkit, other rules only": known.flagged_by_rules,
         **{name: known.rows[name].eq(True).to_numpy() for name in DETECTORS},

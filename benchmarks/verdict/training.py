@@ -146,7 +146,7 @@ def _accuracy(model: nn.Module) -> float:
     _, _, pictures, classes = digits()
     model.eval()
     with torch.no_grad():
-        return (model(pictures).argmax(1) == classes).double().mean().item()
+        return float((model(pictures).argmax(1) == classes).double().mean())
 
 
 def _ended(losses: list[float], best: float, setting: Setting) -> str:

@@ -26,6 +26,9 @@ from sppkit.summary import ChannelSummary
 
 REPEATED = "last of several backward passes"
 
+OURS = "sppkit"
+"""The key of our hook among those of a tensor, where torch's own handles have numbers."""
+
 
 @dataclass
 class Plan:
@@ -92,9 +95,9 @@ class Plan:
 
     @property
     def is_regular(self) -> bool:
-        """Whether passes can be written without knowing which module call is under way."""
+        """Whether passes can be written by short hooks: their outputs are on one device."""
         devices = [key.device for key in self.sheets if not key.is_of_parameter]
-        return self.is_made and not self.has_operations and len(devices) == 1
+        return self.is_made and len(devices) == 1
 
     @property
     def digest(self) -> str:
@@ -123,6 +126,7 @@ class Pass:
         arrived: the numbers of those that came.
         renamed: points that the plan knows under the name of an alias.
         handles: of the hooks on this pass's tensors.
+        hooks: tables of the hooks of a tensor, in which ours has the key OURS.
         pages: by device.
     """
 
@@ -147,6 +151,7 @@ class Pass:
         self.arrived: set[int] = set()
         self.renamed: dict[Point, Point] = {}
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
+        self.hooks: list[dict[Any, Any]] = []
         self.is_open = True
         self.pages = plan.pages(of_parameters=of_parameters)
         self._plan = plan
@@ -166,6 +171,12 @@ class Pass:
         planned = {point for n, point in self.expected.items() if n not in self.arrived}
         return planned | (self.awaited - self.written)
 
+    @property
+    def plain_page(self) -> Page | None:
+        """The one page, where there is one and tensors are read whole."""
+        is_whole = not self._is_masked and self.sampling is None
+        return next(iter(self.pages.values())) if is_whole and len(self.pages) == 1 else None
+
     def write_planned(self, slot: Slot, values: torch.Tensor) -> bool:
         """Write a plain tensor to its slot, where it is as the slot says and is read whole.
 
@@ -179,13 +190,6 @@ class Pass:
             return values.dtype is slot.dtype and page.read(slot, values)
         except Exception:
             return False
-
-    def write_gradient(self, slot: Slot, gradient: torch.Tensor) -> bool:
-        """Write the first gradient that arrives for a slot, where it is as planned."""
-        if slot.number in self.arrived or not self.write_planned(slot, gradient):
-            return False
-        self.arrived.add(slot.number)
-        return True
 
     def signature(self) -> Hashable:
         """Identify the points that it wrote, awaits and passes on."""
@@ -247,7 +251,10 @@ class Pass:
         self.is_open = False
         for handle in self.handles:
             handle.remove()
+        for hooks in self.hooks:
+            hooks.pop(OURS, None)
         self.handles.clear()
+        self.hooks.clear()
 
     def summaries(self) -> dict[Point, tuple[Slot, ChannelSummary]]:
         """Fetch what was written: one transfer per page, and one for what was kept aside."""

@@ -60,16 +60,15 @@ class PlannedParameters:
 
         Their gradients have been written in the backward pass.
         """
-        return all(self._read(planned, written) for planned in self._parameters)
-
-    def _read(self, planned: _Planned, written: Pass) -> bool:
-        owner, key, parameter, slot, hook = planned
-        gradient = parameter.grad
-        if owner.get(key) is not parameter:
-            return False
-        if gradient is not None and (hook is None or not self._is_read(hook, gradient)):
-            return False
-        return slot is None or written.write_planned(slot, parameter)
+        for owner, key, parameter, slot, hook in self._parameters:
+            gradient = parameter.grad
+            if owner.get(key) is not parameter:
+                return False
+            if gradient is not None and (hook is None or not self._is_read(hook, gradient)):
+                return False
+            if slot is not None and not written.write_planned(slot, parameter):
+                return False
+        return True
 
     def _is_read(self, hook: WeightGradientHook, gradient: Tensor) -> bool:
         """Say whether a gradient was read in the backward pass, and need not be read again."""

@@ -22,6 +22,7 @@ from sppkit.capture.rows import (
     statistics_of_parameters,
 )
 from sppkit.capture.sheets import Page, SheetKey, Slot
+from sppkit.capture.totals import add_up
 from sppkit.signals import OF_OUTPUTS, Signal
 from sppkit.summary import ChannelSummary, Selection, Summaries
 from sppkit.table import Columns
@@ -40,9 +41,9 @@ class _Part(NamedTuple):
         gradients, weights: they and these weights on the page.
     """
 
-    positions: np.ndarray
-    numbers: np.ndarray
-    compared: np.ndarray
+    positions: np.ndarray | slice
+    numbers: np.ndarray | slice
+    compared: np.ndarray | slice
     gradients: Selection
     weights: Selection
 
@@ -74,7 +75,7 @@ class Recipe:
             found = evaluate(tensors)
             found["samples"] = tensors.samples
             statistics.fill(part.positions, {n: v[part.numbers] for n, v in found.items()})
-            if len(part.compared):
+            if part.gradients.numbers.size:
                 gradients, weights = tensors.take(part.gradients), tensors.take(part.weights)
                 statistics.fill(part.compared, comparisons(gradients, weights))
         return {**self._labels, **statistics.columns}
@@ -82,13 +83,12 @@ class Recipe:
 
 def merged(pages: Sequence[Page]) -> Summaries:
     """Merge pages of one sheet that hold the same points; what was not written is arbitrary."""
+    rows, histograms = pages[0].on_host()
+    if len(pages) == 1:
+        return add_up(Summaries(ChannelSummary.of_rows(rows, histograms), pages[0].sizes), rows)
     with np.errstate(all="ignore"):
-        channels = reduce(ChannelSummary.merge, (_summary(page) for page in pages))
-    return Summaries(channels, pages[0].sizes)
-
-
-def _summary(page: Page) -> ChannelSummary:
-    return ChannelSummary.of_rows(*page.on_host())
+        each = (ChannelSummary.of_rows(*page.on_host()) for page in pages)
+        return add_up(Summaries(reduce(ChannelSummary.merge, each), pages[0].sizes))
 
 
 def pages_by_phase(
@@ -118,9 +118,9 @@ def _part(readings: Sequence[Reading], positions: Sequence[int]) -> _Part:
     ]
     slots = [readings[i].slot for i in compared]
     return _Part(
-        np.array(positions),
-        np.array([readings[i].slot.number for i in positions]),
-        np.array(compared, dtype=np.int64),
+        _index(positions),
+        _index([readings[i].slot.number for i in positions]),
+        _index(compared),
         _selection(slots),
         _selection([weights[readings[i].point.place] for i in compared]),
     )
@@ -132,3 +132,10 @@ def _selection(slots: Sequence[Slot]) -> Selection:
         [slot.offset for slot in slots],
         [slot.channels for slot in slots],
     )
+
+
+def _index(positions: Sequence[int]) -> np.ndarray | slice:
+    index = np.array(positions, dtype=np.int64)
+    if len(index) and (np.diff(index) == 1).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index

@@ -45,7 +45,7 @@ from sppkit.statistics import evaluate, maximum, minimum, variance
 from sppkit.table import Columns
 
 MOST_RECIPES = 64
-"""Kinds of steps that are remembered: each holds the labels of its rows."""
+"""Kinds of steps that are remembered: each holds the labels of its rows, about 150 bytes each."""
 
 
 class Recorder(Recording):
@@ -157,7 +157,6 @@ class Recorder(Recording):
         self._session.release()
         self._make_rows(wait=True)
         self._weights.clear()
-        self._recipes.clear()
         if self._updates:
             self._updates.forget()
         if self._stream is not None:

@@ -10,6 +10,7 @@ from sppkit.capture.places import Place
 from sppkit.capture.plan import Plan
 from sppkit.capture.reading import Reading
 from sppkit.capture.sharding import user_class
+from sppkit.capture.totals import add_up
 from sppkit.signals import OF_OUTPUTS, Role, Signal
 from sppkit.statistics import (
     EXTENDED_STATISTICS,
@@ -51,9 +52,13 @@ def columns_of(
         statistics.fill(of_parameters, found)
     compared = [i for i in of_parameters if _is_comparable(readings[i], weights)]
     if compared:
-        of_weights = Summaries.of([weights[readings[i].point.place] for i in compared])
+        of_weights = add_up(Summaries.of([weights[readings[i].point.place] for i in compared]))
         statistics.fill(compared, comparisons(_side_by_side(readings, compared), of_weights))
     return columns | statistics.columns
+
+
+Index = Sequence[int] | np.ndarray | slice
+"""Positions: a slice where they follow each other, which spares a copy of each column."""
 
 
 class StatisticColumns:
@@ -70,7 +75,7 @@ class StatisticColumns:
         self.columns: dict[str, Array] = {}
         self._rows = rows
 
-    def fill(self, positions: Sequence[int] | np.ndarray, found: Mapping[str, Array]) -> None:
+    def fill(self, positions: Index, found: Mapping[str, Array]) -> None:
         """Write statistics of some rows."""
         for name, values in found.items():
             column = self.columns.get(name)
@@ -96,7 +101,7 @@ def comparisons(tensors: Summaries, weights: Summaries) -> dict[str, Array]:
 
 
 def _side_by_side(readings: Sequence[Reading], positions: Sequence[int]) -> Summaries:
-    return Summaries.of([readings[i].summary for i in positions])
+    return add_up(Summaries.of([readings[i].summary for i in positions]))
 
 
 def _is_comparable(reading: Reading, weights: Mapping[Place, ChannelSummary]) -> bool:

@@ -1,34 +1,30 @@
 """A session of recording: trace, plan, write, and fetch, step after step."""
 
-import math
 from collections.abc import Hashable, Iterator
 
 import torch
 from torch import nn
 
-from sppkit.capture.blocks import TapInfo, find_taps, remarks_on, taps_by_pattern
 from sppkit.capture.compiled import originals_in_place
 from sppkit.capture.graph import Graph, Tracer
 from sppkit.capture.masks import Masks
-from sppkit.capture.merges import Findings, find_merges
 from sppkit.capture.options import Options
 from sppkit.capture.parameters import has_effective_weight, is_sharded, parameter_readings
-from sppkit.capture.places import Place, Point
+from sppkit.capture.places import Point
 from sppkit.capture.plan import Pass, Plan
 from sppkit.capture.planned_parameters import PlannedParameters
 from sppkit.capture.planned_watch import PlannedWatch
+from sppkit.capture.planning import make_plan
 from sppkit.capture.readable import join_flags
 from sppkit.capture.reading import Reading, name_of, read_parameter, with_totals
 from sppkit.capture.recipes import pages_by_phase
 from sppkit.capture.sharding import Shard, is_distributed_tensor, local_values, shard_of
 from sppkit.capture.sheets import Page, SheetKey, Slot
-from sppkit.capture.structure import structure_rows
 from sppkit.capture.turns import Turns
 from sppkit.capture.watch import Watch
 from sppkit.capture.weight_gradients import WeightGradients
 from sppkit.capture.writer import Writer
 from sppkit.errors import RecordingError
-from sppkit.patterns import matcher
 from sppkit.signals import Signal
 from sppkit.summary import ChannelSummary
 
@@ -333,60 +329,13 @@ class Session:
         if self._writer is None:
             return
         if completed and self._tracer and not self.plan.is_made:
-            self._make_plan(self._tracer.graph, self._writer)
+            make_plan(self.plan, self.model, self._tracer.graph, self._writer, self._options)
         passes = self._writer.passes
         if len(passes) >= MAXIMUM_OPEN_PASSES and (
             passes[0].is_complete or len(passes) >= _MAXIMUM_WAITING_PASSES
         ):
             self._given_up |= passes[0].still_awaited()
             self._fetch(passes.pop(0))
-
-    def _make_plan(self, graph: Graph, writer: Writer) -> None:
-        findings = find_merges(graph)
-        self.plan.taps = self._find_taps(graph, findings)
-        self.plan.remarks = list(remarks_on(findings, self.plan.taps))
-        self._decide_late_axes(graph, writer)
-        chosen = {p: axis for p, axis in writer.axes.items() if self._is_chosen(p, writer)}
-        layers = dict.fromkeys((place.layer, place.operation) for place in chosen)
-        self.plan.depths = {layer: rank for rank, layer in enumerate(layers)}
-        self.plan.dimensions = {place: writer.dimensions[place] for place in chosen}
-        self.plan.leaves = writer.leaves & set(chosen)
-        self.plan.structure = structure_rows(self.model, graph, self.plan.taps, self.plan.depths)
-        shapes = [node.shape for node in graph.nodes for p in node.emitted if p in chosen]
-        self.plan.values = sum(math.prod(shape) for shape in shapes)
-        self.plan.axes = chosen
-        self.plan.callees = _callees(graph)
-        for written in writer.passes:
-            written.keep(chosen)
-
-    def _decide_late_axes(self, graph: Graph, writer: Writer) -> None:
-        """Add the axes that only the whole pass decides; this pass has been read without them."""
-        for place, axis in graph.decide_axes_by_readers().items():
-            point = Point(place, Signal.ACTIVATION)
-            if point in writer.missing and writer.axes.get(place, axis) is None:
-                writer.axes[place] = axis
-                writer.missing[point] = (
-                    "its channel axis was decided by a layer that reads it, when the first pass "
-                    "had gone by: the steps after the first have it"
-                )
-
-    def _find_taps(self, graph: Graph, findings: Findings) -> dict[Place, TapInfo]:
-        options = self._options
-        if not options.names_places:
-            return find_taps(graph, findings)
-        return taps_by_pattern(
-            graph,
-            matcher(options.blocks),
-            matcher(options.residual_branches),
-            matcher(options.stem),
-        )
-
-    def _is_chosen(self, place: Place, writer: Writer) -> bool:
-        is_root_output = place.layer == "" and not place.operation
-        wanted = place in writer.leaves or place in self.plan.taps or is_root_output
-        if self._options.granularity == "operation":
-            wanted = wanted or bool(place.operation)
-        return wanted and self._options.layer(place.layer)
 
     def _read_parameters(self, written: Pass) -> dict[Point, Point]:
         if self._unread_parameters:
@@ -519,11 +468,3 @@ class Session:
                 self.missing[name_of(point), point.signal] = reason
         self._awaited.clear()
         self._given_up.clear()
-
-
-def _callees(graph: Graph) -> dict[str, set[str]]:
-    callees: dict[str, set[str]] = {}
-    for (layer, _), call in graph.calls.items():
-        for caller, _ in call.stack[-2:-1]:
-            callees.setdefault(caller, set()).add(layer)
-    return callees

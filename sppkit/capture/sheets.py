@@ -41,6 +41,17 @@ class Slot(NamedTuple):
     flags: str = ""
 
 
+class Target(NamedTuple):
+    """What `sppkit.kernels.native.read_at` is told of a slot of a page, after the tensor."""
+
+    axis: int | None
+    address: int
+    row_stride: int
+    rows: int
+    channels: int
+    histogram_address: int
+
+
 class SheetKey(NamedTuple):
     """What the points of one sheet have in common."""
 
@@ -108,6 +119,8 @@ class Page:
             or float32 on MPS, which has no other.
         histograms: shape (points, 512), or None.
         written: one byte per point, 1 where it was written; columns of others are arbitrary.
+        read_at: the kernel that writes to addresses, where there is one.
+        targets: what it is told of each point.
     """
 
     def __init__(self, sheet: Sheet, device: torch.device, extended: bool) -> None:
@@ -116,7 +129,6 @@ class Page:
         self.sheet = sheet
         self.points = len(sheet.slots)
         self.sizes = sheet.sizes
-        self._width = sheet.width
         self.rows = torch.empty((len(names), sheet.width), dtype=dtype, device=device)
         self.histograms = (
             torch.empty((self.points, HISTOGRAM_BINS), dtype=dtype, device=device)
@@ -125,9 +137,9 @@ class Page:
         )
         self._device_side = [t for t in (self.rows, self.histograms) if t is not None]
         self._copies: Sequence[Tensor | None] = [None] * len(self._device_side)
-        self._read_at = native.read_at if kernel_for(device) == "native" else None
-        self._is_gathered = device.type == "cpu" and not extended and self._read_at is None
-        self._address, self._quantities = self.rows.data_ptr(), len(names)
+        self.read_at = native.read_at if kernel_for(device) == "native" else None
+        self.targets = [self._target(slot) for slot in sheet.slots.values()]
+        self._is_gathered = device.type == "cpu" and not extended and self.read_at is None
         self.clear()
 
     def __contains__(self, slot: Slot) -> bool:
@@ -145,22 +157,9 @@ class Page:
 
     def read(self, slot: Slot, values: Tensor) -> bool:
         """Write the summary of a tensor to its columns; say whether its channels fit them."""
-        offset, number, channels, axis = slot[:4]
-        is_read = (
-            self._read_at is not None
-            and channels > 0
-            and self._read_at(
-                values,
-                axis,
-                self._address + 8 * offset,
-                self._width,
-                self._quantities,
-                channels,
-                self._histogram_address(number),
-            )
-        )
-        if not is_read:
-            if values.device != slot.device or channels != channel_count(values, axis):
+        number = slot.number
+        if self.read_at is None or not self.read_at(values, *self.targets[number]):
+            if values.device != slot.device or slot.channels != channel_count(values, slot.axis):
                 return False
             self._read_by_torch(slot, values)
         self.written[number] = 1
@@ -173,10 +172,13 @@ class Page:
         histogram = None if self.histograms is None else self.histograms[slot.number]
         summarize_into(self.rows, slot.offset, values, slot.axis, histogram)
 
-    def _histogram_address(self, number: int) -> int:
-        if self.histograms is None:
-            return 0
-        return self.histograms.data_ptr() + 8 * HISTOGRAM_BINS * number
+    def _target(self, slot: Slot) -> Target:
+        address = self.rows.data_ptr() + 8 * slot.offset
+        quantities, width = self.rows.shape
+        counts = 0
+        if self.histograms is not None:
+            counts = self.histograms.data_ptr() + 8 * HISTOGRAM_BINS * slot.number
+        return Target(slot.axis, address, width, quantities, slot.channels, counts)
 
     def send(self) -> None:
         """Start to bring everything to the host, which does not wait; a CPU's page is there."""

@@ -167,15 +167,12 @@ class Watch:
         self._hooked.append((module, enter, leave))
         self._register(module, enter, leave)
 
-    def _register(self, module: nn.Module, enter: Any, leave: Any) -> None:
-        """Register a pair of hooks; one that comes alone hears of calls that return only."""
-        if enter is None:
-            leaving = module.register_forward_hook(leave, with_kwargs=True)
-        else:
-            leaving = module.register_forward_hook(leave, always_call=True)
-            self._handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+    def _register(self, module: nn.Module, enter: "Hook | None", leave: "Hook") -> None:
+        leaving = leave.put_on(module)
         self._handles.append(leaving)
         self._leaving.append((module, leaving))
+        if enter is not None:
+            self._handles.append(enter.put_on(module))
 
     def _catch_up(self) -> None:
         """Before a pass: hook what is new or renamed, and be the last to see the outputs.
@@ -453,6 +450,14 @@ class Hook:
         self._layer = layer  # kept here, since a shallow copy of a module shares its hooks
         self._is_new = is_new
 
+    def put_on(self, module: nn.Module) -> RemovableHandle:
+        """Register it with a module."""
+        raise NotImplementedError
+
+    def __call__(self, module: nn.Module, *details: Any) -> None:
+        """Hear of a call; its output goes on as it is."""
+        raise NotImplementedError
+
     def __deepcopy__(self, memo: object) -> Callable[..., None]:
         return inert
 
@@ -461,7 +466,11 @@ class Hook:
 
 
 class _Enter(Hook):
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def put_on(self, module: nn.Module) -> RemovableHandle:
+        return module.register_forward_pre_hook(self, with_kwargs=True)
+
+    def __call__(self, module: nn.Module, *details: Any) -> None:
+        args, kwargs = details
         if torch.compiler.is_compiling():
             self._watch.was_compiled = True
         else:
@@ -469,7 +478,11 @@ class _Enter(Hook):
 
 
 class _Leave(Hook):
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
+    def put_on(self, module: nn.Module) -> RemovableHandle:
+        return module.register_forward_hook(self, always_call=True)
+
+    def __call__(self, module: nn.Module, *details: Any) -> None:
+        args, output = details
         if not torch.compiler.is_compiling():
             self._watch.leave(self._layer, module, args, output)
 

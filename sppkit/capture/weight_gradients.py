@@ -76,10 +76,11 @@ class WeightGradients:
 
     def read(self, hook: "WeightGradientHook", gradient: torch.Tensor) -> None:
         """Write a gradient to its slot; one without a reading gets its reason at the step's end."""
-        if hook.slot is None:
-            hook.slot = self._plan.slots.get(hook.point)
-        is_plain = type(gradient) is torch.Tensor and hook.slot and not hook.slot.flags
-        is_written = is_plain and hook.slot and self._written.write_planned(hook.slot, gradient)
+        slot = hook.slot
+        if slot is None:
+            slot = hook.slot = self._plan.slots.get(hook.point)
+        is_plain = slot is not None and not slot.flags and type(gradient) is torch.Tensor
+        is_written = is_plain and slot and self._written.write_planned(slot, gradient)
         if is_written or self._write(hook, gradient):
             hook.seen = weakref.ref(gradient), gradient._version
 
@@ -109,8 +110,9 @@ class WeightGradientHook:
 
     def __call__(self, parameter: torch.Tensor) -> None:
         """Read it, unless a probe inside of the recording has made it."""
-        if parameter.grad is not None and self._depth == probe_depth():
-            self._owner.read(self, parameter.grad)
+        gradient = parameter.grad
+        if gradient is not None and self._depth == probe_depth():
+            self._owner.read(self, gradient)
 
     def was_changed(self, gradient: torch.Tensor) -> bool:
         """Whether something has written to the gradient, or replaced it, since it was read."""

@@ -103,6 +103,8 @@ def _formula(model: dict[str, Any] | None) -> Iterator[str]:
         return
     if "fitted_on" in model:
         yield from textwrap.wrap(f"fitted on {model['fitted_on']}", 76)
+    if "rehearsed" in model:
+        yield f"probability after a rehearsal that succeeded: {model['rehearsed']:g}; otherwise"
     if "threshold" in model:
         yield f"fails below a probability of {model['threshold']:g}"
     if model["kind"] == "tree":
@@ -112,6 +114,10 @@ def _formula(model: dict[str, Any] | None) -> Iterator[str]:
     yield f"{model['intercept']:+.4g}"
     for name, entry in model["statistics"].items():
         yield from _terms(name, entry)
+    if "unrehearsed" in model:
+        yield ""
+        yield "without a rehearsal:"
+        yield from _formula(model["unrehearsed"])
 
 
 def _terms(name: str, entry: dict[str, Any]) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 The phase "probe" starts from the unit gradient and gives the curves; the phase "loss" starts from a
 training loss and gives the gradients as training would have them. Input, weights and dropout masks
-of the two are the same, so the second reads no activations again.
+of the two are the same, so the second reads no activations again. Of the first seeds of a small
+classifier the metadata say how a rehearsal of training went.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,12 +16,20 @@ from torch import nn
 from sppkit.capture.masks import MaskFunction
 from sppkit.capture.options import Options
 from sppkit.errors import SppkitError
+from sppkit.gate.alike import alike_from, are_alike
 from sppkit.gate.heads import awake, silent_heads
+from sppkit.gate.rehearsal import (
+    MOST_SEEDS,
+    CannotRehearseError,
+    Rehearsal,
+    affordable_seeds,
+    rehearse,
+)
 from sppkit.gate.training_loss import TrainingLoss
 from sppkit.patterns import Patterns
 from sppkit.probing.conditions import Conditions, Input, Sizes, as_sizes, as_source, check
 from sppkit.probing.losses import Loss
-from sppkit.probing.measurement import Measurement, Model, Pass, Traced
+from sppkit.probing.measurement import DEFAULT_BATCH_SIZE, Measurement, Model, Pass, Traced
 from sppkit.recording import Recording, not_captured_entry
 from sppkit.signals import Phase, Signal
 
@@ -44,6 +53,8 @@ class EvidenceProbe:
         include, exclude, channel_axis, blocks, residual_branches, stem, mask, run: as in
             `sppkit.probe`.
         loss: a function of output and labels; None takes one that fits the outputs.
+        rehearsal: whether small classifiers are trained for a moment, with the first two seeds; a
+            number is that of the seeds. See `sppkit.gate.rehearsal`.
 
     Raises:
         TypeError: the loss is no function.
@@ -60,6 +71,7 @@ class EvidenceProbe:
         vocabulary: int | None = None,
         mode: Literal["train", "eval"] = "train",
         loss: Loss | None = None,
+        rehearsal: bool | int = True,
         device: str | None = None,
         amp: Literal["off", "bf16", "fp16"] = "off",
         activate: bool = False,
@@ -105,6 +117,10 @@ class EvidenceProbe:
         self._function = loss
         self._losses: dict[int, TrainingLoss] = {}
         self._woken: list[str] = []
+        self._alike = ""
+        self._rehearsals: dict[int, Rehearsal] = {}
+        self._most_rehearsals = MOST_SEEDS if rehearsal is True else int(rehearsal)
+        self._not_rehearsed = "" if rehearsal else "it was asked for without"
         under_loss = replace(options, signals=UNDER_LOSS, phase=Phase.LOSS)
         passes = [
             Pass(options, lambda *_: "unit-gradient", _ADVICE),
@@ -113,7 +129,7 @@ class EvidenceProbe:
         self._measurement = Measurement(
             *(model, self.conditions, passes, run),
             most_multiplications=MOST_MULTIPLICATIONS,
-            circumstances=self._with_woken_heads,
+            circumstances=self._circumstances,
         )
         self.run = self._measurement.run
 
@@ -168,11 +184,43 @@ class EvidenceProbe:
         return self._losses[seed]
 
     @contextmanager
-    def _with_woken_heads(self, model: nn.Module, seed: int, traced: Traced) -> Iterator[None]:
+    def _circumstances(self, model: nn.Module, seed: int, traced: Traced) -> Iterator[None]:
+        """Wake the heads while a seed is measured; afterwards rehearse its training."""
         names = silent_heads(model, traced.graph)
         self._woken = list(dict.fromkeys([*self._woken, *names]))
         with awake(model, names, seed):
             yield
+            self._find_alike(model, seed)
+        if not self._not_rehearsed and len(self._rehearsals) < self._most_rehearsals:
+            self._rehearse(model, seed, traced)
+
+    def _find_alike(self, model: nn.Module, seed: int) -> None:
+        """Look, once, for the layer that makes all samples alike, where the output is."""
+        output = self._losses[seed].output
+        if self._alike or not output or not are_alike(**output):
+            return
+        batch = self.conditions.batch(seed, self.conditions.batch_size or DEFAULT_BATCH_SIZE)
+        self._alike = alike_from(model, batch)
+
+    def _rehearse(self, model: nn.Module, seed: int, traced: Traced) -> None:
+        size = traced.multiplications, sum(weight.numel() for weight in model.parameters())
+        affordable = affordable_seeds(*size)
+        self._not_rehearsed = self._reason_against() or ("" if affordable else _too_large(*size))
+        is_asked_for = self._most_rehearsals != MOST_SEEDS
+        if self._not_rehearsed or (len(self._rehearsals) >= affordable and not is_asked_for):
+            return
+        batch = self.conditions.batch(seed, self.conditions.batch_size or DEFAULT_BATCH_SIZE)
+        try:
+            self._rehearsals[seed] = rehearse(model, batch, seed)
+        except CannotRehearseError as error:
+            self._not_rehearsed = str(error)
+
+    def _reason_against(self) -> str:
+        if self.conditions.mode == "eval":
+            return "the network was probed in eval mode"
+        if self._function is not None:
+            return "a loss was given, which the task made up for it may not suit"
+        return ""
 
     def _stated(self) -> dict[str, Any]:
         """List for the metadata what a check knows beside a probe."""
@@ -183,8 +231,13 @@ class EvidenceProbe:
             "loss": {**first.describe(), "values": values},
             "output": {str(seed): loss.output for seed, loss in losses.items()},
             "initialisations": "one" if self.has_one_initialisation else "one per seed",
+            "rehearsal": {
+                "values": {str(seed): r.as_dict() for seed, r in self._rehearsals.items()},
+                "left_out": "" if self._rehearsals else self._not_rehearsed,
+            },
             "failed_seeds": {str(seed): str(error) for seed, error in self.failed.items()},
             **({"woken_head": self._woken} if self._woken else {}),
+            **({"alike_from": self._alike} if self._alike else {}),
         }
 
     def _said_of_failed(self, run: str) -> list[dict[str, str]]:
@@ -192,6 +245,11 @@ class EvidenceProbe:
             not_captured_entry(run, "", "", f"seed {seed} failed: {error}")
             for seed, error in self.failed.items()
         ]
+
+
+def _too_large(multiplications: int, parameters: int) -> str:
+    size = f"{multiplications:.2g} multiplications per sample, {parameters:.2g} weights"
+    return f"it is too large ({size})"
 
 
 def record_evidence(

@@ -68,6 +68,10 @@ def check(
     channel, and the model's own where it returns one. More seeds are drawn where the evidence lies
     so near a threshold that others might give another verdict.
 
+    Small classifiers are trained for a moment, too, with the first two seeds and undone afterwards:
+    up to 150 steps on a task made up for them say whether steps lead anywhere. What is too large,
+    or no classifier, is judged without; `rehearsal=False` leaves it out.
+
     A model that is handed over as an instance is left exactly as it was found, and has one
     initialisation: the verdict is about these weights. Hand over a class or a function to have
     initialisations judged.
@@ -84,7 +88,8 @@ def check(
         **conditions: under what is probed, as in `sppkit.probe`: `input_size`, `input`,
             `batch_size`, `input_dtype`, `vocabulary`, `mode`, `device`, `amp`, `activate`,
             `include`, `exclude`, `channel_axis`, `blocks`, `residual_branches`, `stem`, `mask`,
-            `run`; and `loss`, a function of output and labels in place of the loss above.
+            `run`; `loss`, a function of output and labels in place of the loss above; and
+            `rehearsal`.
 
     Returns:
         The diagnosis. Seeds for which the model failed are in its `not_captured`; what else one

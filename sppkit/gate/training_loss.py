@@ -124,7 +124,7 @@ class TrainingLoss:
         real = _fitting_classes(labels, shape, classes)
         drawn = torch.randint(classes, tuple(shape), generator=self._generator)
         targets = (drawn if real is None else real).to(logits.device).flatten()
-        loss = _negative_log_likelihood(logits.float().flatten(0, -2), targets)
+        loss = negative_log_likelihood(logits.float().flatten(0, -2), targets)
         kind = "random" if real is None else "real"
         value = float(loss.detach())
         self.parts.append(Part(path, CROSS_ENTROPY, classes, kind, math.log(classes), value))
@@ -166,7 +166,7 @@ def _fitting_classes(
     return labels.long() if fit else None
 
 
-def _negative_log_likelihood(rows: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def negative_log_likelihood(rows: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Apply the cross-entropy to logits, log-probabilities (their own softmax) or probabilities."""
     if _are_probabilities(rows.detach()):
         return F.nll_loss(rows.clamp_min(_SMALLEST_PROBABILITY).log(), targets)

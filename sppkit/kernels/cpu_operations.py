@@ -88,11 +88,12 @@ def _row_length(inner: int) -> int | None:
 
 def _side_by_side(values: Tensor) -> Tensor:
     fold = column_fold(values)
-    return values.reshape(len(values) // fold, -1)
+    return values.reshape(values.shape[0] // fold, -1)
 
 
 def _pieces(matrix: Tensor, rows: int) -> Iterator[Tensor]:
-    for piece in torch.split(matrix, rows):
+    is_one = matrix.shape[0] <= rows
+    for piece in (matrix,) if is_one else torch.split(matrix, rows):
         yield piece if piece.dtype is torch.float32 else piece.to(torch.float32)
 
 
@@ -124,7 +125,7 @@ def _of_columns(matrix: Tensor, shape: torch.Size) -> _Cells:
     minimum, maximum, mean, m2 = (
         _joined(parts).reshape(-1, channels, inner) for parts in zip(*found, strict=True)
     )
-    lengths = np.repeat([float(len(x)) for x in pieces], outer // rows)[:, None, None]
+    lengths = np.repeat([float(x.shape[0]) for x in pieces], outer // rows)[:, None, None]
     conditioned = WELL_CONDITIONED_COLUMNS if moments is _centred else WELL_CONDITIONED_ROWS
     return _Cells(
         lengths, minimum, maximum, mean.astype(np.float64), m2.astype(np.float64), conditioned
@@ -133,12 +134,12 @@ def _of_columns(matrix: Tensor, shape: torch.Size) -> _Cells:
 
 def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
     mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
-    return mean, variance.mul_(len(x))
+    return mean, variance.mul_(x.shape[0])
 
 
 def _squared(x: Tensor) -> tuple[Tensor, Tensor]:
-    mean = x.sum(0, dtype=torch.float64).div_(len(x))
-    return mean, x.square().sum(0, dtype=torch.float64).addcmul_(mean, mean, value=-len(x))
+    mean = x.sum(0, dtype=torch.float64).div_(x.shape[0])
+    return mean, x.square().sum(0, dtype=torch.float64).addcmul_(mean, mean, value=-x.shape[0])
 
 
 def _joined(parts: tuple[Tensor, ...] | list[Tensor]) -> np.ndarray:
@@ -165,10 +166,11 @@ def _finish(cells: _Cells, out: Array) -> bool:
 def _zeros(matrix: Tensor, shape: torch.Size, is_in_rows: bool) -> Array:
     """Count the zeros of each channel."""
     outer, channels, inner = shape
-    rows = max(1, PIECE // matrix.shape[1])
-    scratch = matrix.new_empty((min(rows, len(matrix)), matrix.shape[1]), dtype=torch.float32)
+    rows = min(max(1, PIECE // matrix.shape[1]), matrix.shape[0])
+    scratch = matrix.new_empty((rows, matrix.shape[1]), dtype=torch.float32)
     found = [
-        torch.eq(x, 0, out=scratch[: len(x)]).sum(int(is_in_rows)) for x in _pieces(matrix, rows)
+        torch.eq(x, 0, out=scratch[: x.shape[0]]).sum(int(is_in_rows))
+        for x in _pieces(matrix, rows)
     ]
     cells = (outer, channels, -1) if is_in_rows else (-1, channels, inner)
     return np.asarray(_joined(found).reshape(cells).sum((0, 2), dtype=np.float64))

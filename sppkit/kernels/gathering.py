@@ -20,13 +20,13 @@ from sppkit.summary import BASE_ROWS
 SMALL = 1 << 14
 """Values up to which a tensor is gathered."""
 
-CAPACITY = 1 << 17
-"""Values that are read together: half a megabyte, which stays in the second cache."""
+CAPACITY = 1 << 18
+"""Values that are read together: a megabyte, which stays in the second cache."""
 
 MOST_TENSORS = 64
 """Tensors that are read together."""
 
-MEMORY = 1 << 20
+MEMORY = 1 << 21
 """Values that all shapes together may take."""
 
 WORTH_GATHERING = 8
@@ -96,9 +96,8 @@ class _Batch:
             self._places = [_seen_as(place, shape, before, after) for place in places]
 
     def add(self, rows: Tensor, column: int, values: Tensor) -> None:
-        """Copy a tensor."""
-        with torch.no_grad():
-            self._places[len(self.columns)].copy_(values)
+        """Copy a tensor that needs no gradient."""
+        self._places[len(self.columns)].copy_(values)
         self.columns.append(column)
         self.rows = rows
 

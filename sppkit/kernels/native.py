@@ -21,7 +21,13 @@
     memory lives as long as the call. Returns False, with nothing written, also where the tensor has
     not `channels` channels or not that axis.
 
-Both take positional arguments only. The summary is the same to the bit for any number of threads;
+``totals_at(address_of_rows, columns, address_of_sizes, tensors, address_of_totals)``
+    Writes what `sppkit.summary.TOTALS` names of each tensor, from rows of summaries: contiguous
+    float64, `columns` of them in each row, those of one tensor behind those of the other, as many
+    as `sizes` (int64) says. `totals` is contiguous float64, (len(TOTALS), tensors). The caller
+    guarantees all that.
+
+All take positional arguments only. The summary is the same to the bit for any number of threads;
 another instruction set adds up in another order. Large reads release the GIL and share the work
 over `torch.get_num_threads` threads, which end with the read.
 
@@ -73,6 +79,7 @@ if AVAILABLE:
     _native.connect(torch, True)
     read = _native.read
     read_at = _native.read_at
+    totals_at = _native.totals_at
 else:
 
     def read(
@@ -98,3 +105,14 @@ else:
     ) -> bool:
         """Leave the tensor unread: there is no kernel."""
         return False
+
+    def totals_at(
+        address_of_rows: int,
+        columns: int,
+        address_of_sizes: int,
+        tensors: int,
+        address_of_totals: int,
+        /,
+    ) -> None:
+        """Refuse: without a kernel numpy adds up."""
+        raise RuntimeError(unavailable_reason())

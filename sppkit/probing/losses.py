@@ -14,7 +14,7 @@ Loss = Callable[[Any, torch.Tensor | None], torch.Tensor]
 
 LOSSES = ("unit-gradient", "cross-entropy")
 
-_STREAMS = ("input", "cotangent", "labels", "head", "calibration")
+_STREAMS = ("input", "cotangent", "labels", "head", "calibration", "rehearsal")
 
 
 def random_stream(seed: int, purpose: str) -> torch.Generator:

@@ -300,6 +300,7 @@ class NoGradient(Rule):
     code = "SPP302"
     title = "weights without gradient"
     severity = Severity.ERROR
+    foretells = False
 
     share: float = threshold(0.9, "of all weights: error; below it a warning; benchmarks/verdict")
 

@@ -19,6 +19,7 @@ class Coverage(Rule):
     code = "SPP901"
     title = "coverage"
     severity = Severity.ERROR
+    foretells = False
 
     share: float = threshold(0.2, "of the parameters unobserved; TrainCheck; ours")
 
@@ -64,6 +65,7 @@ class BatchDependence(Rule):
     code = "SPP903"
     title = "batch dependence"
     severity = Severity.WARNING
+    foretells = False
 
     fewest: float = threshold(8.0, "values per channel; ours")
 

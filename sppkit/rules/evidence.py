@@ -19,6 +19,13 @@ CURVE_PHASES = (Phase.PROBE, Phase.TRAIN, Phase.EVAL)
 LOSS_PHASES = ("loss", Phase.TRAIN)
 """Where gradients are those of a real loss; of several phases the first that was recorded."""
 
+REHEARSED = 0.25
+"""Share of wrong answers, over that of chance, at which a rehearsal of training has succeeded and
+ends. benchmarks/verdict: all of the 214 clear networks that reached it train."""
+
+PROGRESSED = 0.5
+"""The same, at which it contradicts those who foretell that nothing is learned; ours."""
+
 MUTED = 1e-3
 """Share of the output's second moment that differs between samples, ours."""
 
@@ -230,8 +237,12 @@ class Evidence:
 
     @cached_property
     def relative_gradients(self) -> Curve:
-        """Give ‖G‖/‖W‖ of each weight under a real loss; undefined as `gradient_norms` is."""
-        return self.audible(self.weight_gradients, "norm_to_weight_ratio")
+        """Give ‖G‖/‖W‖ of each weight under a real loss; undefined as `gradient_norms` is.
+
+        Of weights that are all zero, as half of Fixup's are, it is undefined too.
+        """
+        ratios = self.weight_gradients["norm_to_weight_ratio"]
+        return self.audible(self.weight_gradients, np.where(np.isinf(ratios), np.nan, ratios))
 
     def audible(self, rows: Rows, values: str | Array) -> Curve:
         """Lay gradients out; zeros that a zero-initialised weight or gain explains are left out.
@@ -307,6 +318,43 @@ class Evidence:
         by_seed = dict(zip(rows["seed"][::-1], rows[column][::-1], strict=True))
         return np.array([by_seed.get(seed, np.nan) for seed in self.seeds], dtype=np.float64)
 
+    def rehearsed(self, quantity: str) -> Array:
+        """Give "error" or "loss" at the end of a rehearsal of training, over that of chance, (S,).
+
+        Only the first seeds are rehearsed: the others take the median of these. NaN where there
+        was no rehearsal; `not_rehearsed` says why.
+        """
+        stated = self._rehearsal.get("values", {})
+        known = {seed: float(value[quantity]) for seed, value in stated.items()}
+        usual = float(np.median(list(known.values()))) if known else np.nan
+        return np.array([known.get(str(seed), usual) for seed in self.seeds], dtype=np.float64)
+
+    @property
+    def not_rehearsed(self) -> str:
+        """Why there was no rehearsal of training; "" where there was one."""
+        if self._rehearsal.get("values"):
+            return ""
+        return str(self._rehearsal.get("left_out") or "none was recorded")
+
+    @cached_property
+    def rehearsal_succeeded(self) -> bool:
+        """Say whether training led to its goal with every seed that was rehearsed."""
+        return self._rehearsed_to(REHEARSED)
+
+    @cached_property
+    def rehearsal_progressed(self) -> bool:
+        """Say whether it led at least half of the way with every seed that was rehearsed."""
+        return self._rehearsed_to(PROGRESSED)
+
+    def _rehearsed_to(self, limit: float) -> bool:
+        errors = self.rehearsed("error")
+        return bool(errors.size) and bool((errors <= limit).all())
+
+    @property
+    def _rehearsal(self) -> Mapping[str, Any]:
+        stated: Mapping[str, Any] = self.metadata.get("rehearsal") or {}
+        return stated
+
     def share_across_samples(self) -> Array:
         """Give the share of the output's second moment that differs between samples, (S,).
 
@@ -332,10 +380,10 @@ class Evidence:
             return np.where(second == 0.0, 0.0, across / second)
 
     @property
-    def normalises_over_the_batch(self) -> bool:
-        """Say whether batch normalisation used the statistics of the batch."""
+    def batch_normalisations(self) -> int:
+        """Count the layers of batch normalisation that used the statistics of the batch."""
         in_train = self.metadata.get("mode") != "eval"
-        return in_train and bool((self.structure["computes"] == "batch_norm").any())
+        return int((self.structure["computes"] == "batch_norm").sum()) if in_train else 0
 
 
 def _total(rows: Rows) -> Array:

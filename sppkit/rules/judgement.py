@@ -1,5 +1,6 @@
 """Ask every selected rule about one run of a recording."""
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -54,7 +55,7 @@ def judge(
     evidence = Evidence.of(recording, run)
     rules = with_thresholds(all_rules(), thresholds or {})
     asked = selected(rules, select, ignore, extend_select)
-    answers = {rule: rule.judge(evidence) for rule in asked} if evidence.observed else {}
+    answers = {rule: _answer(rule, evidence) for rule in asked} if evidence.observed else {}
     found = [finding for outcome in answers.values() for finding in outcome.findings]
     ordered = _in_order_of_execution(found, evidence)
     return Diagnosis(
@@ -71,6 +72,25 @@ def judge(
         nearness=_nearness(answers),
         stream=_stream(evidence) if evidence.observed else (),
     )
+
+
+REFUTED = "; yet a rehearsal of training made progress, which outweighs it"
+
+
+def _answer(rule: Rule, evidence: Evidence) -> Outcome:
+    """Ask a rule; what it foretells is a warning at most where a rehearsal shows the contrary."""
+    outcome = rule.judge(evidence)
+    if not rule.foretells or not evidence.rehearsal_progressed:
+        return outcome
+    findings = tuple(_refuted(finding) for finding in outcome.findings)
+    return Outcome(findings, outcome.skipped)  # no threshold is near that could change the verdict
+
+
+def _refuted(finding: Finding) -> Finding:
+    if finding.severity is not Severity.ERROR:
+        return finding
+    message = finding.message + REFUTED
+    return dataclasses.replace(finding, severity=Severity.WARNING, message=message)
 
 
 def _stream(evidence: Evidence) -> tuple[float, ...]:

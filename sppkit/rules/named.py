@@ -4,6 +4,7 @@ Each is a function of the evidence of one run; its name is what the coefficients
 the command line call it. Undefined ones are NaN: then they carry no weight.
 """
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -17,6 +18,9 @@ from sppkit.signals import Role, Signal
 OF_BATCH_NORM = 5.0
 """Decades of energy that a network with batch normalisation may gain by it. ResNeXt-50 at 64 pixels
 and 8 samples gains 4."""
+
+OF_EACH_BATCH_NORM = math.log10(math.pi / (math.pi - 1))
+"""What it may gain by each, where these are so many that they amount to more: 0.166."""
 
 NamedStatistic = Callable[[Evidence], Array]
 
@@ -44,6 +48,19 @@ def output_variance_across_samples(evidence: Evidence) -> Array:
 def output_share_across_samples(evidence: Evidence) -> Array:
     """Share of the output's second moment that differs between samples."""
     return logarithm(evidence.share_across_samples())
+
+
+# -- a rehearsal of training ---------------------------------------------------------------------
+
+
+def rehearsed_error(evidence: Evidence) -> Array:
+    """Share of wrong answers after a rehearsal of training, over that of chance."""
+    return logarithm(evidence.rehearsed("error"))
+
+
+def rehearsed_loss(evidence: Evidence) -> Array:
+    """Loss after a rehearsal of training, over that of chance."""
+    return logarithm(evidence.rehearsed("loss"))
 
 
 # -- gradients of the parameters under a real loss -------------------------------------------------
@@ -170,16 +187,17 @@ def growth_of_energy(evidence: Evidence) -> Array:
 
     Batch normalisation amplifies gradients by itself, by pi / (pi - 1) per layer with ReLU (Yang et
     al., 2019, A mean field theory of batch normalization, arXiv 1902.08129) and by more where it
-    sees few values, and deep networks train with that: what grows is reduced by `OF_BATCH_NORM`.
+    sees few values, and deep networks train with that: what grows is reduced by `OF_BATCH_NORM`, or
+    by `OF_EACH_BATCH_NORM` for each.
     """
     if len(evidence.weighted) < 2 or evidence.is_muted:
         return _unknown(evidence)
     end = "" if evidence.has_several_outputs else evidence.head
     first = evidence.energy_of(str(evidence.weighted["layer"].iloc[0]))
     growth = logarithm(first) - logarithm(evidence.energy_of(end))
-    if not evidence.normalises_over_the_batch:
-        return growth
-    return growth - np.clip(growth, 0.0, OF_BATCH_NORM)
+    number = evidence.batch_normalisations
+    explained = max(OF_BATCH_NORM, OF_EACH_BATCH_NORM * number) if number else 0.0
+    return growth - np.clip(growth, 0.0, explained)
 
 
 # -- units -----------------------------------------------------------------------------------------
@@ -280,6 +298,8 @@ NAMED: tuple[NamedStatistic, ...] = (
     output_second_moment,
     output_variance_across_samples,
     output_share_across_samples,
+    rehearsed_error,
+    rehearsed_loss,
     total_gradient_norm,
     first_layer_gradient_norm,
     last_layer_gradient_norm,

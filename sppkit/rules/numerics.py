@@ -43,6 +43,7 @@ class NotFinite(Rule):
     code = "SPP401"
     title = "values that are not finite"
     severity = Severity.ERROR
+    foretells = False
 
     share: float = threshold(
         0.0, "of the values of a tensor; any; SageMaker Debugger, ExplodingTensor"
@@ -106,6 +107,7 @@ class Headroom(Rule):
     code = "SPP402"
     title = "precision headroom"
     severity = Severity.WARNING
+    foretells = False
 
     factor: float = threshold(4.0, "below the largest number of the format; unit scaling; ours")
     underflow: float = threshold(0.5, "share of float16 activations below 2^-14; ours")

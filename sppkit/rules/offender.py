@@ -8,6 +8,7 @@ from sppkit.rules.curve import CEILING, FLOOR, Array, Curve, curve_of, median, m
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Fix
 from sppkit.rules.initialisation import Weights, ignores_groups, weights_of
+from sppkit.signals import Signal
 
 OUTLYING = 0.6
 """Decades by which a layer's gain differs from that of its peers: a factor of 4, ours."""
@@ -61,6 +62,8 @@ def first_offender(evidence: Evidence) -> Offender | None:
 def _not_finite(evidence: Evidence) -> Offender | None:
     spoilt = evidence.curves.keep(evidence.curves["nonfinite_fraction"] > 0)
     spoilt = spoilt.keep(spoilt["place"] >= 0).by("place")
+    forward = spoilt.where(signal=Signal.ACTIVATION)  # backwards it spreads to what lies before
+    spoilt = forward if len(forward) else spoilt
     if not len(spoilt):
         return None
     layer = str(spoilt["layer"][0])
@@ -145,19 +148,24 @@ def _dead(evidence: Evidence) -> Offender | None:
     """Find the first layer whose output is the same for every sample, where the network's is."""
     if evidence.is_muted or (evidence.share_across_samples() > BLIND).any():
         return None
-    rows = evidence.outputs
-    blind = rows["average_channel_variance"] <= BLIND * rows["second_moment"]
-    curve = curve_of(rows, blind.astype(np.float64))
-    dead = np.flatnonzero(curve.values.min(axis=0) > 0)
-    if not dead.size:
+    layer = evidence.metadata.get("alike_from") or _first_without_variance(evidence)
+    if not layer:
         return None
-    layer = curve.layers[int(dead[0])]
     return Offender(
         layer,
         "its output is the first that is the same for every sample",
         "Look at its bias and its gain: start them at zero and at one.",
         Fix("reset biases", (layer,)),
     )
+
+
+def _first_without_variance(evidence: Evidence) -> str:
+    """Name the first layer whose channels do not vary, over samples and positions together."""
+    rows = evidence.outputs
+    blind = rows["average_channel_variance"] <= BLIND * rows["second_moment"]
+    curve = curve_of(rows, blind.astype(np.float64))
+    dead = np.flatnonzero(curve.values.min(axis=0) > 0)
+    return curve.layers[int(dead[0])] if dead.size else ""
 
 
 def _loud_head(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:

@@ -40,11 +40,14 @@ class Rule(ABC):
         code: as written in selections and findings.
         title: what it asks, in a few words.
         severity: of its findings, at worst.
+        foretells: whether its errors say that nothing will be learned, which a rehearsal of
+            training refutes where it makes progress; other errors are facts.
     """
 
     code: ClassVar[str]
     title: ClassVar[str]
     severity: ClassVar[Severity]
+    foretells: ClassVar[bool] = True
 
     @abstractmethod
     def judge(self, evidence: "Evidence") -> Outcome:

@@ -37,10 +37,18 @@ class Weighing:
             (side "below") or coefficient max(0, x - at) (side "above"). The linear part may be
             missing, and an undefined statistic adds nothing. Tree: nodes {"statistic", "at",
             "below", "above"}, leaves {"probability"}; an undefined statistic goes the way of the
-            node's "undefined".
+            node's "undefined". Beside the model "rehearsed" may hold the probability after a
+            rehearsal of training that succeeded, and "unrehearsed" another model, for networks
+            without a rehearsal.
     """
 
     content: Mapping[str, Any]
+
+    def suited_to(self, evidence: Evidence) -> "Weighing":
+        """Choose between the models with and without a rehearsal of training."""
+        if "unrehearsed" in self.content and evidence.not_rehearsed:
+            return Weighing(self.content["unrehearsed"])
+        return self
 
     def logits(self, statistics: Mapping[str, Array]) -> Array:
         """Return the logit of training for each seed, (S,)."""
@@ -100,7 +108,10 @@ def probability_of_training(evidence: Evidence) -> float | None:
     weighing = fitted()
     if weighing is None:
         return None
-    return _probability(float(np.median(weighing.logits(named_by_seed(evidence)))))
+    if "rehearsed" in weighing.content and evidence.rehearsal_succeeded:
+        return float(weighing.content["rehearsed"])
+    logits = weighing.suited_to(evidence).logits(named_by_seed(evidence))
+    return _probability(float(np.median(logits)))
 
 
 def _probability(logit: float) -> float:
@@ -118,6 +129,7 @@ class WeighedEvidence(Rule):
     code = "SPP001"
     title = "weighed evidence"
     severity = Severity.ERROR
+    foretells = False  # it weighs a rehearsal itself
 
     probability: float = threshold(
         float("nan"), "of training; NaN: as fitted by benchmarks/verdict (weighing.json)"
@@ -130,7 +142,9 @@ class WeighedEvidence(Rule):
             return Outcome(skipped="there are no fitted coefficients (weighing.json)")
         if not len(evidence.gradient_norms):
             return Outcome(skipped="no gradients under a real loss were recorded")
-        by_seed = named_by_seed(evidence)
+        if evidence.rehearsal_succeeded:
+            return Outcome()
+        by_seed, weighing = named_by_seed(evidence), weighing.suited_to(evidence)
         limit = weighing.threshold if math.isnan(self.probability) else self.probability
         comparison = compare(weighing.logits(by_seed), _logit(limit), below=True)
         if not comparison.exceeded:
@@ -162,5 +176,5 @@ def _strongest(contributions: Mapping[str, Array], by_seed: Mapping[str, Array])
     medians = {name: float(np.median(part)) for name, part in contributions.items()}
     against = sorted((part, name) for name, part in medians.items() if part < 0)[:STRONGEST]
     return ", ".join(
-        f"{name.replace('_', ' ')} 1e{middle(by_seed[name]):.1f}" for _, name in against
+        f"{name.replace('_', ' ')} {10 ** middle(by_seed[name]):.2g}" for _, name in against
     )

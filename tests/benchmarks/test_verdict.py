@@ -1,4 +1,5 @@
 import importlib.util
+import math
 import sys
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks.verdict import evidence, report
+from benchmarks.verdict import evidence, report, zoo
 from benchmarks.verdict import labels as labels_module
 from benchmarks.verdict.catalogue import NETWORKS
 from benchmarks.verdict.detectors import DETECTORS, gradient_ratio, mean_gradient, variance_ratio
@@ -20,7 +21,7 @@ from benchmarks.verdict.network import Network, content_hash
 from benchmarks.verdict.networks.multilayer import multilayer_perceptron
 from benchmarks.verdict.networks.parts import GAINS, StandardisedConv, activation, draw
 from benchmarks.verdict.offenders import distance
-from benchmarks.verdict.report import Known, Score
+from benchmarks.verdict.report import Known, Score, after_rehearsal
 from benchmarks.verdict.training import GRID, PATIENT, SUCCESS, Outcome, Setting, digits, train
 
 SMALL = Network("small", "", multilayer_perceptron, {"depth": 2, "width": 32})
@@ -515,6 +516,53 @@ def test_architectures_in_use_are_judged_by_the_half_without_their_family_and_no
     assert "fitted without their family: 0.000 [0.000, 0.490] (0/4)" in text
 
 
+def with_rehearsals(known, error):
+    """Add a rehearsal that ended with the same error everywhere."""
+    ended = {"rehearsed_error": math.log10(error), "rehearsed_loss": 0.0}
+    rows = known.rows.assign(errors_unrehearsed="SPP101")
+    return Known(rows, known.medians.assign(**ended), known.by_seed.assign(**ended))
+
+
+def test_the_weighing_fails_nothing_after_a_rehearsal_that_succeeded():
+    succeeded, failed = (with_rehearsals(known_networks(), error) for error in (0.2498, 0.3))
+    assert succeeded.rehearsed.all()
+    assert not report.by_the_other_half(succeeded).any()
+    assert not failed.rehearsed.any()
+    assert report.by_the_other_half(failed).any()
+
+
+def test_one_seed_whose_rehearsal_failed_is_enough():
+    known = with_rehearsals(known_networks(), 0.2)
+    first = (known.by_seed["row"] == 0) & (known.by_seed["seed"] == 1)
+    known.by_seed.loc[first, "rehearsed_error"] = 0.0
+    assert not known.rehearsed[0]
+    assert known.rehearsed[1:].all()
+
+
+def test_rehearsals_can_be_forgotten():
+    forgotten = with_rehearsals(known_networks(), 0.2).unrehearsed()
+    assert not forgotten.rehearsed.any()
+    assert forgotten.medians[["rehearsed_error", "rehearsed_loss"]].isna().all(axis=None)
+    assert forgotten.flagged_by_rules.all()  # by what they said before the rehearsal was weighed
+
+
+def test_the_probability_after_a_rehearsal_is_the_share_that_trained():
+    known = with_rehearsals(known_networks(), 0.2)
+    clear = known.only(known.clear)
+    expected = (clear.trains.sum() + 1) / (len(clear.rows) + 2)
+    assert after_rehearsal(known)["rehearsed"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_forgotten_rehearsal_leaves_the_rest_of_a_recording(tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, "RECORDINGS", tmp_path)
+    monkeypatch.setattr(evidence, "SEEDS", 1)
+    made = evidence.record(SMALL, "gaussian", evidence.path_of(SMALL, "gaussian"))
+    (bare,) = evidence.without_rehearsal(made).metadata.values()
+    (full,) = made.metadata.values()
+    assert full.keys() - bare.keys() == {"rehearsal"}
+    assert full["rehearsal"]["values"]
+
+
 def test_two_networks_from_training_to_the_report(tmp_path, monkeypatch):
     monkeypatch.setattr(evidence, "RECORDINGS", tmp_path)
     monkeypatch.setattr(evidence, "SEEDS", 2)
@@ -557,6 +605,47 @@ def test_the_file_of_coefficients_says_what_counts_against_a_network():
             }
         },
     }
+
+
+# -- the zoo ---------------------------------------------------------------------------------------
+
+
+def test_the_summary_of_the_zoo_counts_and_names_false_alarms():
+    table = pd.DataFrame({
+        "library": ["torchvision", "timm", "timm"], "name": ["a", "b", "c"],
+        "verdict": ["pass", "fail", "pass"], "errors": ["", "SPP001 SPP203", ""],
+    })  # fmt: skip
+    assert zoo.summary(table) == (
+        "3 networks (2 of timm, 1 of torchvision): 1 false alarms.\n- timm:b: SPP001 SPP203"
+    )
+
+
+def test_the_zoo_is_recorded_at_the_smallest_side_and_judged(tmp_path, monkeypatch):
+    def build():
+        return torch.nn.Sequential(
+            *(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.AvgPool2d(64)),
+            *(torch.nn.Flatten(), torch.nn.Linear(8 * 4, 5)),  # takes sides of 128 only
+        )
+
+    monkeypatch.setattr(zoo, "RECORDINGS", tmp_path)
+    monkeypatch.setattr(zoo, "ZOO", tmp_path / "zoo.csv")
+    monkeypatch.setattr(zoo, "names", lambda: iter([("timm", "small")]))
+    monkeypatch.setattr(zoo, "builder", lambda *_: build)
+    monkeypatch.setattr(zoo, "_sides", lambda *_: (96, 128))
+    row = zoo.check_all().iloc[0]
+    assert (row["name"], row["verdict"], row["side"]) == ("small", "pass", 128)
+    assert row["seconds"] > 0
+    assert pd.read_csv(tmp_path / "zoo.csv").shape[0] == 1
+    monkeypatch.setattr(zoo, "record_evidence", None)  # what is recorded is not recorded again
+    assert zoo.check_all()["verdict"].to_list() == ["pass"]
+
+
+def test_a_network_of_the_zoo_that_takes_no_side_is_left_out_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "RECORDINGS", tmp_path)
+    monkeypatch.setattr(zoo, "builder", lambda *_: lambda: torch.nn.Linear(7, 2))
+    monkeypatch.setattr(zoo, "_sides", lambda *_: (96,))
+    assert zoo._record("timm", "none").startswith("left out: the forward pass of Linear failed")
+    assert not list(tmp_path.iterdir())
 
 
 # -- first offenders -----------------------------------------------------------------------------

@@ -267,4 +267,29 @@ PROOFS: dict[str, tuple[str, ...]] = {
     "Merges that no paper calls blocks, in-place sums on views, short unrolled recurrences": (
         "tests/capture/test_merges.py::test_a_pattern_overrides_what_provenance_finds",
     ),
+    "A long recorded run fills the memory": (
+        "tests/test_run_directory.py::test_a_long_run_is_held_in_the_memory_of_one_part",
+        "tests/test_run_directory.py::test_memory_does_not_grow_over_two_thousand_recorded_steps",
+    ),
+    "The run is killed": (
+        "tests/test_run_directory.py::test_a_run_that_is_killed_loses_what_was_not_written_and_no_more",
+    ),
+    "The disk is full, or the folder cannot be written": (
+        "tests/test_run_directory.py::test_a_full_disk_is_told_with_the_file_and_loses_no_row",
+        "tests/test_run_directory.py::test_a_folder_that_cannot_be_made_is_named_before_the_first_step",
+    ),
+    "Two recordings are to write one folder": (
+        "tests/test_run_directory.py::test_a_directory_with_a_recording_is_refused_and_left_alone",
+        "tests/test_run_directory.py::test_a_directory_that_another_recording_took_meanwhile_is_refused",
+    ),
+    "Reading every layer in every step is too slow": (
+        "tests/capture/test_schedule.py::test_the_recorded_steps_are_those_of_the_schedule_and_the_others_have_no_hook",
+        "tests/capture/test_turns.py::test_layers_that_rest_carry_no_hooks",
+    ),
+    "Activations are too large to be read whole": (
+        "tests/capture/test_sampling.py::test_as_many_whole_samples_are_read_as_fit_and_the_row_says_so",
+    ),
+    "There is no compiler for the C kernel": (
+        "tests/kernels/test_native.py::test_without_the_kernel_every_tensor_is_left_unread_and_the_reason_is_told",
+    ),
 }

@@ -146,7 +146,9 @@ def recorded():
         "exploding": (plain(3.0), (64,)),
     }
     return {
-        name: RecordedSeeds(record_evidence(build, input_size=size, seeds=24, run=name))
+        name: RecordedSeeds(
+            record_evidence(build, input_size=size, seeds=24, rehearsal=24, run=name)
+        )
         for name, (build, size) in networks.items()
     }
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from sppkit.kernels import native
 from sppkit.kernels.torch_operations import summarize
-from sppkit.summary import HISTOGRAM_BINS, ChannelSummary
+from sppkit.statistics import STATISTICS, WEIGHT_STATISTICS
+from sppkit.summary import BASE_ROWS, HISTOGRAM_BINS, TOTALS, ChannelSummary, Summaries
 from tests.kernels.test_layout import unreadable
 from tests.kernels.test_torch_operations import (
     CASES,
@@ -584,3 +585,46 @@ def test_a_kernel_that_does_not_load_is_told_with_its_error(monkeypatch):
     reason = native.unavailable_reason()
     assert reason is not None
     assert reason.startswith("the C kernel does not load (file too short): install a C compiler")
+
+
+# Totals
+
+
+def some_summaries() -> tuple[np.ndarray, np.ndarray]:
+    """Return rows of 300 channels of 8 tensors: ordinary ones, empty ones, some not finite."""
+    sizes = np.array([1, 64, 0, 7, 128, 33, 66, 1])
+    random = np.random.default_rng(0)
+    rows = random.lognormal(size=(len(BASE_ROWS), sizes.sum()))
+    count, mean, m2, least, greatest, zeros, nonfinite = rows
+    count[:] = np.repeat([5, 1000, 0, 0, 37, 8, 1, 3], sizes)
+    mean -= 1.5
+    least -= 3
+    zeros[:] = np.minimum(np.round(zeros), count)
+    nonfinite[:] = 0
+    mean[110], m2[110], nonfinite[110] = np.nan, np.nan, 2
+    greatest[-1], least[-1] = -np.inf, np.inf
+    rows[:, count == 0] = np.array([0, 0, 0, np.inf, -np.inf, 0, 0])[:, None]
+    return rows, sizes
+
+
+@needs_kernel
+def test_totals_are_those_of_numpy():
+    rows, sizes = some_summaries()
+    found = np.full((len(TOTALS), len(sizes)), -7.0)
+    native.totals_at(
+        rows.ctypes.data, rows.shape[1], sizes.ctypes.data, len(sizes), found.ctypes.data
+    )
+    wanted = Summaries(ChannelSummary.of_rows(rows, None), sizes)
+    with np.errstate(all="ignore"):
+        for name, values in zip(TOTALS, found, strict=True):
+            np.testing.assert_allclose(values, getattr(wanted, name), rtol=1e-13, err_msg=name)
+
+
+@needs_kernel
+def test_statistics_of_known_totals_are_those_of_the_channels():
+    rows, sizes = some_summaries()
+    plain, known = (Summaries(ChannelSummary.of_rows(rows, None), sizes) for _ in range(2))
+    with np.errstate(all="ignore"):
+        known.know({name: getattr(plain, name) for name in TOTALS})
+    for statistic in (*STATISTICS, *WEIGHT_STATISTICS):
+        np.testing.assert_array_equal(statistic(plain), statistic(known), statistic.__name__)

@@ -6,6 +6,8 @@ import pytest
 
 from sppkit.recording import Recording
 from sppkit.rules import Severity, judge, weighing
+from sppkit.rules.evidence import Evidence
+from sppkit.rules.offender import first_offender
 from tests.rules.frames import Layer, chain, recording
 from tests.rules.test_forward_rules import outcome
 
@@ -301,7 +303,7 @@ def test_the_weighing_rule_fails_what_is_not_and_says_what_drives_it(coefficient
     assert found.measured == diagnosis.probability_of_training < 0.1
     assert "networks like this one did not train" in found.message
     if coefficients["kind"] == "logistic":
-        assert "against it: largest gradient norm 1e-8.5" in found.message
+        assert "against it: largest gradient norm 3.2e-09" in found.message
 
 
 def test_the_logit_is_that_of_the_file():
@@ -393,3 +395,88 @@ def test_gradients_that_grow_from_call_to_call_are_an_error():
     assert "grows by a factor of 1e+07 over the 8 calls of 'cell'" in found.message
     assert found.fix.factor == pytest.approx(10**-0.5)
     assert "no layer is called again" in outcome(recording(chain(4)), "SPP206")
+
+
+# -- a rehearsal of training -----------------------------------------------------------------------
+
+
+def rehearsed(*errors, **changes):
+    values = {
+        str(seed): {"error": error, "loss": error, "steps": 9, "rate": 3e-3}
+        for seed, error in enumerate(errors)
+    }
+    return recording(
+        chain(5, **changes), metadata={"rehearsal": {"values": values, "left_out": ""}}
+    )
+
+
+def test_what_rules_foretell_is_a_warning_where_a_rehearsal_shows_the_contrary():
+    sick = {"weight_gradient": 1e-9}
+    assert outcome(rehearsed(0.9, **sick), "SPP201").severity is Severity.ERROR
+    refuted = outcome(rehearsed(0.45, **sick), "SPP201")
+    assert refuted.severity is Severity.WARNING
+    assert refuted.message.endswith("a rehearsal of training made progress, which outweighs it")
+    diagnosis = judge(rehearsed(0.2, **sick), ignore=["SPP001"])
+    assert diagnosis.verdict == "pass"
+    assert "SPP201" not in diagnosis.nearness
+
+
+def test_every_seed_that_was_rehearsed_has_to_make_progress():
+    sick = {"weight_gradient": 1e-9}
+    assert outcome(rehearsed(0.2, 0.6, **sick), "SPP201").severity is Severity.ERROR
+
+
+def test_what_is_a_fact_stays_an_error_whatever_a_rehearsal_shows():
+    assert (
+        outcome(rehearsed(0.2, activation={"nonfinite_fraction": 0.1}), "SPP401").severity
+        is Severity.ERROR
+    )
+
+
+def test_a_network_without_a_rehearsal_is_judged_by_the_model_without(monkeypatch, tmp_path):
+    statistic = {"rehearsed_error": {"bends": [{"at": -1.0, "side": "above", "coefficient": -9.0}]}}
+    model = {
+        **LOGISTIC,
+        "statistics": statistic,
+        "rehearsed": 0.995,
+        "unrehearsed": {**LOGISTIC, "intercept": -3.0, "statistics": {}},
+    }
+    (tmp_path / "weighing.json").write_text(json.dumps(model))
+    monkeypatch.setattr(weighing, "COEFFICIENTS", tmp_path / "weighing.json")
+    weighing.fitted.cache_clear()
+    try:
+        succeeded, failed = judge(rehearsed(0.2)), judge(rehearsed(1.0))
+        without = judge(recording(chain(5)))
+    finally:
+        weighing.fitted.cache_clear()
+    assert succeeded.probability_of_training == 0.995
+    assert failed.probability_of_training == pytest.approx(1 / (1 + math.exp(9 - 1)))
+    assert without.probability_of_training == pytest.approx(1 / (1 + math.exp(3)))
+    assert "SPP001" in succeeded.passed
+    assert "rehearsed error 1" in next(f for f in failed.findings if f.code == "SPP001").message
+    assert next(f for f in without.findings if f.code == "SPP001")
+
+
+@pytest.mark.parametrize(("number", "severity"), [(2, Severity.ERROR), (60, None)])
+def test_every_batch_normalisation_may_amplify_the_gradient(number, severity):
+    """By pi / (pi - 1) each, or by five decades in all: of nine, sixty explain all, two do not."""
+    first, *others = chain(4)
+    first.gradient *= 1e9
+    norms = [
+        Layer(f"norm{n}", structure={"computes": "batch_norm", "fan_in": None}, weight=None)
+        for n in range(number)
+    ]
+    found = outcome(recording([first, *norms, *others]), "SPP203")
+    assert getattr(found, "severity", None) == severity
+
+
+def test_what_is_not_finite_begins_where_it_does_so_forwards():
+    """Backwards it spreads to the layers before, which are not to blame."""
+    layers = chain(5)
+    for layer in layers[2:]:
+        layer.activation["nonfinite_fraction"] = 0.1
+    network = recording(layers)
+    table = network.table()
+    table.loc[table["signal"] == "gradient", "nonfinite_fraction"] = 1.0
+    spoilt = type(network).from_frames(table, network.structure(), network.metadata)
+    assert first_offender(Evidence.of(spoilt)).layer == "2"

@@ -67,14 +67,7 @@ HEALTHY = {
 }
 
 
-ZERO_WEIGHTS = pytest.mark.xfail(
-    strict=True,
-    reason="SPP202 divides gradients by the norm of weights, and half of Fixup's weights are zero",
-)
-FALSE_ALARMS = {"fixup_resnet20": ZERO_WEIGHTS, "fixup_resnet_digits": ZERO_WEIGHTS}
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=FALSE_ALARMS.get(n, ())) for n in HEALTHY])
+@pytest.mark.parametrize("name", HEALTHY)
 def test_healthy_networks_pass(name):
     diagnosis = diagnose(*HEALTHY[name])
     assert diagnosis.verdict == "pass", diagnosis.findings

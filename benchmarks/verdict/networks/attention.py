@@ -216,5 +216,5 @@ def spatial_gating(
     initialise(model, "identity", gain)
     for block in blocks:
         block.gate.weight.data.mul_(gate_gain)
-        nn.init.constant_(block.gate.bias, gate_bias)
+        nn.init.constant_(block.gate.bias, gate_bias)  # type: ignore[arg-type]
     return model

@@ -128,7 +128,7 @@ def highway(
     model = StackedPerceptron(blocks, width, width)
     initialise(model, nonlinearity, gain)
     for block in blocks:
-        nn.init.constant_(block.gate.bias, gate_bias)
+        nn.init.constant_(block.gate.bias, gate_bias)  # type: ignore[arg-type]
     return model
 
 

@@ -16,7 +16,7 @@ class ConvolutionalBlock(nn.Module):
             self.depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs)
             self.conv = nn.Conv2d(inputs, outputs, 1)
         else:
-            self.depthwise = nn.Identity()
+            self.depthwise = nn.Identity()  # type: ignore[assignment]
             groups = groups if inputs % groups == 0 else 1
             self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups)
         self.norm = normalisation(norm, outputs)

@@ -1,6 +1,7 @@
 """What the architectures are made of: nonlinearities, normalisations, initialisation."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
@@ -67,7 +68,7 @@ class GlobalPool(nn.Module):
         return x.mean((2, 3))
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky": lambda: nn.LeakyReLU(0.1),
     "elu": nn.ELU,

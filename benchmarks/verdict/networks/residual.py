@@ -127,7 +127,7 @@ def residual(
     else:
         end_kind = norm if end_norm else "none"
         end = nn.Sequential(normalisation(end_kind, inputs), activation(nonlinearity))
-    model = ResidualNetwork(stem, blocks, end, inputs)
+    model = ResidualNetwork(stem, blocks, end, inputs)  # type: ignore[arg-type]
     initialise(model, nonlinearity, gain)
     if zero_gamma:
         for block in model.blocks:

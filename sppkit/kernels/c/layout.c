@@ -3,12 +3,12 @@
 #include "portable.h"
 
 enum {
-    LONG_RUN = IN_LANES ? 512 : 64, /* a run of that many values is read by itself */
+    LONGEST_OF_TILE = IN_LANES ? 2048 : 64, /* values of a run that is read beside those of other channels */
     SHORT_RUN = 64,     /* below, the sums over lanes at its end cost more than the run */
     FEW_ROWS = 8,       /* columns of fewer values leave too many partial results behind */
     NARROW_ROWS = 8,    /* rows of fewer columns do not fill a vector register */
     WIDE_ROWS = 128,    /* rows of this width fill several */
-    BEYOND_CACHES = 1 << 22, /* values, 16 MiB of float32 */
+    BEYOND_CACHES = 1 << 18, /* values, 1 MiB of float32 */
     SHORT_PIECE = 4,    /* pieces of fewer values are not worth a copy each */
 };
 
@@ -79,8 +79,7 @@ static void turn_runs_into_rows(Layout *layout)
 
 static int fold_of(const Layout *layout)
 {
-    int64_t width = layout->channels * layout->inner;
-    int64_t fold = WIDE_ROWS / width;
+    int64_t fold = WIDE_ROWS / layout->channels;
     if (fold > layout->outer / FEW_ROWS)
         fold = layout->outer / FEW_ROWS;
     return fold > 1 ? (int)fold : 1;
@@ -90,8 +89,10 @@ static Form form_of(Layout *layout)
 {
     int64_t inner = layout->inner;
     int packed = layout->inner_stride == 1 && layout->channel_stride == inner;
-    if (inner >= LONG_RUN || layout->channels == 1 || layout->channel_stride == 0)
+    if (layout->channels == 1 || layout->channel_stride == 0)
         return inner >= SHORT_RUN ? RUNS : GATHERED;
+    if (packed && inner > 1)
+        return inner <= LONGEST_OF_TILE ? COLUMNS : RUNS;
     if (!packed || layout->outer < FEW_ROWS) {
         int pieces_pay = inner >= SHORT_PIECE && inner * layout->outer >= SHORT_RUN;
         if (inner >= SHORT_RUN)
@@ -101,7 +102,7 @@ static Form form_of(Layout *layout)
         turn_runs_into_rows(layout);
     }
     layout->fold = fold_of(layout);
-    return layout->fold * layout->channels * layout->inner >= NARROW_ROWS ? COLUMNS : GATHERED;
+    return layout->fold * layout->channels >= NARROW_ROWS ? COLUMNS : GATHERED;
 }
 
 int64_t lay_out(const TensorView *tensor, int channel_axis, Layout *layout)

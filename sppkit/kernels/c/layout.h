@@ -26,7 +26,7 @@ typedef struct {
 
 /* How a part of memory is read. */
 typedef enum {
-    RUNS,     /* run after run: a block of up to BLOCK neighbouring values of one channel */
+    RUNS,     /* run after run: blocks of neighbouring values of one channel */
     GATHERED, /* the same, where runs are short: several of one channel are copied together */
     COLUMNS,  /* the channels, or short runs of each of them, stand side by side in rows */
 } Form;
@@ -64,6 +64,10 @@ Position position_at(const Layout *layout, int64_t outer);
 static inline void advance(Position *position)
 {
     const Layout *layout = position->layout;
+    if (layout->outer_axes == 1) { /* as most tensors have after their axes were joined */
+        position->offset += layout->outer_stride[0];
+        return;
+    }
     for (int axis = layout->outer_axes - 1; axis >= 0; --axis) {
         position->offset += layout->outer_stride[axis];
         if (++position->index[axis] < layout->outer_size[axis])

@@ -5,6 +5,7 @@
 #include "reading.h"
 #include "sharing.h"
 #include "tensor_access.h"
+#include "totals.h"
 
 enum { WORTH_A_RELEASE = 1 << 16 /* values, about 10 us */ };
 
@@ -169,6 +170,21 @@ static PyObject *read_at_address(PyObject *module, PyObject *const *arguments, P
     return read_view(&view, axis, slot);
 }
 
+static PyObject *totals_at_addresses(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    (void)module;
+    if (!arguments_are(count, 5, "totals_at"))
+        return NULL;
+    const State summaries = {PyLong_AsVoidPtr(arguments[0]), PyLong_AsLongLong(arguments[1])};
+    const int64_t *sizes = PyLong_AsVoidPtr(arguments[2]);
+    const long long tensors = PyLong_AsLongLong(arguments[3]);
+    double *totals = PyLong_AsVoidPtr(arguments[4]);
+    if (PyErr_Occurred())
+        return NULL;
+    add_up(summaries, sizes, tensors, totals);
+    Py_RETURN_NONE;
+}
+
 static PyObject *connect_module(PyObject *module, PyObject *arguments)
 {
     PyObject *torch;
@@ -201,6 +217,9 @@ static PyMethodDef methods[] = {
     {"read_at", (PyCFunction)(void (*)(void))read_at_address, METH_FASTCALL,
      "read_at(tensor, channel_axis, address_of_column, row_stride, rows, channels,\n"
      "histogram_address)\n--\n\n"
+     "See sppkit.kernels.native."},
+    {"totals_at", (PyCFunction)(void (*)(void))totals_at_addresses, METH_FASTCALL,
+     "totals_at(address_of_rows, columns, address_of_sizes, tensors, address_of_totals)\n--\n\n"
      "See sppkit.kernels.native."},
     {"connect", connect_module, METH_VARARGS,
      "connect(torch, use_table)\n--\n\nTell which torch is read; return whether its table is used."},

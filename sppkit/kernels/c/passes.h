@@ -1,7 +1,7 @@
-/* The read of blocks and tiles in one precision; reading.c includes this once for each.
+/* The read of blocks and tiles; reading.c includes this for each width of vector registers.
  *
- * REAL is the precision, NAME(x) the name of its version of x; BITS, MANTISSA_BITS and LARGEST_EXPONENT
- * describe it.
+ * REAL is the precision, NAME(x) the name of the version of x for precision and width, PRECISE(x) that
+ * for the precision alone.
  *
  * A visit takes extremes, zeros and sums of powers of d = scale (x - shift), all at once. It guesses:
  * the shift is the mean of what was read of the channel before, the scale the power of two that brings
@@ -11,8 +11,12 @@
  * goes on in float64. Sums of values that are not finite are not finite: those are read with care.
  */
 
+#include "lanes.h"
+
 enum {
     NAME(TILE) = 32768 / sizeof(REAL), /* values of a tile that are copied */
+    NAME(LINE) = 64 / sizeof(REAL),    /* values of a line of memory */
+    NAME(BLOCK) = WIDTH > 0 ? (WIDTH > 16 ? 128 : 64) * NAME(LANES) : 128, /* values of a channel that are read at once */
 };
 
 /* Numbers by column of a tile, and memory for copies. */
@@ -20,14 +24,13 @@ typedef struct {
     REAL lowest[WIDEST], highest[WIDEST], absolute[WIDEST];
     REAL s1[WIDEST], s2[WIDEST], s3[WIDEST], s4[WIDEST];
     REAL shift[WIDEST], scale[WIDEST], column_shift[WIDEST], column_scale[WIDEST];
-    REAL spare[WIDEST];
-    int32_t zeros[WIDEST], spare_counts[WIDEST];
+    INTEGER zeros[WIDEST];
     REAL copy[NAME(TILE)];
-    int far; /* the values are in main memory, probably */
+    int far; /* the values are too many for the nearer caches */
     Histogram histogram;
 } NAME(Desk);
 
-/* A tile: rows of `fold` positions x channels x inner values. */
+/* A tile: rows of `fold` positions x channels x inner values; one of `fold` and `inner` is 1. */
 typedef struct {
     const REAL *row[MOST_ROWS];
     int rows, fold, channels, inner;
@@ -36,17 +39,10 @@ typedef struct {
 
 /* ---- Magnitudes */
 
-INLINE BITS NAME(bits_of)(REAL value)
-{
-    BITS bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 /* The power of two that brings a range to [1, 2), or near where that leaves the precision. */
-INLINE REAL NAME(scale_of)(REAL range)
+HELPER REAL NAME(scale_of)(REAL range)
 {
-    BITS exponent = NAME(bits_of)(range) >> MANTISSA_BITS;
+    BITS exponent = PRECISE(bits_of)(range) >> MANTISSA_BITS;
     BITS wanted = exponent < LARGEST_EXPONENT ? LARGEST_EXPONENT - exponent : 1;
     REAL scale;
     wanted <<= MANTISSA_BITS;
@@ -54,12 +50,16 @@ INLINE REAL NAME(scale_of)(REAL range)
     return range > 0 ? scale : 1;
 }
 
-INLINE void NAME(encode)(NAME(Desk) *desk, const REAL *x, int n)
+HELPER void NAME(encode)(NAME(Desk) *desk, const REAL *x, int n)
 {
-    uint16_t *restrict code = room_for_codes(&desk->histogram, n);
-    SIMD()
-    for (int i = 0; i < n; ++i)
-        code[i] = NAME(code_of)(NAME(bits_of)(x[i]));
+    for (int begin = 0; begin < n; begin += CODES) {
+        const int length = LOWER(n - begin, CODES);
+        const REAL *from = x + begin;
+        uint16_t *restrict code = room_for_codes(&desk->histogram, length);
+        SIMD()
+        for (int i = 0; i < length; ++i)
+            code[i] = PRECISE(code_of)(PRECISE(bits_of)(from[i]));
+    }
 }
 
 /* ---- With care: some values are not finite, or their sum overflows */
@@ -71,7 +71,7 @@ INLINE void NAME(encode)(NAME(Desk) *desk, const REAL *x, int n)
                             *end = x + tile->inner; x < end; ++x)
 
 /* Moments in float64, where no power of a float32 overflows; the mean lies between the extremes. */
-INLINE Moments NAME(careful_moments)(const NAME(Tile) *tile, int c, double share, double lowest, double highest)
+HELPER Moments NAME(careful_moments)(const NAME(Tile) *tile, int c, double share, double lowest, double highest)
 {
     Moments moments = {0, 0, 0, 0};
     FOR_EACH_VALUE_OF(tile, c)
@@ -86,7 +86,7 @@ INLINE Moments NAME(careful_moments)(const NAME(Tile) *tile, int c, double share
     return moments;
 }
 
-INLINE void NAME(read_with_care)(State state, const NAME(Tile) *tile, int c, int extended)
+HELPER void NAME(read_with_care)(State state, const NAME(Tile) *tile, int c, int extended)
 {
     double lowest = INFINITY, highest = -INFINITY, absolute = 0;
     int zeros = 0, nonfinite = 0, values = tile->rows * tile->fold * tile->inner;
@@ -115,7 +115,7 @@ INLINE void NAME(read_with_care)(State state, const NAME(Tile) *tile, int c, int
 /* ---- Blocks: neighbouring values of one channel */
 
 /* Add what the two visits found of `channels` channels, `n` values of each. */
-INLINE void NAME(add_to_state)(State state, int64_t first, int channels, const NAME(Desk) *desk, double n,
+HELPER void NAME(add_to_state)(State state, int64_t first, int channels, const NAME(Desk) *desk, double n,
                                int extended)
 {
     double n_a = row_of(state, COUNT)[first], share = 1 / n;
@@ -142,7 +142,7 @@ INLINE void NAME(add_to_state)(State state, int64_t first, int channels, const N
 }
 
 /* Ask for values that are needed next: a visit keeps too few lines of memory on their way. */
-INLINE void NAME(prefetch)(const REAL *x, int n)
+HELPER void NAME(prefetch)(const REAL *x, int n)
 {
     for (int i = 0; i < n; i += 64 / (int)sizeof(REAL))
         PREFETCH(x + i);
@@ -150,13 +150,13 @@ INLINE void NAME(prefetch)(const REAL *x, int n)
 
 /* ---- Shift and scale */
 
-INLINE REAL NAME(scale_about)(REAL shift, REAL lowest, REAL highest)
+HELPER REAL NAME(scale_about)(REAL shift, REAL lowest, REAL highest)
 {
     return NAME(scale_of)(HIGHER(highest - shift, shift - lowest));
 }
 
 /* Take them from what the channels hold already; returns 0 where one of them holds nothing of use. */
-INLINE int NAME(guess_from_state)(NAME(Desk) *desk, State state, int64_t first, int channels)
+HELPER int NAME(guess_from_state)(NAME(Desk) *desk, State state, int64_t first, int channels)
 {
     const double *mean = row_of(state, MEAN) + first;
     const double *lowest = row_of(state, LOWEST) + first, *highest = row_of(state, HIGHEST) + first;
@@ -174,7 +174,7 @@ INLINE int NAME(guess_from_state)(NAME(Desk) *desk, State state, int64_t first, 
 }
 
 /* Without a state: no shift, and the scale of what was read last. */
-INLINE void NAME(guess_from_nothing)(NAME(Desk) *desk, int channels)
+HELPER void NAME(guess_from_nothing)(NAME(Desk) *desk, int channels)
 {
     const REAL scale = desk->scale[0];
     for (int c = 0; c < channels; ++c)
@@ -183,7 +183,7 @@ INLINE void NAME(guess_from_nothing)(NAME(Desk) *desk, int channels)
 
 /* Whether the sums of a visit are good to the last digits: the shift is within half a standard
  * deviation of the mean, a quarter for the higher moments, and powers of deviations are normal. */
-INLINE int NAME(guesses_were_good)(const NAME(Desk) *desk, int channels, double n, int extended)
+HELPER int NAME(guesses_were_good)(const NAME(Desk) *desk, int channels, double n, int extended)
 {
     const double strictness = extended ? 17 : 5; /* as s2 = n (variance + e^2), s1 = n e */
     int good = 1;
@@ -199,7 +199,7 @@ INLINE int NAME(guesses_were_good)(const NAME(Desk) *desk, int channels, double 
 }
 
 /* Take them from the sums and extremes of a visit. */
-INLINE void NAME(correct_guesses)(NAME(Desk) *desk, int channels, double n)
+HELPER void NAME(correct_guesses)(NAME(Desk) *desk, int channels, double n)
 {
     SIMD()
     for (int c = 0; c < channels; ++c) {
@@ -211,7 +211,7 @@ INLINE void NAME(correct_guesses)(NAME(Desk) *desk, int channels, double n)
     }
 }
 
-INLINE int NAME(sums_are_finite)(const NAME(Desk) *desk, int channels, int extended)
+HELPER int NAME(sums_are_finite)(const NAME(Desk) *desk, int channels, int extended)
 {
     int finite = 1;
     for (int c = 0; c < channels; ++c)
@@ -221,56 +221,149 @@ INLINE int NAME(sums_are_finite)(const NAME(Desk) *desk, int channels, int exten
 
 /* ---- Blocks: neighbouring values of one channel */
 
-/* In four streams: each lane adds fours, which shortens its sum. */
-INLINE void NAME(visit_block)(NAME(Desk) *desk, const REAL *x, int n, int extended)
+/* What was read, by lane of a vector register; the lanes go together in the end. */
+typedef struct {
+    NAME(Vector) lowest, highest, absolute, s1, s2, s3, s4;
+    NAME(Mask) zeros;
+} NAME(Lanes);
+
+/* Of no values; `any` is one of those that come. */
+HELPER NAME(Lanes) NAME(no_lanes)(REAL any)
 {
-    const REAL scale = desk->scale[0], shift = desk->shift[0] * scale;
-    REAL s1 = 0, s2 = 0, s3 = 0, s4 = 0, absolute = 0, lowest = x[0], highest = x[0];
-    int32_t zeros = 0;
-    const int quarter = n / 4;
-    const REAL *x1 = x + quarter, *x2 = x1 + quarter, *x3 = x2 + quarter;
-    SIMD(reduction(+ : s1, s2, s3, s4, absolute, zeros) reduction(min : lowest) reduction(max : highest))
-    for (int i = 0; i < quarter; ++i) {
-        REAL a = x[i], b = x1[i], c = x2[i], d = x3[i];
-        REAL low = LOWER(LOWER(a, b), LOWER(c, d)), high = HIGHER(HIGHER(a, b), HIGHER(c, d));
-        lowest = LOWER(low, lowest);
-        highest = HIGHER(high, highest);
-        zeros += (a == 0) + (b == 0) + (c == 0) + (d == 0);
-        if (extended)
-            absolute += (ABS(a) + ABS(b)) + (ABS(c) + ABS(d));
-        a = a * scale - shift, b = b * scale - shift, c = c * scale - shift, d = d * scale - shift;
-        REAL aa = a * a, bb = b * b, cc = c * c, dd = d * d;
-        s1 += (a + b) + (c + d);
-        s2 += (aa + bb) + (cc + dd);
-        if (extended) {
-            s3 += (aa * a + bb * b) + (cc * c + dd * d);
-            s4 += (aa * aa + bb * bb) + (cc * cc + dd * dd);
-        }
-    }
-    for (int i = 4 * quarter; i < n; ++i) {
-        REAL d = x[i] * scale - shift, dd = d * d;
-        lowest = LOWER(x[i], lowest);
-        highest = HIGHER(x[i], highest);
-        zeros += x[i] == 0;
-        absolute += ABS(x[i]);
-        s1 += d;
-        s2 += dd;
-        s3 += dd * d;
-        s4 += dd * dd;
-    }
-    desk->lowest[0] = lowest, desk->highest[0] = highest, desk->zeros[0] = zeros;
-    desk->absolute[0] = absolute;
-    desk->s1[0] = s1, desk->s2[0] = s2, desk->s3[0] = s3, desk->s4[0] = s4;
+    const NAME(Vector) none = NAME(fill)(0);
+    return (NAME(Lanes)){NAME(fill)(any), NAME(fill)(any), none, none, none, none, none, (NAME(Mask)){0}};
 }
 
-INLINE void NAME(read_block)(NAME(Desk) *desk, State state, int64_t c, const REAL *x, int n, int extended)
+/* Four vectors at once: each lane adds fours, which shortens its sum. */
+HELPER void NAME(add_four)(NAME(Lanes) *lanes, NAME(Vector) a, NAME(Vector) b, NAME(Vector) c, NAME(Vector) d,
+                           NAME(Vector) scale, NAME(Vector) shift, int extended)
+{
+    const NAME(Vector) low = NAME(lower)(NAME(lower)(a, b), NAME(lower)(c, d));
+    const NAME(Vector) high = NAME(higher)(NAME(higher)(a, b), NAME(higher)(c, d));
+    lanes->lowest = NAME(lower)(low, lanes->lowest);
+    lanes->highest = NAME(higher)(high, lanes->highest);
+    lanes->zeros -= (IS_ZERO(a) + IS_ZERO(b)) + (IS_ZERO(c) + IS_ZERO(d));
+    if (extended)
+        lanes->absolute += (SIZE_OF(a) + SIZE_OF(b)) + (SIZE_OF(c) + SIZE_OF(d));
+    a = a * scale - shift, b = b * scale - shift, c = c * scale - shift, d = d * scale - shift;
+    const NAME(Vector) aa = a * a, bb = b * b, cc = c * c, dd = d * d;
+    lanes->s1 += (a + b) + (c + d);
+    lanes->s2 += (aa + bb) + (cc + dd);
+    if (extended) {
+        lanes->s3 += (aa * a + bb * b) + (cc * c + dd * d);
+        lanes->s4 += (aa * aa + bb * bb) + (cc * cc + dd * dd);
+    }
+}
+
+HELPER void NAME(add_one)(NAME(Lanes) *lanes, NAME(Vector) a, NAME(Vector) scale, NAME(Vector) shift, int extended)
+{
+    const NAME(Vector) d = a * scale - shift, dd = d * d;
+    lanes->lowest = NAME(lower)(a, lanes->lowest);
+    lanes->highest = NAME(higher)(a, lanes->highest);
+    lanes->zeros -= IS_ZERO(a);
+    lanes->s1 += d;
+    lanes->s2 += dd;
+    if (extended) {
+        lanes->absolute += SIZE_OF(a);
+        lanes->s3 += dd * d;
+        lanes->s4 += dd * dd;
+    }
+}
+
+/* Add what the first `n` lanes of others have read; these have at least one. */
+HELPER void NAME(add_first_lanes)(NAME(Lanes) *lanes, const NAME(Lanes) *others, int n, int extended)
+{
+    lanes->lowest = NAME(lower)(others->lowest, lanes->lowest);
+    lanes->highest = NAME(higher)(others->highest, lanes->highest);
+    lanes->zeros += others->zeros & NAME(first_lanes)(n);
+    lanes->s1 += NAME(only_lanes)(others->s1, n);
+    lanes->s2 += NAME(only_lanes)(others->s2, n);
+    if (extended) {
+        lanes->absolute += NAME(only_lanes)(others->absolute, n);
+        lanes->s3 += NAME(only_lanes)(others->s3, n);
+        lanes->s4 += NAME(only_lanes)(others->s4, n);
+    }
+}
+
+/* Read runs of `n` neighbours in `rows` rows, four rows at once.
+ *
+ * The last vector of a run may be filled in part. Those are read apart, with the first value of all in
+ * the lanes beyond, which leave no trace: no extreme changes, and their sums are dropped.
+ */
+HELPER NAME(Lanes) NAME(read_lanes)(const REAL *const *row, int64_t offset, int rows, int n, int far,
+                                    NAME(Vector) scale, NAME(Vector) shift, int extended)
+{
+    enum { WIDE = NAME(LANES) };
+    const int fours = n - n % (4 * WIDE), whole = n - n % WIDE, rest = n - whole;
+    const NAME(Vector) any = NAME(fill)(row[0][offset]);
+    NAME(Lanes) lanes = NAME(no_lanes)(row[0][offset]), last = lanes;
+    int r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        const REAL *a = row[r] + offset, *b = row[r + 1] + offset, *c = row[r + 2] + offset, *d = row[r + 3] + offset;
+        for (int i = 0; i < whole; i += WIDE) {
+            if (far) {
+                PREFETCH(a + i + FAR_AHEAD);
+                PREFETCH(b + i + FAR_AHEAD);
+                PREFETCH(c + i + FAR_AHEAD);
+                PREFETCH(d + i + FAR_AHEAD);
+            }
+            NAME(add_four)(&lanes, NAME(lanes_at)(a + i), NAME(lanes_at)(b + i), NAME(lanes_at)(c + i),
+                           NAME(lanes_at)(d + i), scale, shift, extended);
+        }
+        if (rest > 0)
+            NAME(add_four)(&last, NAME(some_lanes_at)(a + whole, rest, any), NAME(some_lanes_at)(b + whole, rest, any),
+                           NAME(some_lanes_at)(c + whole, rest, any), NAME(some_lanes_at)(d + whole, rest, any), scale,
+                           shift, extended);
+    }
+    for (; r < rows; ++r) {
+        const REAL *x = row[r] + offset;
+        for (int i = 0; i < fours; i += 4 * WIDE) {
+            for (int line = 0; far && line < 4 * WIDE; line += NAME(LINE))
+                PREFETCH(x + i + FAR_AHEAD + line);
+            NAME(add_four)(&lanes, NAME(lanes_at)(x + i), NAME(lanes_at)(x + i + WIDE),
+                           NAME(lanes_at)(x + i + 2 * WIDE), NAME(lanes_at)(x + i + 3 * WIDE), scale, shift, extended);
+        }
+        for (int i = fours; i < whole; i += WIDE)
+            NAME(add_one)(&lanes, NAME(lanes_at)(x + i), scale, shift, extended);
+        if (rest > 0)
+            NAME(add_one)(&last, NAME(some_lanes_at)(x + whole, rest, any), scale, shift, extended);
+    }
+    if (rest > 0)
+        NAME(add_first_lanes)(&lanes, &last, rest, extended);
+    return lanes;
+}
+
+HELPER void NAME(join)(NAME(Desk) *desk, int c, const NAME(Lanes) *lanes, int extended)
+{
+    desk->lowest[c] = NAME(lowest_of)(lanes->lowest);
+    desk->highest[c] = NAME(highest_of)(lanes->highest);
+    desk->zeros[c] = NAME(count_of)(lanes->zeros);
+    desk->s1[c] = NAME(sum_of)(lanes->s1);
+    desk->s2[c] = NAME(sum_of)(lanes->s2);
+    if (extended) {
+        desk->absolute[c] = NAME(sum_of)(lanes->absolute);
+        desk->s3[c] = NAME(sum_of)(lanes->s3);
+        desk->s4[c] = NAME(sum_of)(lanes->s4);
+    }
+}
+
+/* Visit `rows` runs of channel `c` of the desk. */
+HELPER void NAME(visit_runs)(NAME(Desk) *desk, int c, const REAL *const *row, int64_t offset, int rows, int n,
+                             int far, int extended)
+{
+    const NAME(Vector) scale = NAME(fill)(desk->scale[c]), shift = NAME(fill)(desk->shift[c] * desk->scale[c]);
+    const NAME(Lanes) lanes = NAME(read_lanes)(row, offset, rows, n, far, scale, shift, extended);
+    NAME(join)(desk, c, &lanes, extended);
+}
+
+HELPER void NAME(read_block)(NAME(Desk) *desk, State state, int64_t c, const REAL *x, int n, int extended)
 {
     if (extended)
         NAME(encode)(desk, x, n);
     if (!NAME(guess_from_state)(desk, state, c, 1))
         NAME(guess_from_nothing)(desk, 1);
     for (int visits = 1;; ++visits) {
-        NAME(visit_block)(desk, x, n, extended);
+        NAME(visit_runs)(desk, 0, &x, 0, 1, n, desk->far && visits == 1, extended);
         if (visits == MOST_VISITS || !NAME(sums_are_finite)(desk, 1, extended) ||
             NAME(guesses_were_good)(desk, 1, n, extended))
             break;
@@ -288,112 +381,92 @@ INLINE void NAME(read_block)(NAME(Desk) *desk, State state, int64_t c, const REA
 
 /* ---- Tiles: channels, or short runs of them, side by side */
 
-/* Visit `height` rows at a time, 4 or 1: a number per column. */
-INLINE void NAME(visit_rows)(NAME(Desk) *desk, const REAL *const *row, const int height, int width, int extended)
+/* What was read of the columns from `j` on. */
+HELPER NAME(Lanes) NAME(lanes_of_columns)(const NAME(Desk) *desk, int j, int extended)
 {
-    const int last = height - 1;
-    const REAL *r0 = row[0], *r1 = row[LOWER(1, last)], *r2 = row[LOWER(2, last)], *r3 = row[last];
-    SIMD()
-    for (int j = 0; j < width; ++j) {
-        const REAL scale = desk->column_scale[j], shift = desk->column_shift[j];
-        REAL a = r0[j], low = a, high = a, absolute = ABS(a);
-        int32_t zeros = a == 0;
-        a = a * scale - shift;
-        REAL aa = a * a, s1 = a, s2 = aa, s3 = aa * a, s4 = aa * aa;
-        if (height == 4) {
-            REAL b = r1[j], c = r2[j], d = r3[j];
-            low = LOWER(LOWER(low, b), LOWER(c, d));
-            high = HIGHER(HIGHER(high, b), HIGHER(c, d));
-            zeros += (b == 0) + (c == 0) + (d == 0);
-            absolute = (absolute + ABS(b)) + (ABS(c) + ABS(d));
-            b = b * scale - shift, c = c * scale - shift, d = d * scale - shift;
-            REAL bb = b * b, cc = c * c, dd = d * d;
-            s1 = (a + b) + (c + d);
-            s2 = (aa + bb) + (cc + dd);
-            s3 = (aa * a + bb * b) + (cc * c + dd * d);
-            s4 = (aa * aa + bb * bb) + (cc * cc + dd * dd);
-        }
-        desk->lowest[j] = LOWER(low, desk->lowest[j]);
-        desk->highest[j] = HIGHER(high, desk->highest[j]);
-        desk->zeros[j] += zeros;
-        desk->s1[j] += s1;
-        desk->s2[j] += s2;
-        if (extended) {
-            desk->absolute[j] += absolute;
-            desk->s3[j] += s3;
-            desk->s4[j] += s4;
-        }
+    NAME(Lanes) lanes = NAME(no_lanes)(0);
+    lanes.lowest = NAME(lanes_at)(desk->lowest + j);
+    lanes.highest = NAME(lanes_at)(desk->highest + j);
+    memcpy(&lanes.zeros, desk->zeros + j, sizeof lanes.zeros);
+    lanes.s1 = NAME(lanes_at)(desk->s1 + j);
+    lanes.s2 = NAME(lanes_at)(desk->s2 + j);
+    if (extended) {
+        lanes.absolute = NAME(lanes_at)(desk->absolute + j);
+        lanes.s3 = NAME(lanes_at)(desk->s3 + j);
+        lanes.s4 = NAME(lanes_at)(desk->s4 + j);
+    }
+    return lanes;
+}
+
+HELPER void NAME(put_lanes_of_columns)(NAME(Desk) *desk, int j, const NAME(Lanes) *lanes, int extended)
+{
+    NAME(put_lanes)(desk->lowest + j, lanes->lowest);
+    NAME(put_lanes)(desk->highest + j, lanes->highest);
+    memcpy(desk->zeros + j, &lanes->zeros, sizeof lanes->zeros);
+    NAME(put_lanes)(desk->s1 + j, lanes->s1);
+    NAME(put_lanes)(desk->s2 + j, lanes->s2);
+    if (extended) {
+        NAME(put_lanes)(desk->absolute + j, lanes->absolute);
+        NAME(put_lanes)(desk->s3 + j, lanes->s3);
+        NAME(put_lanes)(desk->s4 + j, lanes->s4);
     }
 }
 
-/* Let the columns of each channel go together into one, in place: first over the fold, then over
- * inner: long runs one by one, short ones all at once, by windows of 1, 2, 4, ... columns. */
-#define JOIN_COLUMNS(name, TYPE, SPARE, operator, JOIN)                                \
-    INLINE void NAME(name)(NAME(Desk) *desk, const NAME(Tile) *tile, TYPE *column)     \
+/* Visit eight rows, or one, at once: a number per column. Lanes beyond the width are thrown away. */
+HELPER void NAME(visit_rows)(NAME(Desk) *desk, const REAL *const *row, const int height, int width, int extended)
+{
+    const int last = height - 1; /* held here, as a store to the desk might change what is behind `row` */
+    const REAL *const r0 = row[0], *const r1 = row[LOWER(1, last)], *const r2 = row[LOWER(2, last)];
+    const REAL *const r3 = row[LOWER(3, last)], *const r4 = row[LOWER(4, last)], *const r5 = row[LOWER(5, last)];
+    const REAL *const r6 = row[LOWER(6, last)], *const r7 = row[last];
+    for (int j = 0; j < width; j += NAME(LANES)) {
+        const NAME(Vector) scale = NAME(lanes_at)(desk->column_scale + j);
+        const NAME(Vector) shift = NAME(lanes_at)(desk->column_shift + j);
+        const int left = width - j;
+        NAME(Lanes) lanes = NAME(lanes_of_columns)(desk, j, extended);
+#define AT(x) (left >= NAME(LANES) ? NAME(lanes_at)(x + j) : NAME(some_lanes_at)(x + j, left, scale))
+        if (height == 8) {
+            NAME(add_four)(&lanes, AT(r0), AT(r1), AT(r2), AT(r3), scale, shift, extended);
+            NAME(add_four)(&lanes, AT(r4), AT(r5), AT(r6), AT(r7), scale, shift, extended);
+        } else {
+            NAME(add_one)(&lanes, AT(r0), scale, shift, extended);
+        }
+#undef AT
+        NAME(put_lanes_of_columns)(desk, j, &lanes, extended);
+    }
+}
+
+/* Let the positions of a fold go together into the first, in place. */
+#define JOIN_FOLD(name, TYPE, JOIN)                                                    \
+    HELPER void NAME(name)(const NAME(Tile) *tile, TYPE *column)                       \
     {                                                                                  \
-        const int period = tile->channels * tile->inner, inner = tile->inner;          \
-        const int start = period - inner; /* of the last run */                        \
-        TYPE *joined = desk->SPARE;                                                    \
         for (int f = 1; f < tile->fold; ++f) {                                         \
             SIMD()                                                                     \
-            for (int j = 0; j < period; ++j)                                           \
-                column[j] = JOIN(column[f * period + j], column[j]);                   \
-        }                                                                              \
-        if (inner >= LONG_WINDOW) {                                                    \
-            for (int c = 0; c < tile->channels; ++c) {                                 \
-                const TYPE *run = column + c * inner;                                  \
-                TYPE all = run[0];                                                     \
-                SIMD(reduction(operator : all))                                        \
-                for (int k = 1; k < inner; ++k)                                        \
-                    all = JOIN(run[k], all);                                           \
-                column[c] = all;                                                       \
-            }                                                                          \
-        } else if (inner > 1) {                                                        \
-            for (int window = 1, done = 0; window <= inner; window *= 2) {             \
-                if (inner & window) {                                                  \
-                    SIMD()                                                             \
-                    for (int j = 0; j <= start; ++j)                                   \
-                        joined[j] = done ? JOIN(column[j + done], joined[j]) : column[j]; \
-                    done += window;                                                    \
-                }                                                                      \
-                SIMD()                                                                 \
-                for (int j = 0; j < period - window; ++j)                              \
-                    column[j] = JOIN(column[j + window], column[j]);                   \
-            }                                                                          \
             for (int c = 0; c < tile->channels; ++c)                                   \
-                column[c] = joined[c * inner];                                         \
+                column[c] = JOIN(column[f * tile->channels + c], column[c]);           \
         }                                                                              \
     }
-JOIN_COLUMNS(join_sums, REAL, spare, +, ADDED)
-JOIN_COLUMNS(join_counts, int32_t, spare_counts, +, ADDED)
-JOIN_COLUMNS(join_lowest, REAL, spare, min, LOWER)
-JOIN_COLUMNS(join_highest, REAL, spare, max, HIGHER)
-#undef JOIN_COLUMNS
+JOIN_FOLD(join_sums, REAL, ADDED)
+JOIN_FOLD(join_counts, INTEGER, ADDED)
+JOIN_FOLD(join_lowest, REAL, LOWER)
+JOIN_FOLD(join_highest, REAL, HIGHER)
+#undef JOIN_FOLD
 
 /* The opposite: from a number per channel to one per column. */
-INLINE void NAME(spread_shift_and_scale)(NAME(Desk) *desk, const NAME(Tile) *tile)
+HELPER void NAME(spread_shift_and_scale)(NAME(Desk) *desk, const NAME(Tile) *tile)
 {
-    const int channels = tile->channels, inner = tile->inner;
     for (int f = 0; f < tile->fold; ++f) {
-        REAL *scale = desk->column_scale + f * channels * inner;
-        REAL *shift = desk->column_shift + f * channels * inner;
-        if (inner == 1) {
-            SIMD()
-            for (int c = 0; c < channels; ++c)
-                scale[c] = desk->scale[c], shift[c] = desk->shift[c] * desk->scale[c];
-        } else {
-            for (int c = 0; c < channels; ++c) {
-                SIMD()
-                for (int k = 0; k < inner; ++k)
-                    scale[c * inner + k] = desk->scale[c], shift[c * inner + k] = desk->shift[c] * desk->scale[c];
-            }
-        }
+        REAL *scale = desk->column_scale + f * tile->channels, *shift = desk->column_shift + f * tile->channels;
+        SIMD()
+        for (int c = 0; c < tile->channels; ++c)
+            scale[c] = desk->scale[c], shift[c] = desk->shift[c] * desk->scale[c];
     }
 }
 
-INLINE void NAME(visit_tile)(NAME(Desk) *desk, const NAME(Tile) *tile, int rows, int extended)
+/* Single values of the channels side by side. */
+HELPER void NAME(visit_columns)(NAME(Desk) *desk, const NAME(Tile) *tile, int rows, int far, int extended)
 {
-    const int width = tile->fold * tile->channels * tile->inner;
+    const int width = tile->fold * tile->channels;
     int r = 0;
     NAME(spread_shift_and_scale)(desk, tile);
     for (int j = 0; j < width; ++j) {
@@ -402,26 +475,37 @@ INLINE void NAME(visit_tile)(NAME(Desk) *desk, const NAME(Tile) *tile, int rows,
         desk->zeros[j] = 0;
         desk->s1[j] = desk->s2[j] = desk->s3[j] = desk->s4[j] = desk->absolute[j] = 0;
     }
-    for (; r + 4 <= rows; r += 4) {
-        for (int k = r + AHEAD; desk->far && k < LOWER(r + AHEAD + 4, rows); ++k)
+    for (; r + 8 <= rows; r += 8) {
+        for (int k = r + AHEAD; far && k < LOWER(r + AHEAD + 8, rows); ++k)
             NAME(prefetch)(tile->row[k], width);
-        NAME(visit_rows)(desk, tile->row + r, 4, width, extended);
+        NAME(visit_rows)(desk, tile->row + r, 8, width, extended);
     }
     for (; r < rows; ++r)
         NAME(visit_rows)(desk, tile->row + r, 1, width, extended);
-    NAME(join_lowest)(desk, tile, desk->lowest);
-    NAME(join_highest)(desk, tile, desk->highest);
-    NAME(join_counts)(desk, tile, desk->zeros);
-    NAME(join_sums)(desk, tile, desk->s1);
-    NAME(join_sums)(desk, tile, desk->s2);
+    NAME(join_lowest)(tile, desk->lowest);
+    NAME(join_highest)(tile, desk->highest);
+    NAME(join_counts)(tile, desk->zeros);
+    NAME(join_sums)(tile, desk->s1);
+    NAME(join_sums)(tile, desk->s2);
     if (extended) {
-        NAME(join_sums)(desk, tile, desk->absolute);
-        NAME(join_sums)(desk, tile, desk->s3);
-        NAME(join_sums)(desk, tile, desk->s4);
+        NAME(join_sums)(tile, desk->absolute);
+        NAME(join_sums)(tile, desk->s3);
+        NAME(join_sums)(tile, desk->s4);
     }
 }
 
-INLINE void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *tile, int extended)
+HELPER void NAME(visit_tile)(NAME(Desk) *desk, const NAME(Tile) *tile, int rows, int far, int extended)
+{
+    const int n = tile->inner;
+    if (n == 1) {
+        NAME(visit_columns)(desk, tile, rows, far, extended);
+        return;
+    }
+    for (int c = 0; c < tile->channels; ++c)
+        NAME(visit_runs)(desk, c, tile->row, c * n, rows, n, far, extended);
+}
+
+HELPER void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *tile, int extended)
 {
     const int channels = tile->channels, values = tile->rows * tile->fold * tile->inner;
     int rows = tile->rows;
@@ -430,11 +514,11 @@ INLINE void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *til
     if (!NAME(guess_from_state)(desk, state, tile->first_channel, channels)) {
         /* Few means are farther from 0 than a standard deviation; a visit of some rows tells. */
         NAME(guess_from_nothing)(desk, channels);
-        const int some = HIGHER(SAMPLES / (tile->fold * tile->inner), 4);
-        rows = 3 * some < rows ? some : rows;
+        const int some = HIGHER(SAMPLES / (tile->fold * tile->inner), tile->inner == 1 ? 4 : 1);
+        rows = values >= WORTH_A_GUESS && 3 * some < rows ? some : rows;
     }
     for (int visits = 1;; ++visits, rows = tile->rows) {
-        NAME(visit_tile)(desk, tile, rows, extended);
+        NAME(visit_tile)(desk, tile, rows, desk->far && visits == 1, extended);
         if (rows == tile->rows && (visits >= MOST_VISITS || !NAME(sums_are_finite)(desk, channels, extended) ||
                                    NAME(guesses_were_good)(desk, channels, values, extended)))
             break;
@@ -451,28 +535,24 @@ INLINE void NAME(read_tile)(NAME(Desk) *desk, State state, const NAME(Tile) *til
 
 /* ---- The three ways over a tensor */
 
-INLINE int NAME(is_natural)(const TensorView *tensor) { return tensor->precision == NAME(PRECISION); }
-
 /* Read `n` values that are `stride` apart, in blocks of equal length. */
-INLINE void NAME(read_run)(NAME(Desk) *desk, State state, const TensorView *tensor, int64_t c, int64_t offset,
+HELPER void NAME(read_run)(NAME(Desk) *desk, State state, const TensorView *tensor, int64_t c, int64_t offset,
                            int64_t n, int64_t stride, int extended)
 {
-    const int64_t blocks = (n + BLOCK - 1) / BLOCK;
+    const int64_t blocks = (n + NAME(BLOCK) - 1) / NAME(BLOCK);
     for (int64_t b = 0; b < blocks; ++b) {
         const int64_t begin = n * b / blocks, length = n * (b + 1) / blocks - begin;
         const REAL *x = desk->copy;
-        if (NAME(is_natural)(tensor) && stride == 1) {
+        if (PRECISE(is_natural)(tensor) && stride == 1) {
             x = (const REAL *)tensor->data + offset + begin;
-            if (desk->far)
-                NAME(prefetch)(x + length, (int)length);
         } else {
-            NAME(load)(desk->copy, tensor, offset + begin * stride, (int)length, stride);
+            PRECISE(load)(desk->copy, tensor, offset + begin * stride, (int)length, stride);
         }
         NAME(read_block)(desk, state, c, x, (int)length, extended);
     }
 }
 
-INLINE void NAME(read_runs)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout,
+HELPER void NAME(read_runs)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout,
                             Part part, int extended)
 {
     const int64_t start = part.inner_begin * layout->inner_stride, length = part.inner_end - part.inner_begin;
@@ -483,8 +563,8 @@ INLINE void NAME(read_runs)(NAME(Desk) *desk, State state, const TensorView *ten
                            length, layout->inner_stride, extended);
 }
 
-/* Copy runs of a channel, each shorter than BLOCK, until the copy holds that many. */
-INLINE void NAME(read_gathered)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout,
+/* Copy runs of a channel, each shorter than a block, until the copy holds that many. */
+HELPER void NAME(read_gathered)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout,
                                 Part part, int extended)
 {
     const int n = (int)(part.inner_end - part.inner_begin);
@@ -493,9 +573,9 @@ INLINE void NAME(read_gathered)(NAME(Desk) *desk, State state, const TensorView 
         Position position = position_at(layout, part.outer_begin);
         int held = 0;
         for (int64_t o = part.outer_begin; o < part.outer_end; ++o, advance(&position)) {
-            NAME(load)(desk->copy + held, tensor, position.offset + start, n, layout->inner_stride);
+            PRECISE(load)(desk->copy + held, tensor, position.offset + start, n, layout->inner_stride);
             held += n;
-            if (held + n > BLOCK || o + 1 == part.outer_end) {
+            if (held + n > NAME(BLOCK) || o + 1 == part.outer_end) {
                 NAME(read_block)(desk, state, c, desk->copy, held, extended);
                 held = 0;
             }
@@ -504,65 +584,76 @@ INLINE void NAME(read_gathered)(NAME(Desk) *desk, State state, const TensorView 
 }
 
 /* Copy the channels of a tile that stand at one position. */
-INLINE void NAME(load_position)(REAL *copy, const TensorView *tensor, const Layout *layout, int64_t offset,
+HELPER void NAME(load_position)(REAL *copy, const TensorView *tensor, const Layout *layout, int64_t offset,
                                 int channels)
 {
     const int inner = (int)layout->inner;
     if (inner == 1)
-        NAME(load)(copy, tensor, offset, channels, layout->channel_stride);
+        PRECISE(load)(copy, tensor, offset, channels, layout->channel_stride);
     else /* then channels follow each other */
-        NAME(load)(copy, tensor, offset, channels * inner, 1);
+        PRECISE(load)(copy, tensor, offset, channels * inner, 1);
 }
 
 /* Whether rows of a tile lie in memory as they are read. */
-INLINE int NAME(rows_are_in_place)(const TensorView *tensor, const Layout *layout)
+HELPER int NAME(rows_are_in_place)(const TensorView *tensor, const Layout *layout)
 {
     const int64_t period = layout->channels * layout->inner;
-    return NAME(is_natural)(tensor) && layout->channel_stride == layout->inner &&
+    return PRECISE(is_natural)(tensor) && layout->channel_stride == layout->inner &&
            (layout->fold == 1 || (layout->outer_axes == 1 && layout->outer_stride[0] == period));
 }
 
-/* Point the rows of a tile to memory, or to a copy. */
-INLINE void NAME(place_rows)(NAME(Desk) *desk, NAME(Tile) *tile, const TensorView *tensor, const Layout *layout,
-                             Position position, int in_place)
+/* Point the rows of a tile to memory, or to a copy, and move the position beyond them. */
+HELPER void NAME(place_rows)(NAME(Desk) *desk, NAME(Tile) *tile, const TensorView *tensor, const Layout *layout,
+                             Position *position, int in_place)
 {
-    const int period = tile->channels * tile->inner;
     const int64_t start = tile->first_channel * layout->channel_stride;
+    if (in_place && layout->outer_axes <= 1) {
+        const int64_t step = layout->outer_axes ? tile->fold * layout->outer_stride[0] : 0;
+        const REAL *first = (const REAL *)tensor->data + position->offset + start;
+        for (int r = 0; r < tile->rows; ++r)
+            tile->row[r] = first + r * step;
+        position->offset += tile->rows * step;
+        return;
+    }
+    const int period = tile->channels * tile->inner;
     for (int r = 0, held = 0; r < tile->rows; ++r) {
-        tile->row[r] = in_place ? (const REAL *)tensor->data + position.offset + start : desk->copy + held;
-        for (int f = 0; f < tile->fold; ++f, held += period, advance(&position))
+        tile->row[r] = in_place ? (const REAL *)tensor->data + position->offset + start : desk->copy + held;
+        for (int f = 0; f < tile->fold; ++f, held += period, advance(position))
             if (!in_place)
-                NAME(load_position)(desk->copy + held, tensor, layout, position.offset + start, tile->channels);
+                NAME(load_position)(desk->copy + held, tensor, layout, position->offset + start, tile->channels);
     }
 }
 
-INLINE void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout,
+HELPER void NAME(read_columns)(NAME(Desk) *desk, State state, const TensorView *tensor, const Layout *layout,
                                Part part, int extended)
 {
     const int64_t channels = part.channel_end - part.channel_begin, inner = layout->inner;
-    const int64_t strip = inner * channels > STRIP ? HIGHER(1, STRIP / inner) : channels;
+    const int64_t most_rows = inner == 1 ? MOST_ROWS : LOWER(HIGHER(NAME(BLOCK) / inner, 1), RUN_ROWS);
+    const int64_t wide = inner == 1 ? STRIP : NAME(TILE) / (LOWER(most_rows, layout->outer) * inner);
+    const int64_t strip = LOWER(HIGHER(LOWER(wide, STRIP), 1), channels);
     const int in_place = NAME(rows_are_in_place)(tensor, layout);
-    Position position = position_at(layout, part.outer_begin);
+    Position position = position_at(layout, part.outer_begin), next = position;
     int64_t left = part.outer_end - part.outer_begin;
     while (left > 0) {
         const int fold = left >= layout->fold ? layout->fold : 1;
         NAME(Tile) tile;
         tile.fold = fold, tile.inner = (int)inner;
-        const int64_t copied = LOWER(NAME(TILE) / (strip * inner * fold), MOST_ROWS);
-        const int64_t fitting = in_place ? MOST_ROWS : copied;
+        const int64_t copied = LOWER(NAME(TILE) / (strip * inner * fold), most_rows);
+        const int64_t fitting = in_place ? most_rows : copied;
         tile.rows = (int)LOWER(left / fold, fitting);
         for (int64_t c = 0; c < channels; c += strip) {
             tile.channels = (int)LOWER(strip, channels - c);
             tile.first_channel = part.channel_begin + c;
-            NAME(place_rows)(desk, &tile, tensor, layout, position, in_place);
+            next = position;
+            NAME(place_rows)(desk, &tile, tensor, layout, &next, in_place);
             NAME(read_tile)(desk, state, &tile, extended);
         }
-        for (int k = 0; k < tile.rows * fold; ++k, --left)
-            advance(&position);
+        position = next;
+        left -= tile.rows * fold;
     }
 }
 
-INLINE void NAME(read_part)(const TensorView *tensor, const Layout *layout, Part part, State state,
+HELPER void NAME(read_part)(const TensorView *tensor, const Layout *layout, Part part, State state,
                             int64_t *histogram, void (*count)(Histogram *))
 {
     const int extended = count != NULL;
@@ -571,7 +662,7 @@ INLINE void NAME(read_part)(const TensorView *tensor, const Layout *layout, Part
     desk.far = layout->far;
     if (extended)
         start_counting(&desk.histogram, count);
-    if (layout->form == RUNS)
+    if (layout->form == RUNS || layout->inner > NAME(BLOCK))
         NAME(read_runs)(&desk, state, tensor, layout, part, extended);
     else if (layout->form == GATHERED)
         NAME(read_gathered)(&desk, state, tensor, layout, part, extended);

@@ -21,9 +21,17 @@
 #endif
 #endif
 
+/* Bytes of the vector registers that every machine has; 0 where the compiler has no vectors. */
+#if IN_LANES
+#define NARROWEST 16
+#else
+#define NARROWEST 0
+#endif
+
 /* x86-64 compilers target machines of 2003 by default; the reads are compiled for newer ones too. */
 #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
 #define SEVERAL_INSTRUCTION_SETS 1
+#define INLINE_FOR(TARGET) TARGET INLINE
 #define AVX2 __attribute__((target("avx2,fma")))
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
 #else

@@ -6,14 +6,15 @@
 #include <string.h>
 
 enum {
-    BLOCK = IN_LANES ? 1024 : 128, /* values of one channel that are read at once */
     WIDEST = 512,    /* columns of a tile at most */
-    STRIP = 256,     /* columns of a tile, where the channels can be cut */
+    STRIP = 512,     /* columns of a tile, where the channels can be cut */
     MOST_ROWS = 128, /* rows of a tile: a quarter of it is what a lane adds up */
     MOST_VISITS = 4,
+    FAR_AHEAD = 1024, /* values between those that are asked for and those that are visited */
     AHEAD = 16,      /* rows between those that are asked for and those that are visited */
-    SAMPLES = 16,     /* values of a channel that the first guess takes */
-    LONG_WINDOW = IN_LANES ? 32 : WIDEST + 1, /* columns of a channel that are added up for themselves */
+    SAMPLES = 16,    /* values of a channel that the first guess takes */
+    WORTH_A_GUESS = 128, /* values of a channel that are worth it: fewer are read twice if need be */
+    RUN_ROWS = 16,   /* rows of a tile of runs at most: as many streams as are fetched ahead */
 };
 
 /* Scaled ranges whose fourth powers are normal numbers down to deviations of 2^-11 of the range. */
@@ -21,18 +22,19 @@ enum {
 #define MOST_RANGE 0x1p20f
 
 #define ADDED(a, b) ((a) + (b))
+#define SIZE_OF(a) PICK((a) < 0, -(a), a)
 
 #include "histogram.h"
 
 /* ---- float32, and what is lifted to it */
 
 #define REAL float
-#define NAME(x) x##_float32
+#define INTEGER int32_t
+#define PRECISE(x) x##_float32
 #define BITS uint32_t
 #define MANTISSA_BITS 23
 #define LARGEST_EXPONENT 254
 #define PRECISION_float32 FLOAT32
-#define ABS(x) fabsf(x)
 
 INLINE float float_of(uint32_t bits)
 {
@@ -83,24 +85,55 @@ INLINE void load_float32(float *restrict copy, const TensorView *tensor, int64_t
         COPY(uint16_t, from_float16);
 }
 
+INLINE BITS PRECISE(bits_of)(REAL value)
+{
+    BITS bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+INLINE int PRECISE(is_natural)(const TensorView *tensor) { return tensor->precision == PRECISE(PRECISION); }
+
+#if SEVERAL_INSTRUCTION_SETS
+#define WIDTH 32
+#define NAME(x) x##_float32_avx2
+#define HELPER INLINE_FOR(AVX2)
 #include "passes.h"
+#undef WIDTH
+#undef NAME
+#undef HELPER
+#define WIDTH 64
+#define NAME(x) x##_float32_avx512
+#define HELPER INLINE_FOR(AVX512)
+#include "passes.h"
+#undef WIDTH
+#undef NAME
+#undef HELPER
+#endif
+#define WIDTH NARROWEST
+#define NAME(x) x##_float32_baseline
+#define HELPER INLINE
+#include "passes.h"
+#undef WIDTH
+#undef NAME
+#undef HELPER
 
 #undef REAL
-#undef NAME
+#undef INTEGER
+#undef PRECISE
 #undef BITS
 #undef MANTISSA_BITS
 #undef LARGEST_EXPONENT
-#undef ABS
 
 /* ---- float64 */
 
 #define REAL double
-#define NAME(x) x##_float64
+#define INTEGER int64_t
+#define PRECISE(x) x##_float64
 #define BITS uint64_t
 #define MANTISSA_BITS 52
 #define LARGEST_EXPONENT 2046
 #define PRECISION_float64 FLOAT64
-#define ABS(x) fabs(x)
 
 /* Sign and the exponent that a float32 would have, or nearly. */
 INLINE uint16_t code_of_float64(uint64_t bits)
@@ -116,7 +149,38 @@ INLINE void load_float64(double *restrict copy, const TensorView *tensor, int64_
     COPY(double, );
 }
 
+INLINE BITS PRECISE(bits_of)(REAL value)
+{
+    BITS bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+INLINE int PRECISE(is_natural)(const TensorView *tensor) { return tensor->precision == PRECISE(PRECISION); }
+
+#if SEVERAL_INSTRUCTION_SETS
+#define WIDTH 32
+#define NAME(x) x##_float64_avx2
+#define HELPER INLINE_FOR(AVX2)
 #include "passes.h"
+#undef WIDTH
+#undef NAME
+#undef HELPER
+#endif
+#define WIDTH NARROWEST
+#define NAME(x) x##_float64_baseline
+#define HELPER INLINE
+#include "passes.h"
+#undef WIDTH
+#undef NAME
+#undef HELPER
+
+#undef REAL
+#undef INTEGER
+#undef PRECISE
+#undef BITS
+#undef MANTISSA_BITS
+#undef LARGEST_EXPONENT
 
 /* ---- One copy of the machine code for each instruction set */
 
@@ -128,11 +192,11 @@ INLINE void load_float64(double *restrict copy, const TensorView *tensor, int64_
     }
 #define READERS(TARGET, suffix)                                                       \
     TARGET static void count_##suffix(Histogram *histogram) { count_held(histogram); } \
-    READER(TARGET, base_float32_##suffix, read_part_float32, NULL)                     \
-    READER(TARGET, extended_float32_##suffix, read_part_float32, count_##suffix)
+    READER(TARGET, base_float32_##suffix, read_part_float32_##suffix, NULL)            \
+    READER(TARGET, extended_float32_##suffix, read_part_float32_##suffix, count_##suffix)
 #define WIDE_READERS(TARGET, suffix)                                                   \
-    READER(TARGET, base_float64_##suffix, read_part_float64, NULL)                     \
-    READER(TARGET, extended_float64_##suffix, read_part_float64, count_##suffix)
+    READER(TARGET, base_float64_##suffix, read_part_float64_##suffix, NULL)            \
+    READER(TARGET, extended_float64_##suffix, read_part_float64_##suffix, count_##suffix)
 
 READERS(, baseline)
 WIDE_READERS(, baseline)
