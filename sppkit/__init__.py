@@ -28,6 +28,8 @@ _HOMES = {
     "per_sample_gradients": "sppkit.gradients",
     "plot_signal_propagation": "sppkit.plots",
     "plot_gradient_flow": "sppkit.plots",
+    "plot_over_training": "sppkit.plots",
+    "plot_comparison": "sppkit.plots",
     "Signal": "sppkit.signals",
     "SppkitError": "sppkit.errors",
 }
@@ -45,6 +47,8 @@ __all__ = [  # noqa: RUF022  (in the order of use)
     "NotCaptured",
     "plot_signal_propagation",
     "plot_gradient_flow",
+    "plot_over_training",
+    "plot_comparison",
     "Signal",
     "SppkitError",
 ]
@@ -56,7 +60,12 @@ if TYPE_CHECKING:
     from sppkit.errors import SppkitError
     from sppkit.gate import check
     from sppkit.gradients import per_sample_gradients
-    from sppkit.plots import plot_gradient_flow, plot_signal_propagation
+    from sppkit.plots import (
+        plot_comparison,
+        plot_gradient_flow,
+        plot_over_training,
+        plot_signal_propagation,
+    )
     from sppkit.probing import probe
     from sppkit.recording import NotCaptured, Recording, combine, read
     from sppkit.signals import Signal

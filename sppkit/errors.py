@@ -23,6 +23,14 @@ class RecordingError(SppkitError):
     """A recording cannot be read, written or combined."""
 
 
+class DataError(SppkitError):
+    """Data for training cannot be found, read, or does not fit the network."""
+
+
+class TrainingError(SppkitError):
+    """A network cannot be trained as asked: its loss has no gradient, its run is another one."""
+
+
 class OutputError(SppkitError):
     """A figure or a file cannot be written where it was asked for."""
 

@@ -26,11 +26,13 @@ class RunDirectory:
 
     Args:
         path: the folder of the run; made when the recording begins.
+        goes_on: whether the parts that are there are the beginning of this recording.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, goes_on: bool = False) -> None:
         self.path = Path(path)
-        self._number = 0
+        self.goes_on = goes_on
+        self._number = len(part_files(self.path)) if goes_on else 0
         self._structure: pd.DataFrame | None = None
 
     @property
@@ -44,10 +46,13 @@ class RunDirectory:
         >>> RunDirectory("runs/lr0.1").of_rank(2).path.name
         'lr0.1.rank2'
         """
-        return RunDirectory(self.path.with_name(f"{self.path.name}.rank{rank}")) if rank else self
+        if rank == 0:
+            return self
+        path = self.path.with_name(f"{self.path.name}.rank{rank}")
+        return RunDirectory(path, goes_on=self.goes_on)
 
     def check_is_free(self) -> None:
-        """Refuse a folder with a recording: nothing is ever overwritten.
+        """Refuse a folder with another recording: nothing is ever overwritten.
 
         Raises:
             RecordingError: it holds one, or is a file.
@@ -57,12 +62,16 @@ class RunDirectory:
                 f"run_directory={str(self.path)!r} is a file; give a folder, which is made where "
                 "it does not exist"
             )
-        if found := part_files(self.path):
+        if (found := part_files(self.path)) and not self.goes_on:
             raise RecordingError(
                 f"run_directory={str(self.path)!r} holds a recording already ({len(found)} "
                 f"file{'s' * (len(found) > 1)}), which is left alone: give another folder, or "
                 f"delete {str(found[0].parent)!r} first"
             )
+
+    def earlier_metadata(self) -> dict[str, Any]:
+        """Read what the parts of an interrupted recording say of its runs."""
+        return frames.read_many(self.parts, ["step"])[2] if self.parts else {}
 
     def write_part(
         self, table: pd.DataFrame, structure: pd.DataFrame, metadata: Mapping[str, Any]
@@ -118,21 +127,26 @@ class StreamedRows(RowStore):
         waited = time.monotonic() - self._latest >= self._flush_seconds
         return len(self) >= self._flush_rows or (waited and len(self) > 0)
 
-    def open(self, rank: int, metadata: Mapping[str, Any]) -> None:
+    def open(self, rank: int, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Take the folder before the first step, so that it is known to be there and writable.
 
         Of several ranks the first one does; another one makes a folder when it has rows.
+
+        Returns:
+            The metadata of the interrupted recording that this one goes on with, if there is one.
 
         Raises:
             RecordingError: it holds another recording, or cannot be written.
         """
         if self._is_open:
-            return
+            return {}
         self._directory = self._directory.of_rank(rank)
         self._directory.check_is_free()
+        earlier = self._directory.earlier_metadata()
         if rank == 0:
             self._directory.write_part(super().frame(), frames.build_structure(()), metadata)
         self._is_open, self._latest = True, time.monotonic()
+        return earlier
 
     def flush(self, structure: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
         """Write all rows as the next part, and forget them.

@@ -14,7 +14,10 @@ from sppkit.capture import side_group
 
 # A fork server imports torch once and forks ranks that have never run a backward pass.
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-_USED = ("sppkit.capture.recorder", "pandas", "pyarrow", "torch._dynamo", "torch.distributed.fsdp")
+_USED = (
+    *("sppkit.capture.recorder", "pandas", "pyarrow", "torch._dynamo", "torch.distributed.fsdp"),
+    *("sppkit.training.loop", "sklearn.datasets"),
+)
 _CONTEXT = multiprocessing.get_context(_METHOD)
 _CONTEXT.set_forkserver_preload(["tests.ranks", *_USED])
 

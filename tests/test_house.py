@@ -37,7 +37,10 @@ HOUSE = {
     "baselines": (FLOOR_0 | FLOOR_1 | {"rules"}, {"numpy", "pandas", "scipy"}),
     "formats": (FLOOR_0 | FLOOR_1 | {"rules"}, set()),
     "models": (FLOOR_0, {"numpy", "torch"}),
-    "training": (FLOOR_0, {"numpy", "torch"}),
+    "training": (
+        FLOOR_0 | FLOOR_1 | {"capture", "inputs"},
+        {"numpy", "pandas", "pyarrow", "torch", "PIL", "datasets"},
+    ),
     "gate": (FLOOR_0 | FLOOR_1 | MEASURE | {"rules"}, {"numpy", "pandas", "torch", "scipy"}),
     "testing": (ALL - {"cli", "pytest_plugin"}, {"numpy"}),
     "pytest_plugin": (ALL - {"cli"}, {"pytest", "jinja2"}),

@@ -414,3 +414,57 @@ def test_a_long_run_is_held_in_the_memory_of_one_part(tmp_path):
     assert len(sppkit.read(tmp_path).table()) == 200_000
     assert peaks[1] <= 1.05 * peaks[0]
     assert peaks[1] < 10_000_000  # 200,000 rows of 300 bytes would take 60 MB
+
+
+def test_an_interrupted_recording_goes_on_behind_its_last_part(tmp_path):
+    whole = recorded(6)
+    recorded(3, run_directory=tmp_path, flush_rows=20)
+    parts = parts_of(tmp_path)
+    torch.manual_seed(1)
+    model = net()
+    torch.manual_seed(1)
+    for _ in range(3):
+        torch.randn(5, 8)  # what the first steps have drawn
+    resumed = sppkit.record(model, run="net", run_directory=tmp_path, flush_rows=20, first_step=3)
+    with resumed as recording:
+        train(recording, model, 3)
+    assert parts_of(tmp_path)[: len(parts)] == parts
+    for recording in (resumed, sppkit.read(tmp_path)):
+        pd.testing.assert_frame_equal(recording.table(), whole.table())
+        pd.testing.assert_frame_equal(recording.structure(), whole.structure())
+        assert recording.metadata["net"]["recorded_steps"] == 6
+
+
+def test_only_a_recording_that_says_so_goes_on_in_a_folder(tmp_path):
+    recorded(2, run_directory=tmp_path)
+    with pytest.raises(RecordingError, match="holds a recording already"):
+        sppkit.record(net(), run_directory=tmp_path, first_step=0)
+    with pytest.raises(ValueError, match="first_step=-1 must be the number of a step"):
+        sppkit.record(net(), first_step=-1)
+
+
+@pytest.mark.parametrize("pause_before", [0, 1, 2, 3])
+@pytest.mark.parametrize("every", [1, 2])
+def test_what_runs_during_a_pause_is_in_no_step(pause_before, every):
+    tables = []
+    for pauses in (False, True):
+        torch.manual_seed(1)
+        model = net()
+        with sppkit.record(model, run="net", every=every) as recording:
+            for step in range(4):
+                if pauses and step == pause_before:
+                    with recording.paused(), torch.no_grad():
+                        model.eval()(torch.ones(3, 8))
+                    model.train()
+                train(recording, model, 1)
+        tables.append(recording.table())
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_pause_that_raises_ends_too():
+    model = net()
+    with sppkit.record(model) as recording:
+        with pytest.raises(KeyError), recording.paused():
+            raise KeyError
+        train(recording, model, 1)
+    assert not recording.table().empty

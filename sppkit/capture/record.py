@@ -31,6 +31,7 @@ def record(
     run_directory: str | os.PathLike[str] | None = None,
     flush_rows: int = FLUSH_ROWS,
     flush_seconds: float = FLUSH_SECONDS,
+    first_step: int = 0,
     run: str | None = None,
     seed: int = 0,
     signals: Iterable[Signal | str] = DEFAULT_SIGNALS,
@@ -72,6 +73,8 @@ def record(
         flush_rows, flush_seconds: rows are written at the end of the step in which there are so
             many, or in which the last ones were written so long ago; `recording.flush()` does it
             at once.
+        first_step: number of the first step, above 0 where an interrupted run goes on; then the
+            rows that the run directory holds are kept, and the new ones come behind them.
         run: name of the run; by default the model's class.
         seed: written to the table.
         signals: which signals to record, of `sppkit.Signal`; by default all but "update", which
@@ -98,7 +101,8 @@ def record(
 
     Raises:
         ValueError: a pattern matches no layer, a signal is unknown, `every`, `layers_per_step` or
-            `max_elements` is no positive number, or `every` and a schedule were both given.
+            `max_elements` is no positive number, `first_step` is negative, or `every` and a
+            schedule were both given.
         TypeError: `model` is no module, is `nn.DataParallel`, or was scripted, traced or exported;
             the schedule is no function of a step.
         RecordingError: the run directory holds a recording already.
@@ -114,6 +118,8 @@ def record(
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
     cadence = make_schedule(every, schedule)
+    if not isinstance(first_step, int) or first_step < 0:
+        raise ValueError(f"first_step={first_step!r} must be the number of a step, 0 or more")
     _check_count("layers_per_step", layers_per_step, "layers to read in a step, or None for all")
     _check_count("max_elements", max_elements, "elements to read of a tensor, or None for all")
     spread, model = spread_of(model), unwrapped(model)
@@ -144,7 +150,8 @@ def record(
         scaler=scaler,
         schedule=cadence,
         layers_per_step=layers_per_step,
-        stream=_stream(run_directory, flush_rows, flush_seconds),
+        stream=_stream(run_directory, flush_rows, flush_seconds, goes_on=first_step > 0),
+        first_step=first_step,
         loss_reduction=loss_reduction,
         spread=spread,
     )
@@ -162,14 +169,14 @@ def _check_loop(
 
 
 def _stream(
-    path: str | os.PathLike[str] | None, flush_rows: int, flush_seconds: float
+    path: str | os.PathLike[str] | None, flush_rows: int, flush_seconds: float, *, goes_on: bool
 ) -> StreamedRows | None:
     _check_count("flush_rows", flush_rows, "rows between two writes")
     if not flush_seconds > 0:
         raise ValueError(f"flush_seconds={flush_seconds!r} must be above 0 seconds")
     if path is None:
         return None
-    directory = RunDirectory(path)
+    directory = RunDirectory(path, goes_on=goes_on)
     directory.check_is_free()
     return StreamedRows(
         STATISTIC_COLUMNS, directory, flush_rows=flush_rows, flush_seconds=flush_seconds

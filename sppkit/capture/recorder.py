@@ -3,7 +3,8 @@
 import os
 import weakref
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -63,6 +64,7 @@ class Recorder(Recording):
         schedule: StepFunction | None = None,
         layers_per_step: int | None = None,
         stream: StreamedRows | None = None,
+        first_step: int = 0,
         loss_reduction: str | None = None,
         spread: Spread | None = None,
     ) -> None:
@@ -87,7 +89,7 @@ class Recorder(Recording):
         self._stream = stream
         if stream is not None:
             self._rows = stream
-        self._steps = 0
+        self._steps = first_step
         self._recorded_steps = 0
         self._described: Plan | None = None
         self._latest_recorded: int | None = None
@@ -122,7 +124,8 @@ class Recorder(Recording):
         if self._stream is not None:
             self.metadata[self._run]["ended"] = False
             rank = dist.get_rank() if len(self._spread.members) > 1 else 0
-            self._stream.open(rank, self.metadata)
+            earlier = self._stream.open(rank, self.metadata).get(self._run, {})
+            self._recorded_steps += int(earlier.get("recorded_steps", 0))
         self._session.take(self._model())
         self._is_entered = True
         self._steps += self._latest_recorded == self._steps
@@ -196,6 +199,20 @@ class Recorder(Recording):
             )
         self._close_step()
         self._open_next_step()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Read nothing inside the block, which stands between two steps: an evaluation, say.
+
+        Without it, what the block runs belongs to the next step that is recorded.
+        """
+        if self._is_attached:
+            self._session.rest(hooks_stay=False)
+        try:
+            yield
+        finally:
+            if self._is_attached:
+                self._session.attach()
 
     def flush(self) -> None:
         """Write the rows so far to the run directory, without waiting until they are due.

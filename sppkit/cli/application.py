@@ -8,12 +8,14 @@ from sppkit import __version__
 from sppkit.cli.baseline import baseline
 from sppkit.cli.check import check
 from sppkit.cli.commands import Commands, ReportingCommand
+from sppkit.cli.compare import compare
 from sppkit.cli.diff import diff
 from sppkit.cli.doctor import doctor
 from sppkit.cli.flags import TARGET_FORMS
 from sppkit.cli.models import models
 from sppkit.cli.plot import plot
 from sppkit.cli.rules import rules
+from sppkit.cli.train import train
 
 app = typer.Typer(
     name="sppkit",
@@ -51,6 +53,8 @@ def _before_commands(
 for command, example in (
     (plot, "sppkit plot ref:nf_resnet20 --seeds 1"),
     (check, "sppkit check ref:nf_resnet20 --activate --seeds 3"),
+    (train, "sppkit train ref:mlp ref:sn_mlp --data digits --epochs 1"),
+    (compare, "sppkit compare ref:mlp ref:sn_mlp --seeds 1"),
     (baseline, "sppkit baseline ref:mlp --update -o mlp.parquet"),
     (diff, "sppkit diff before.parquet after.parquet"),
     (rules, "sppkit rules SPP902"),

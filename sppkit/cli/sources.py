@@ -149,9 +149,16 @@ def _input(measuring: Measuring) -> Any:
 
 def _loss(text: str) -> Any:
     """Find the function that a loss names; other texts are for the probe to judge."""
-    place, name = split(text) or ("", "")
-    if not place:
-        return text
+    return load_loss(text) if (split(text) or ("",))[0] else text
+
+
+def load_loss(text: str) -> Any:
+    """Find the function that a loss names, as module.py:function.
+
+    Raises:
+        TargetError: it names none.
+    """
+    place, name = split(text) or (text, "")
     if not name:
         raise TargetError(f"'--loss {text}' names no function; expected module.py:function.")
     code = load(place)

@@ -33,16 +33,40 @@ def draw_digits(
     """
     import torch
 
-    channels, height, width = _picture_size(size)
-    images, classes = _load_digits()
-    chosen = torch.randperm(len(images), generator=generator)[:batch_size]
-    resize = _resizing(height, width)
-    mean, deviation = _moments_after(resize, images)
-    pictures = ((images[chosen] @ resize - mean) / deviation).unsqueeze(1)
-    batch = pictures.expand(-1, channels, -1).reshape(len(chosen), *size)
-    resized = "" if (height, width) == (8, 8) else f" resized to {height}x{width}"
-    flattened = ", flattened" if len(size) == 1 else ""
-    return batch, classes[chosen], f"scikit-learn, 8x8{resized}{flattened}"
+    digits = Digits(size)
+    chosen = torch.randperm(len(digits.classes), generator=generator)[:batch_size]
+    return digits.pictures(chosen), digits.classes[chosen], digits.description
+
+
+class Digits:
+    """All handwritten digits, resized when they are asked for; `draw_digits` says how.
+
+    Args:
+        size: of the pictures, as for `draw_digits`.
+
+    Attributes:
+        classes: of all pictures, (1797,).
+        description: what was done to the pictures.
+
+    Raises:
+        ProbeError: digits do not fit that size.
+    """
+
+    def __init__(self, size: Sequence[int]) -> None:
+        self._channels, height, width = _picture_size(size)
+        self._size = tuple(size)
+        self._images, self.classes = _load_digits()
+        self._resize = _resizing(height, width)
+        self._mean, self._deviation = _moments_after(self._resize, self._images)
+        resized = "" if (height, width) == (8, 8) else f" resized to {height}x{width}"
+        flattened = ", flattened" if len(size) == 1 else ""
+        self.description = f"scikit-learn, 8x8{resized}{flattened}"
+
+    def pictures(self, chosen: "Tensor") -> "Tensor":
+        """Give the pictures of these numbers, (N, *size) in float64."""
+        resized = (self._images[chosen] @ self._resize - self._mean) / self._deviation
+        repeated = resized.unsqueeze(1).expand(-1, self._channels, -1)
+        return repeated.reshape(len(chosen), *self._size)
 
 
 def _picture_size(size: Sequence[int]) -> tuple[int, int, int]:

@@ -4,7 +4,9 @@
 file draws one kind of figure. Nothing is shown, saved or restyled globally.
 """
 
+from sppkit.plots.comparison import plot_comparison
 from sppkit.plots.gradient_flow import plot_gradient_flow
+from sppkit.plots.over_training import plot_over_training
 from sppkit.plots.signal_propagation import plot_signal_propagation
 
-__all__ = ["plot_gradient_flow", "plot_signal_propagation"]
+__all__ = ["plot_comparison", "plot_gradient_flow", "plot_over_training", "plot_signal_propagation"]

@@ -92,8 +92,8 @@ def add_heading(figure: Figure, axes: Axes, runs: Sequence[str], extra: Mapping[
     lines = {str(line.get_label()): line for line in reversed(axes.lines)}
     if len(runs) == 1:
         title = {"x": 0.01, "ha": "left", "fontsize": 10.5, "fontweight": "bold"}
-        figure.suptitle(_shortened(runs[0]), parse_math=False, **title)
-    texts = {**({run: _shortened(run) for run in runs} if len(runs) > 1 else {}), **extra}
+        figure.suptitle(shortened(runs[0]), parse_math=False, **title)
+    texts = {**({run: shortened(run) for run in runs} if len(runs) > 1 else {}), **extra}
     found = {name: text for name, text in texts.items() if name in lines}
     if found:
         place: Any = "outside upper left" if len(runs) > 1 else "outside upper right"
@@ -103,8 +103,9 @@ def add_heading(figure: Figure, axes: Axes, runs: Sequence[str], extra: Mapping[
             text.set_parse_math(False)  # a name may hold a dollar sign
 
 
-def _shortened(name: str) -> str:
-    text = name if len(name) <= 60 else f"{name[:57]}..."
+def shortened(name: str, longest: int = 60) -> str:
+    """Cut a long name, and keep matplotlib from hiding one that begins with an underscore."""
+    text = name if len(name) <= longest else f"{name[: longest - 3]}..."
     return f" {text}" if text.startswith("_") else text
 
 
@@ -166,6 +167,7 @@ def _circumstances(metadata: Mapping[str, Any]) -> list[str]:
         parts.append(f"autocast {metadata['amp']}")
     if gains := metadata.get("silent_residual_gains"):
         count = f"{len(gains)} residual gain{'s' * (len(gains) > 1)}"
-        done = "set from zero to one" if metadata.get("activated") else "at zero"
+        silent = "at zero" if "input" in metadata else "at zero at the start"  # of a training
+        done = "set from zero to one" if metadata.get("activated") else silent
         parts.append(f"{count} {done}")
     return parts

@@ -1,0 +1,188 @@
+"""How a signal changes in training: every layer, every recorded step, in one picture."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from sppkit.errors import NothingObservedError
+from sppkit.plots import style
+from sppkit.plots.frames import joined
+from sppkit.recording import STATISTIC_COLUMNS, Recording
+from sppkit.signals import Phase, Role, Signal, label
+
+_MOST_NAMES = 40  # layers beyond which only every k-th is named
+_LONGEST_NAME = 32
+_OF_PARAMETERS = frozenset(
+    {Signal.WEIGHT, Signal.EFFECTIVE_WEIGHT, Signal.WEIGHT_GRADIENT, Signal.UPDATE}
+)
+
+
+def plot_over_training(
+    *recordings: Recording,
+    signal: Signal | str = Signal.ACTIVATION,
+    statistic: str = "second_moment",
+) -> Figure:
+    """Draw log10 of a statistic as a heat map of layers over steps, a panel for each run.
+
+    Layers stand in order of execution, the first one at the top; steps are those that were
+    recorded in train mode. All panels share one scale of colours. Of several seeds it is the mean
+    of the logarithm. A value that is not finite is left blank and marked by a cross, a zero has the
+    colour below the scale.
+
+    Args:
+        recordings: what to draw; several runs stand side by side.
+        signal: of the layers' outputs "activation" or "gradient"; of their weights "weight",
+            "effective weight", "weight gradient", "clipped weight gradient" or "update".
+        statistic: a column of the table with values of 0 or more, such as "second_moment",
+            "average_channel_variance" or "norm_to_weight_ratio".
+
+    Returns:
+        The figure; it is not shown, and pyplot does not know it.
+
+    Raises:
+        NothingObservedError: the signal was not recorded in training.
+        ValueError: no recording was given, or there is no such signal or statistic.
+
+    Example:
+        >>> import torch, sppkit
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
+        >>> with sppkit.record(model, run="net") as recording:
+        ...     for _ in range(3):
+        ...         model(torch.randn(32, 4)).sum().backward()
+        ...         recording.step()
+        >>> sppkit.plot_over_training(recording).axes[0].get_xlabel()
+        'step'
+    """
+    if not recordings:
+        raise ValueError("give at least one recording, as sppkit.record returns it")
+    if statistic not in STATISTIC_COLUMNS:
+        raise ValueError(
+            f"there is no statistic {statistic!r}; there are: {', '.join(STATISTIC_COLUMNS)}"
+        )
+    recording = joined(recordings)
+    frame = layers_over_steps(recording.table(), Signal(signal), statistic)
+    with style.house_style():
+        return _draw(frame, recording, Signal(signal), statistic)
+
+
+def layers_over_steps(table: pd.DataFrame, signal: Signal, statistic: str) -> pd.DataFrame:
+    """Place the rows of a signal on the two axes, aggregated over seeds.
+
+    Returns:
+        Columns run, layer (with its call or tensor, where there are several), place (its number in
+        order of execution, from 1), step, and value (log10; -inf for zero, NaN where not finite).
+
+    Raises:
+        NothingObservedError: there is none.
+    """
+    rows = table[(table["signal"] == signal) & (table["phase"] == Phase.TRAIN)]
+    rows = rows[rows["depth"].notna() & (rows["operation"].astype(str) == "")]
+    if signal in _OF_PARAMETERS or signal == Signal.CLIPPED_WEIGHT_GRADIENT:
+        rows = rows[rows["tensor"].astype(str).str.endswith(("weight", "original"))]
+    else:
+        rows = rows[rows["role"] == Role.LEAF]
+    if rows.empty:
+        raise NothingObservedError(
+            f"no {signal} of a layer was recorded in training. Record a few steps by "
+            "sppkit.record or sppkit train, and check what recording.not_captured says."
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rows = rows.assign(value=np.log10(rows[statistic].to_numpy(float)))
+    keys = ["run", "depth", "call", "layer", "tensor", "step"]
+    seeds = rows.groupby(keys, observed=True, dropna=False)
+    means = seeds.agg(value=("value", lambda v: v.mean(skipna=False))).reset_index()
+    order = means["depth"].astype(float) + means["call"] / (1 + means["call"].max())
+    means["place"] = order.groupby(means["run"], observed=True).rank(method="dense").astype(int)
+    return means.assign(layer=_names(means))[["run", "layer", "place", "step", "value"]]
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    calls = rows.groupby(["run", "layer"], observed=True)["call"].transform("max")
+    return [
+        f"{layer}#{call + 1}" if most else str(layer)
+        for layer, call, most in zip(rows["layer"], rows["call"], calls, strict=True)
+    ]
+
+
+def _draw(frame: pd.DataFrame, recording: Recording, signal: Signal, statistic: str) -> Figure:
+    runs = [run for run in recording.runs if (frame["run"] == run).any()]
+    layers = int(frame["place"].max())
+    height = min(9.0, 2.2 + 0.13 * min(layers, 2 * _MOST_NAMES))
+    figure = style.SignalFigure(figsize=(1.6 + 3.6 * len(runs), height), layout="constrained")
+    grid = figure.subplots(1, len(runs), squeeze=False)[0]
+    scale = _scale(frame["value"])
+    for axes, run in zip(grid, runs, strict=True):
+        mesh = _draw_run(axes, frame[frame["run"] == run], scale)
+        axes.set_title(style.shortened(run), parse_math=False)
+    bar = figure.colorbar(mesh, ax=list(grid), extend="min", shrink=0.9, aspect=30)
+    bar.set_label(f"log10 of the {label(statistic)[0].lower()}{label(statistic)[1:]}")
+    figure.suptitle(
+        f"{str(signal).capitalize()} over training", x=0.01, ha="left", fontsize=10.5, weight="bold"
+    )
+    circumstances = style.footer({run: recording.metadata[run] for run in runs}, {})
+    figure.supxlabel(
+        circumstances, parse_math=False, fontsize=7, color=style.FAINT, x=0.01, ha="left"
+    )
+    return figure
+
+
+def _scale(values: pd.Series) -> Normalize:
+    """Span the finite values, a hundredth of a decade at least."""
+    finite = values[np.isfinite(values)]
+    if finite.empty:
+        return Normalize(-1.0, 1.0)
+    low, high = float(finite.min()), float(finite.max())
+    return Normalize(low, max(high, low + 0.01))
+
+
+def _draw_run(axes: Axes, frame: pd.DataFrame, scale: Normalize) -> QuadMesh:
+    cells = frame.pivot_table("value", "place", "step", aggfunc="first", dropna=False)
+    values, steps = cells.to_numpy(float), cells.columns.to_numpy(float)
+    colors = mpl.colormaps["viridis"].with_extremes(under=style.INK, bad="white")
+    mesh = axes.pcolormesh(
+        *(
+            _edges(steps),
+            np.arange(len(cells) + 1) + 0.5,
+            np.ma.masked_invalid(_kept(values, scale)),
+        ),
+        cmap=colors,
+        norm=scale,
+        rasterized=True,
+    )
+    measured = frame.set_index(["place", "step"])["value"]
+    bad = measured[measured.isna() | np.isposinf(measured)].index.to_frame(index=False)
+    axes.plot(bad["step"], bad["place"], "x", color=style.INK, markersize=3, label="_not finite")
+    axes.invert_yaxis()
+    axes.set_xlabel("step")
+    axes.set_ylabel("layer, in order of execution")
+    _name_layers(axes, frame)
+    return mesh
+
+
+def _kept(values: np.ndarray, scale: Normalize) -> np.ndarray:
+    """Let zeros be seen below the scale, where infinities would be blank."""
+    kept: np.ndarray = np.where(np.isneginf(values), float(scale.vmin or 0.0) - 1.0, values)
+    return kept
+
+
+def _edges(steps: np.ndarray) -> np.ndarray:
+    """Put the borders of cells halfway between the steps that were recorded."""
+    if len(steps) == 1:
+        return np.array([steps[0] - 0.5, steps[0] + 0.5])
+    middles = (steps[1:] + steps[:-1]) / 2
+    edges: np.ndarray = np.concatenate(
+        [[2 * steps[0] - middles[0]], middles, [2 * steps[-1] - middles[-1]]]
+    )
+    return edges
+
+
+def _name_layers(axes: Axes, frame: pd.DataFrame) -> None:
+    """Name each layer; of many only every k-th."""
+    names = frame.drop_duplicates("place").set_index("place")["layer"].sort_index()
+    shown = names.iloc[:: -(-len(names) // _MOST_NAMES)]
+    texts = [style.shortened(name, _LONGEST_NAME) for name in shown]
+    axes.set_yticks(list(shown.index), texts, fontsize=6, parse_math=False)

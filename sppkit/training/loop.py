@@ -1,0 +1,347 @@
+"""Train one network, record it, and write what happens to its run folder.
+
+outcome = train(task, RunFolder(Path("runs/net")))
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from sppkit.capture.record import record
+from sppkit.capture.recorder import Recorder
+from sppkit.errors import TrainingError
+from sppkit.training.batches import Batch
+from sppkit.training.environment import describe_environment
+from sppkit.training.metrics import Metrics, Row
+from sppkit.training.random_streams import RandomStream, random_state, set_random_state
+from sppkit.training.run_folder import RunFolder
+from sppkit.training.task import Task
+from sppkit.training.trainee import Trainee
+
+PATIENCE = 20
+"""Steps in a row without a finite loss after which a run has diverged."""
+
+_TELL_SECONDS = 0.2
+
+FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step, steps: steps of the optimiser taken, and of all.
+        epoch: epochs done.
+        loss: of the latest step that is known.
+        accuracy: of the latest evaluation; None before the first.
+        step_seconds: median.
+        overhead: share of time that recording adds; NaN where it is not known.
+        finding: the latest message, "" without any.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+    accuracy: float | None
+    step_seconds: float
+    overhead: float
+    finding: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        run, seed: of the task.
+        ended: `FINISHED`, `DIVERGED` or `STOPPED`.
+        steps: taken.
+        loss: the last one on training data.
+        test_loss, test_accuracy: of the last evaluation.
+        seconds: of training and evaluating, without the time before an interruption.
+        step_seconds: median.
+        overhead: share of time that recording adds; NaN where it is not known.
+    """
+
+    run: str
+    seed: int
+    ended: str
+    steps: int
+    loss: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+    step_seconds: float
+    overhead: float
+
+
+Hear = Callable[[Progress], None]
+
+
+def train(
+    task: Task, folder: RunFolder, *, resume: bool = False, hear: Hear = lambda _: None
+) -> Outcome:
+    """Train a network as a task says.
+
+    The order of the data and the weights depend on the seed alone, so that several networks see the
+    same; the generators of random numbers are left as they were found.
+
+    Args:
+        task: what, on what, how.
+        folder: where to; made where it does not exist.
+        resume: go on where an interrupted run has stopped. On a CPU the result is that of a run
+            that was not interrupted, to the bit. A run that has ended is left as it is.
+        hear: is told, a few times in a second, how the run stands.
+
+    Raises:
+        OutputError: the folder holds something else, or cannot be written.
+        TrainingError: the network does not fit the data, or the run to resume is another one.
+        DataError: the data is not as it should be.
+    """
+    if resume and folder.holds_a_run:
+        folder.check_settings(task.settings())
+        if "outcome" in (found := folder.description()):
+            return _outcome_of(found["outcome"])
+    else:
+        folder.check_is_free()
+    with RandomStream("training", task.seed).active(), _random_numbers_of(task.device):
+        run = _Run(task, folder, hear)
+        with run.leaving_nothing_behind_if_it_never_began(), run.recording():
+            for batch in run.batches():
+                run.step(batch)
+                if run.is_at_end_of_epoch:
+                    run.evaluate()
+                run.look()
+                if run.is_over:
+                    break
+                if run.is_due:
+                    run.save()
+        return run.end()
+
+
+class _Run:
+    """A run under way: the network, how far it is, and what was measured."""
+
+    def __init__(self, task: Task, folder: RunFolder, hear: Hear) -> None:
+        self._task, self._folder, self._hear = task, folder, hear
+        self._began = time.time()
+        self._trainee = Trainee(task)
+        folder.create()
+        folder.describe(self._description("running"))
+        state = folder.load()
+        clipping = self._trainee.training.clipping
+        self._metrics = Metrics(task.run, task.seed, folder.metrics(), clipping)
+        self._evaluation = self._metrics.latest("eval")
+        self._events = folder.events()
+        self._recorder: Recorder | None = None
+        self._ended = ""
+        self._step = 0
+        if state is not None:
+            self._step = int(state["step"])
+            self._trainee.restore(state)
+            set_random_state(state["random"])
+        self._flushed = self._stepped = time.monotonic()
+        self._told = -math.inf
+
+    # -------------------------------------------------------------------------- what a loop asks
+
+    @property
+    def is_at_end_of_epoch(self) -> bool:
+        return self._step % self._task.steps_per_epoch == 0
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self._ended)
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() - self._flushed >= self._task.flush_seconds
+
+    @contextmanager
+    def leaving_nothing_behind_if_it_never_began(self) -> Iterator[None]:
+        """Delete the folder of a run that failed in its first step."""
+        try:
+            yield
+        except BaseException:
+            if self._step == 0:
+                self._folder.remove()
+            raise
+
+    def recording(self) -> AbstractContextManager[object]:
+        """Record the network while the block runs, unless nothing is to be recorded."""
+        task, trainee = self._task, self._trainee
+        if not task.every:
+            return nullcontext()
+        self._recorder = record(
+            trainee.called,
+            optimizer=trainee.training.optimizer,
+            scaler=trainee.scaler if trainee.scaler.is_enabled() else None,
+            every=task.every,
+            run=task.run,
+            seed=task.seed,
+            include=task.include,
+            exclude=task.exclude,
+            loss_reduction="mean",
+            run_directory=self._folder.path,
+            flush_seconds=math.inf,  # `save` writes everything at once
+            first_step=self._step,
+        )
+        return self._recorder
+
+    def batches(self) -> Iterator[Batch]:
+        """Give the batches from where the run stands to its end."""
+        task = self._task
+        epoch, first = divmod(self._step, task.steps_per_epoch)
+        for number in range(epoch, task.recipe.epochs):
+            yield from task.data.train.epoch(task.seed, number, task.samples_per_step, first=first)
+            first = 0
+
+    # ---------------------------------------------------------------------------- what is done
+
+    def step(self, batch: Batch) -> None:
+        """Learn from a batch."""
+        task, training = self._task, self._trainee.training
+        rate = float(training.optimizer.param_groups[0]["lr"])
+        loss, right = self._trainee.step(batch)
+        now = time.monotonic()
+        self._metrics.add_step(
+            loss,
+            right,
+            step=self._step,
+            epoch=self._step / task.steps_per_epoch,
+            samples=len(batch.y),
+            learning_rate=rate,
+            seconds=now - self._stepped,
+            is_recorded=bool(task.every) and self._step % task.every == 0,
+        )
+        self._step, self._stepped = self._step + 1, now
+
+    def evaluate(self) -> None:
+        """Answer the samples for evaluation; nothing of it is recorded."""
+        began = time.monotonic()
+        with self._recorder.paused() if self._recorder else nullcontext():
+            loss, accuracy, samples = self._trainee.evaluate(self._task.data.test)
+        self._stepped = time.monotonic()
+        epoch, seconds = self._step / self._task.steps_per_epoch, self._stepped - began
+        measured = (self._step, epoch, "eval", loss, accuracy, samples)
+        self._evaluation = Row(*measured, math.nan, math.nan, seconds, False)
+        self._metrics.add_evaluation(self._evaluation)
+
+    def look(self) -> None:
+        """Look at the losses now and then, and tell how the run stands."""
+        if self._step % PATIENCE == 0 or self._step == self._task.steps:
+            self._look_at_losses()
+        if time.monotonic() - self._told > _TELL_SECONDS or self._step == self._task.steps:
+            self._hear(self._progress())
+            self._told = time.monotonic()
+
+    def _look_at_losses(self) -> None:
+        losses = self._metrics.last_losses(PATIENCE)
+        bad = [index for index, loss in enumerate(losses) if not math.isfinite(loss)]
+        if bad and not any(event["kind"] == "loss not finite" for event in self._events):
+            step = self._step - len(losses) + bad[0]
+            self._tell("loss not finite", f"the loss of step {step} is {losses[bad[0]]}", step)
+        at_end = self._step == self._task.steps
+        if len(bad) == PATIENCE or (at_end and bad and bad[-1] == len(losses) - 1):
+            self._tell(DIVERGED, "the loss does not come back from infinity or NaN", self._step)
+            self._ended = DIVERGED
+
+    def _tell(self, kind: str, message: str, step: int, severity: str = "error") -> None:
+        """Write an event."""
+        epoch = step / self._task.steps_per_epoch
+        event = {"step": step, "epoch": epoch, "kind": kind, "severity": severity, "layer": ""}
+        event |= {"message": message, "evidence": {}}
+        self._events.append(event)
+        self._folder.add_event(event)
+
+    def save(self) -> None:
+        """Write everything; the checkpoint comes last, since it says how much of the rest counts.
+
+        A kill in between leaves more of the rest than the checkpoint before knows, which is cut off
+        when the run goes on from there.
+        """
+        if self._recorder is not None:
+            self._recorder.flush()
+        self._write()
+        self._flushed = time.monotonic()
+
+    def _write(self) -> None:
+        rows = self._metrics.frame()
+        self._folder.write_metrics(rows)
+        state = {"step": self._step, "random": random_state(), **self._trainee.state()}
+        self._folder.save(state, metrics=len(rows), events=len(self._events))
+
+    def end(self) -> Outcome:
+        """Write what is left, when the recording has written its last part."""
+        self._write()
+        outcome = self._outcome()
+        self._folder.describe(self._description(outcome.ended) | {"outcome": asdict(outcome)})
+        return outcome
+
+    # -------------------------------------------------------------------------- what is told
+
+    def _progress(self) -> Progress:
+        metrics, evaluation = self._metrics, self._evaluation
+        step = metrics.latest("train")
+        return Progress(
+            step=self._step,
+            steps=self._task.steps,
+            epoch=self._step // self._task.steps_per_epoch,
+            loss=step.loss if step else math.nan,
+            accuracy=evaluation.accuracy if evaluation else None,
+            step_seconds=metrics.step_seconds(),
+            overhead=metrics.recording_overhead(),
+            finding=self._events[-1]["message"] if self._events else "",
+        )
+
+    def _outcome(self) -> Outcome:
+        metrics, evaluation = self._metrics, self._evaluation
+        step = metrics.latest("train")
+        return Outcome(
+            run=self._task.run,
+            seed=self._task.seed,
+            ended=self._ended or FINISHED,
+            steps=self._step,
+            loss=step.loss if step else math.nan,
+            test_loss=evaluation.loss if evaluation else math.nan,
+            test_accuracy=evaluation.accuracy if evaluation else math.nan,
+            seconds=sum(row.seconds for row in metrics.rows),
+            step_seconds=metrics.step_seconds(),
+            overhead=metrics.recording_overhead(),
+        )
+
+    def _description(self, state: str) -> dict[str, Any]:
+        return {
+            "state": state,
+            "settings": self._task.settings(),
+            "environment": describe_environment(self._task.device),
+            "began": self._began,
+            "changed": time.time(),
+        }
+
+
+@contextmanager
+def _random_numbers_of(device: str) -> Iterator[None]:
+    """Leave the generators of a device as they were."""
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        yield
+
+
+def _outcome_of(found: dict[str, Any]) -> Outcome:
+    """Read an outcome; numbers that are not finite stand there as texts."""
+    numbers = ("loss", "test_loss", "test_accuracy", "seconds", "step_seconds", "overhead")
+    try:
+        values: dict[str, Any] = {k: float(v) if k in numbers else v for k, v in found.items()}
+        return Outcome(**values)
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"run.json has no outcome that can be read: {error}.") from error
