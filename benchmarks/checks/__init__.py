@@ -1,0 +1,1 @@
+"""What a check costs whoever waits for it."""
