@@ -19,7 +19,7 @@ from benchmarks.verdict.evidence import INPUTS, judge_all, record_all
 from benchmarks.verdict.in_use import IN_USE
 from benchmarks.verdict.labels import RESULTS, labels, train_all
 from benchmarks.verdict.network import Network
-from benchmarks.verdict.report import Known, after_rehearsal, fitted, write_report
+from benchmarks.verdict.report import Known, after_rehearsal, fitted, missed_bars, write_report
 from sppkit.rules.weighing import COEFFICIENTS
 
 LABELS, EVIDENCE, STATISTICS = (
@@ -42,8 +42,12 @@ def judge() -> None:
     statistics.to_csv(STATISTICS, index=False, float_format="%.4g")
 
 
-def report() -> None:
-    """Report each half by the fit on the other; then fit to all, and write the coefficients."""
+def report() -> list[str]:
+    """Report each half by the fit on the other; then fit to all, and write the coefficients.
+
+    Returns:
+        The bars that are missed.
+    """
     known_labels = labels(NETWORKS)
     known_labels.to_csv(LABELS, index=False)
     said = pd.read_csv(EVIDENCE).fillna(dict.fromkeys(TEXTS, ""))
@@ -54,6 +58,7 @@ def report() -> None:
     (RESULTS / "report.md").write_text(text)
     print(text)
     write_coefficients(known)
+    return missed_bars(known)
 
 
 def write_coefficients(known: Known) -> None:
@@ -101,8 +106,8 @@ def main() -> None:
         judge()
     elif arguments.command == "zoo":
         check_zoo(arguments.part, arguments.parts)
-    else:
-        report()
+    elif missed := report():
+        raise SystemExit(f"missed: {'; '.join(missed)}")
 
 
 if __name__ == "__main__":

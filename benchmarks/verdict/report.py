@@ -33,6 +33,9 @@ ROUNDED_GOAL = math.log10(GOAL) + 1e-3
 FALSE_ALARMS = 0.03
 """Share of the networks that train which may fail."""
 
+RECALL, FIRST_OFFENDERS = 0.95, 0.90
+"""Shares that have to be reached: of the networks that do not train, and of spoilt layers."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -249,6 +252,24 @@ def write_report(known: Known) -> str:
     here = (known.rows["input"] == IN_USE).to_numpy()
     parts += _of_in_use(known.only(here), columns["sppkit, weighed evidence only"][here])
     return "\n\n".join(parts) + "\n"
+
+
+def missed_bars(known: Known) -> list[str]:
+    """Name what the check does not reach, by the fit on the other half, for noise."""
+    failed = by_the_other_half(known) | known.flagged_by_rules
+    here = (known.rows["input"] == INPUTS[0]).to_numpy() & known.clear
+    score = Score.of("", failed[here], known.trains[here])
+    named = offenders_of(known.only(here), failed[here])
+    reached = {
+        f"recall {score.recall}, at least {RECALL} asked": score.recall.value >= RECALL,
+        f"false alarms {score.false_alarms}, at most {FALSE_ALARMS} asked": (
+            score.false_alarms.value <= FALSE_ALARMS
+        ),
+        f"first offenders {named}, at least {FIRST_OFFENDERS} asked": (
+            named.value >= FIRST_OFFENDERS
+        ),
+    }
+    return [bar for bar, is_reached in reached.items() if not is_reached]
 
 
 def _of_in_use(known: Known, failed: Flags) -> list[str]:
