@@ -43,6 +43,7 @@ def measured():
 
 
 def test_the_numbers_are_those_of_our_own_recording(measured):
+    """S7."""
     model, x, squared, variance = measured
     theirs = from_depth_lists(squared, variance).table()
     with sppkit.record(model) as recording:

@@ -23,6 +23,7 @@ def lines(figure):
 
 
 def test_the_three_lists_are_the_three_panels():
+    """S7."""
     drawn = lines(sppkit.plot_signal_propagation(from_timm(STATS)))
     assert len(drawn) == 3
     for values, points in zip(STATS.values(), drawn.values(), strict=True):

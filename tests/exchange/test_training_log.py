@@ -105,6 +105,7 @@ def of(recording, signal, names=("average_channel_squared_mean", "average_channe
 
 @pytest.mark.parametrize("signal", ["activation", "gradient", "weight"])
 def test_in_their_convention_our_numbers_are_theirs(signal, log, ours):
+    """D2."""
     theirs = of(from_training_log(log, convention="dewyse"), signal)
     mine = of(in_convention(ours, "dewyse"), signal)
     assert list(theirs.index) == list(mine.index)
@@ -113,6 +114,8 @@ def test_in_their_convention_our_numbers_are_theirs(signal, log, ours):
 
 
 def test_flattening_changes_nothing_by_channel_and_jumps_in_their_convention():
+    """D2."""
+
     def flattened(convention):
         model = nn.Sequential(nn.Hardtanh(-99, 99), nn.Flatten())
         means = torch.tensor([-1.5, -0.5, 0.5, 1.5])[:, None, None]
@@ -167,6 +170,7 @@ def test_epochs_are_steps_and_metrics_are_kept(tmp_path, batch):
     ],
 )
 def test_what_ast_cannot_evaluate_is_read(text, value, tmp_path):
+    """D8."""
     names = [f"{what}_{signal}" for signal in ("act", "weight", "grad") for what in ("mean", "std")]
     cell = "{" + ", ".join(f"'{name}': {text}" for name in names) + "}"
     path = tmp_path / "training_log.txt"
