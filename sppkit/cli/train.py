@@ -43,6 +43,11 @@ def train(
     plot), events.jsonl and checkpoint.pt, from which --resume goes on. Leaves with 1 where a run
     diverged.
     """
+    if learning.presets:
+        from sppkit.cli.presets import show_presets
+
+        show_presets(learning, talking.color)
+        return
     from sppkit.cli.training_plots import check_pictures, draw_runs
     from sppkit.cli.training_tasks import plan_runs
 
@@ -54,6 +59,7 @@ def train(
     outcomes, failed = _train_all(planned, keeping, talking)
     places = draw_runs([run.folder.path for run, _ in outcomes], keeping.output)
     _print(outcomes, places, talking)
+    _tell_of_the_paper(learning, [run.folder.path for run, _ in outcomes], talking)
     if failed:
         raise typer.Exit(_FAILED)
     if any(outcome.ended != "finished" for _, outcome in outcomes):
@@ -107,3 +113,18 @@ def _print(
     for run, _ in outcomes:
         for event in run.folder.events():
             print_remark(f"{run.name}: step {event['step']}: {event['message']}", talking.color)
+
+
+def _tell_of_the_paper(learning: Learning, folders: Sequence[Path], talking: Talking) -> None:
+    """Say behind the runs of an experiment what its paper found, and print what shows it."""
+    from sppkit.cli.presets import told
+    from sppkit.cli.reproduction_summary import quantities_table
+    from sppkit.cli.training_entries import asked_for
+
+    reproduction = asked_for(learning)
+    if reproduction is None or talking.quiet or not folders:
+        return
+    console = results(talking.color)
+    if (quantities := quantities_table(reproduction, folders)) is not None:
+        console.print("", quantities, sep="\n")
+    console.print("", told(reproduction), sep="\n")
