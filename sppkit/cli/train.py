@@ -1,6 +1,6 @@
 """`sppkit train`: real training of several networks, side by side, recorded as it goes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,10 +9,11 @@ import typer
 from sppkit.cli.console import print_error, print_remark, results
 from sppkit.cli.flag_groups import with_flags
 from sppkit.cli.flags import Talking
-from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
+from sppkit.cli.train_flags import Executor, Feeding, Keeping, Learning, Running
 from sppkit.escaping import printable
 
 if TYPE_CHECKING:
+    from sppkit.cli.training_orders import Begin, Order, Result
     from sppkit.cli.training_tasks import PlannedRun
     from sppkit.training.loop import Outcome
 
@@ -32,8 +33,8 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="TARGET",
-            help=f"Network to train: {_TARGETS}. Several are trained one after the other, on the "
-            "same data in the same order.",
+            help=f"Network to train: {_TARGETS}. Several are trained on the same data in the same "
+            "order, one after the other, or --jobs at a time.",
         ),
     ] = None,
 ) -> None:
@@ -48,15 +49,21 @@ def train(
 
         show_presets(learning, talking.color)
         return
+    from sppkit.cli.training_orders import order_of
     from sppkit.cli.training_plots import check_pictures, draw_runs
     from sppkit.cli.training_tasks import plan_runs
 
+    if running.executor is Executor.RAY:
+        from sppkit.cli.training_ray import check_ray
+
+        check_ray()
     if keeping.resume and keeping.force:
         raise ValueError("--resume goes on with a run and --force replaces it; keep one of them.")
     planned = plan_runs(targets or (), learning, feeding, running, keeping)
     check_pictures(keeping.output)
     _take_folders(planned, keeping)
-    outcomes, failed = _train_all(planned, keeping, talking)
+    order = order_of(targets or (), learning, feeding, running, keeping)
+    outcomes, failed = _train_all(planned, order, talking)
     places = draw_runs([run.folder.path for run, _ in outcomes], keeping.output)
     _print(outcomes, places, talking)
     _tell_of_the_paper(learning, [run.folder.path for run, _ in outcomes], talking)
@@ -76,27 +83,57 @@ def _take_folders(planned: Sequence["PlannedRun"], keeping: Keeping) -> None:
 
 
 def _train_all(
-    planned: Sequence["PlannedRun"], keeping: Keeping, talking: Talking
+    planned: Sequence["PlannedRun"], order: "Order", talking: Talking
 ) -> tuple[list[tuple["PlannedRun", "Outcome"]], bool]:
-    """Train one after the other; of several runs, one that fails does not stop the others."""
+    """Train all; of several runs, one that fails does not stop the others."""
+    from sppkit.cli.training_orders import Failure
     from sppkit.cli.training_progress import progress_of
+
+    outcomes: dict[int, Outcome] = {}
+    with progress_of(len(planned), shown=not talking.quiet, color=talking.color) as begin:
+        for index, result in _results(planned, order, begin):
+            if isinstance(result, Failure):
+                if talking.verbose:
+                    print_remark(result.details, talking.color)
+                print_error(f"{planned[index].name}: {result.message}", talking.color)
+            else:
+                outcomes[index] = result
+    ended = [(planned[index], outcomes[index]) for index in sorted(outcomes)]
+    return ended, len(ended) < len(planned)
+
+
+def _results(
+    planned: Sequence["PlannedRun"], order: "Order", begin: "Begin"
+) -> Iterator[tuple[int, "Result"]]:
+    """Train all runs, one after the other here or several at a time elsewhere."""
+    running = order.running
+    if running.executor is Executor.RAY:
+        from sppkit.cli.training_ray import train_with_ray
+
+        return train_with_ray(order, planned, begin, jobs=running.jobs)
+    if (running.jobs or 1) > 1:
+        from sppkit.cli.training_processes import train_in_processes
+
+        names = [run.name for run in planned]
+        return train_in_processes(order, names, begin, jobs=running.jobs or 1)
+    return _one_after_the_other(planned, order, begin)
+
+
+def _one_after_the_other(
+    planned: Sequence["PlannedRun"], order: "Order", begin: "Begin"
+) -> Iterator[tuple[int, "Result"]]:
+    from sppkit.cli.training_orders import Failure
     from sppkit.errors import SppkitError
     from sppkit.training.loop import train as train_one
 
-    outcomes, failed = [], False
-    with progress_of(len(planned), shown=not talking.quiet, color=talking.color) as begin:
-        for run in planned:
-            try:
-                hear = begin(run.name)
-                outcome = train_one(run.task, run.folder, resume=keeping.resume, hear=hear)
-            except (SppkitError, ValueError) as error:
-                if len(planned) == 1:
-                    raise
-                print_error(f"{run.name}: {error}", talking.color)
-                failed = True
-            else:
-                outcomes.append((run, outcome))
-    return outcomes, failed
+    for index, run in enumerate(planned):
+        hear, resume = begin(run.name), order.keeping.resume
+        try:
+            yield index, train_one(run.task, run.folder, resume=resume, hear=hear)
+        except (SppkitError, ValueError) as error:
+            if len(planned) == 1:
+                raise
+            yield index, Failure(str(error))
 
 
 def _print(

@@ -34,6 +34,13 @@ class ScheduleKind(StrEnum):
     LINEAR = "linear"
 
 
+class Executor(StrEnum):
+    """What runs the runs."""
+
+    PROCESSES = "processes"
+    RAY = "ray"
+
+
 class Augmentation(StrEnum):
     """What is done to pictures at random; `sppkit.training.data.AUGMENTATIONS` holds it."""
 
@@ -282,6 +289,25 @@ class Running:
         bool,
         typer.Option("--compile", help="Compile the model by torch.", rich_help_panel=_RUNS),
     ] = False
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            metavar="N",
+            help="Runs at a time, each in a process of its own.",
+            show_default="1; of Ray, as many as its cluster takes",
+            rich_help_panel=_RUNS,
+        ),
+    ] = None
+    executor: Annotated[
+        Executor,
+        typer.Option(
+            "--executor",
+            help="What runs several runs at a time: processes of this machine, or Ray.",
+            rich_help_panel=_RUNS,
+        ),
+    ] = Executor.PROCESSES
 
 
 @dataclass(frozen=True)
