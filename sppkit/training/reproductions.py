@@ -256,14 +256,20 @@ NF_BATCH_SIZE = Reproduction(
     ),
     small=Form(
         arms=_batch_arms(
-            "ref:bn_resnet_digits", "ref:nf_resnet_digits", 0.02, variant="20", width=8
+            "ref:bn_resnet_digits", "ref:nf_resnet_digits", 0.1, variant="20", width=8
         ),
         data="digits",
         size=(1, 8, 8),
-        recipe=_small(_LARGE_BATCHES, batch_size=32, epochs=15, learning_rate=0.1),
-        batch_sizes=(32, 128, 512),
+        recipe=_small(
+            _LARGE_BATCHES,
+            batch_size=32,
+            epochs=20,
+            learning_rate=0.1,
+            rate_scales_with_batch=True,
+        ),
+        batch_sizes=(32, 128, 256),
         differs=(
-            "ResNets of 20 layers on 8 x 8 digits, 15 epochs, a clipping of 0.02; a rate of 0.1 "
+            "ResNets of 20 layers on 8 x 8 digits, 20 epochs, a clipping of 0.1; a rate of 0.1 "
             "per 32 samples."
         ),
     ),
