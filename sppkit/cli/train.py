@@ -1,6 +1,7 @@
 """`sppkit train`: real training of several networks, side by side, recorded as it goes."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sppkit.cli.training_orders import Begin, Order, Result
     from sppkit.cli.training_tasks import PlannedRun
     from sppkit.training.loop import Outcome
+    from sppkit.training.parallel import Parallel
 
 _TARGETS = "model.py, model.py:Name, package.module:name, ref:NAME, timm:NAME, torchvision:NAME"
 _DIVERGED = 1
@@ -49,9 +51,8 @@ def train(
 
         show_presets(learning, talking.color)
         return
-    from sppkit.cli.training_orders import order_of
-    from sppkit.cli.training_plots import check_pictures, draw_runs
-    from sppkit.cli.training_tasks import plan_runs
+    from sppkit.cli.training_orders import Order
+    from sppkit.cli.training_ranks import joined
 
     if running.executor is Executor.RAY:
         from sppkit.cli.training_ray import check_ray
@@ -59,18 +60,33 @@ def train(
         check_ray()
     if keeping.resume and keeping.force:
         raise ValueError("--resume goes on with a run and --force replaces it; keep one of them.")
-    planned = plan_runs(targets or (), learning, feeding, running, keeping)
-    check_pictures(keeping.output)
-    _take_folders(planned, keeping)
-    order = order_of(targets or (), learning, feeding, running, keeping)
+    with joined(running) as parallel:
+        if not parallel.is_first:
+            talking = replace(talking, quiet=True)
+        order = Order(tuple(targets or ()), learning, feeding, running, keeping)
+        code = _train(order, parallel, talking)
+    if code:
+        raise typer.Exit(code)
+
+
+def _train(order: "Order", parallel: "Parallel", talking: Talking) -> int:
+    """Train what was ordered, draw and tell it; give the exit code."""
+    from sppkit.cli.training_plots import check_pictures, draw_runs
+
+    keeping = order.keeping
+    planned = order.plan(parallel)
+    if parallel.is_first:
+        check_pictures(keeping.output)
+        _take_folders(planned, keeping)
+    parallel.first_says("the folders are free")
     outcomes, failed = _train_all(planned, order, talking)
-    places = draw_runs([run.folder.path for run, _ in outcomes], keeping.output)
-    _print(outcomes, places, talking)
-    _tell_of_the_paper(learning, [run.folder.path for run, _ in outcomes], talking)
+    if parallel.is_first:
+        folders = [run.folder.path for run, _ in outcomes]
+        _print(outcomes, draw_runs(folders, keeping.output), talking)
+        _tell_of_the_paper(order.learning, folders, talking)
     if failed:
-        raise typer.Exit(_FAILED)
-    if any(outcome.ended != "finished" for _, outcome in outcomes):
-        raise typer.Exit(_DIVERGED)
+        return _FAILED
+    return _DIVERGED if any(outcome.ended != "finished" for _, outcome in outcomes) else 0
 
 
 def _take_folders(planned: Sequence["PlannedRun"], keeping: Keeping) -> None:
@@ -131,7 +147,7 @@ def _one_after_the_other(
         try:
             yield index, train_one(run.task, run.folder, resume=resume, hear=hear)
         except (SppkitError, ValueError) as error:
-            if len(planned) == 1:
+            if len(planned) == 1 or run.task.parallel.size > 1:  # other ranks would wait
                 raise
             yield index, Failure(str(error))
 

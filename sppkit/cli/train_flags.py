@@ -41,6 +41,13 @@ class Executor(StrEnum):
     RAY = "ray"
 
 
+class ParallelKind(StrEnum):
+    """How one run is spread over processes."""
+
+    DDP = "ddp"
+    FSDP = "fsdp"
+
+
 class Augmentation(StrEnum):
     """What is done to pictures at random; `sppkit.training.data.AUGMENTATIONS` holds it."""
 
@@ -308,6 +315,14 @@ class Running:
             rich_help_panel=_RUNS,
         ),
     ] = Executor.PROCESSES
+    parallel: Annotated[
+        ParallelKind | None,
+        typer.Option(
+            "--parallel",
+            help="Train each run in all processes that torchrun has started: DDP or FSDP2.",
+            rich_help_panel=_RUNS,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

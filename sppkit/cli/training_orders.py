@@ -6,8 +6,8 @@ and trains its part of it.
 
 import os
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 
@@ -15,6 +15,7 @@ from sppkit.cli.commands import describe
 from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
 from sppkit.cli.training_tasks import PlannedRun, plan_runs
 from sppkit.training.loop import Hear, Outcome, Progress, train
+from sppkit.training.parallel import ALONE, Parallel
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Order:
     Attributes:
         targets, learning, feeding, running, keeping: as they were typed.
         directory: in which they were typed.
-        threads: of torch's operations on the CPU, in each process.
+        threads: of torch's operations on the CPU, in each process: those of this one, shared out.
     """
 
     targets: tuple[str, ...]
@@ -50,33 +51,26 @@ class Order:
     feeding: Feeding
     running: Running
     keeping: Keeping
-    directory: str
-    threads: int
+    directory: str = field(default_factory=os.getcwd)
+    threads: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        at_a_time = self.running.jobs or torch.get_num_threads()
+        object.__setattr__(self, "threads", max(1, torch.get_num_threads() // at_a_time))
 
     def carry_out(self, index: int, hear: Hear) -> Result:
         """Train the run of that number; whatever goes wrong is told."""
         try:
             os.chdir(self.directory)
             torch.set_num_threads(self.threads)
-            run = self._plan()[index]
+            run = self.plan()[index]
             if self.keeping.force:
                 run.folder.clear()  # what was there is deleted; what others put there may stay
             return train(run.task, run.folder, resume=self.keeping.resume, hear=hear)
         except (Exception, SystemExit) as error:  # whatever the user's code raises
             return Failure(describe(error), traceback.format_exc())
 
-    def _plan(self) -> list[PlannedRun]:
-        return plan_runs(self.targets, self.learning, self.feeding, self.running, self.keeping)
-
-
-def order_of(
-    targets: Sequence[str],
-    learning: Learning,
-    feeding: Feeding,
-    running: Running,
-    keeping: Keeping,
-) -> Order:
-    """Make the order of a command; its processes share the threads that torch has here."""
-    at_a_time = running.jobs or torch.get_num_threads()
-    threads = max(1, torch.get_num_threads() // at_a_time)
-    return Order(tuple(targets), learning, feeding, running, keeping, os.getcwd(), threads)
+    def plan(self, parallel: Parallel = ALONE) -> list[PlannedRun]:
+        """Plan all runs."""
+        flags = (self.learning, self.feeding, self.running, self.keeping)
+        return plan_runs(self.targets, *flags, parallel)

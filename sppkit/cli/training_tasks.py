@@ -16,6 +16,7 @@ from sppkit.models import find_reference
 from sppkit.targets import Target, declared_input_size, parse_arguments, resolve
 from sppkit.training.choices import change, read_clipping
 from sppkit.training.data import Data, Wishes, find_data
+from sppkit.training.parallel import ALONE, Parallel
 from sppkit.training.recipes import Recipe
 from sppkit.training.run_folder import RunFolder
 from sppkit.training.task import Task
@@ -53,6 +54,7 @@ def plan_runs(
     feeding: Feeding,
     running: Running,
     keeping: Keeping,
+    parallel: Parallel = ALONE,
 ) -> list[PlannedRun]:
     """Plan every run, seeds innermost, so that what is compared comes close together.
 
@@ -67,11 +69,13 @@ def plan_runs(
     return [
         planned
         for entry, name in zip(request.entries, names, strict=True)
-        for planned in _runs(replace(entry, name=name), request, keeping, find)
+        for planned in _runs(replace(entry, name=name), request, keeping, find, parallel)
     ]
 
 
-def _runs(entry: Entry, request: Request, keeping: Keeping, find: "_Data") -> Iterator[PlannedRun]:
+def _runs(
+    entry: Entry, request: Request, keeping: Keeping, find: "_Data", parallel: Parallel
+) -> Iterator[PlannedRun]:
     """Plan the runs of one network: each point of the grid, with each seed."""
     feeding, running = request.feeding, request.running
     target, data = _with_its_data(entry.target, entry.arguments, feeding, find)
@@ -95,6 +99,7 @@ def _runs(entry: Entry, request: Request, keeping: Keeping, find: "_Data") -> It
                 include=keeping.include,
                 exclude=keeping.exclude,
                 flush_seconds=keeping.flush_seconds,
+                parallel=parallel,
                 description=_description(entry.target, entry.arguments, feeding),
             )
             label = f"{run} seed{seed}" if seeds > 1 or seed else run

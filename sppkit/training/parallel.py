@@ -119,6 +119,15 @@ class Parallel:
         dist.all_gather_object(values, value)
         return values
 
+    def share_buffers(self, network: nn.Module) -> None:
+        """Give all ranks the buffers of the first, such as the means of batch normalisations.
+
+        Each rank has made its own from its share, and those of the first are kept in checkpoints.
+        """
+        if self.size > 1:
+            for buffer in network.buffers():
+                dist.broadcast(buffer, src=0)
+
     # ------------------------------------------------------------------------------ checkpoints
 
     def state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

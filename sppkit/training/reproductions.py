@@ -365,9 +365,10 @@ EUNNET_BN_SETTINGS = Reproduction(
 # ------------------------------------------------------------------------------- Chen et al.
 
 
-def _binary_arms(target: str) -> tuple[Arm, ...]:
+def _binary_arms(target: str, **arguments: object) -> tuple[Arm, ...]:
     return tuple(
-        Arm(name=norm, target=target, arguments={"norm": norm}) for norm in ("bn", "bf", "none")
+        Arm(name=norm, target=target, arguments={**arguments, "norm": norm})
+        for norm in ("bn", "bf", "none")
     )
 
 
@@ -405,13 +406,13 @@ BINARY_WITHOUT_BN = Reproduction(
         ),
     ),
     small=Form(
-        arms=_binary_arms("ref:reactnet18_digits"),
+        arms=_binary_arms("ref:reactnet18_digits", initial_weights="positive"),
         data="digits",
         size=(1, 8, 8),
         recipe=_small("reactnet18_bf_stage2", batch_size=32, epochs=10, learning_rate=2e-3),
         differs=(
-            "A quarter of the width, weights by fan-in, 8 x 8 digits, 10 epochs at 0.002; no "
-            "teacher and no first stage with real weights."
+            "A quarter of the width, a small stem, 8 x 8 digits, 10 epochs at 0.002; no teacher "
+            "and no first stage with real weights."
         ),
     ),
     full=Form(

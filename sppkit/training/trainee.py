@@ -100,6 +100,7 @@ class Trainee:
         """
         # not what averages gradients, which exchanges buffers whenever it is called
         network = self.training.average or self._whole()
+        self._task.parallel.share_buffers(network)
         network.eval()
         losses, right, samples = [], [], 0
         for batch in batches.in_order(self._task.samples_per_step):

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import sppkit
 from sppkit.cli import app
 from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
-from sppkit.cli.training_orders import order_of
+from sppkit.cli.training_orders import Order
 from sppkit.cli.training_processes import train_in_processes
 
 NETS = """
@@ -128,7 +128,7 @@ def test_a_run_that_diverges_leaves_with_one(nets, folder):
 
 
 def test_progress_of_every_process_is_heard(nets, folder):
-    order = order_of(
+    order = Order(
         TWO[:2],
         Learning(epochs=1, batch_size=[64]),
         Feeding(),
@@ -147,7 +147,7 @@ def test_runs_share_the_threads_of_the_machine(monkeypatch):
     monkeypatch.setattr("torch.get_num_threads", lambda: 8)
 
     def threads(**running):
-        return order_of((), Learning(), Feeding(), Running(**running), Keeping()).threads
+        return Order((), Learning(), Feeding(), Running(**running), Keeping()).threads
 
     assert [threads(), threads(jobs=1), threads(jobs=3), threads(jobs=20)] == [1, 8, 2, 1]
 
