@@ -89,13 +89,19 @@ def _result(reference: Any, run: PlannedRun) -> Result:
     try:
         result: Result = ray.get(reference)
     except ray.exceptions.RayError as error:
-        return Failure(f"its worker ended before the run did: {str(error).splitlines()[0]}")
+        return Failure(f"its worker ended before the run did: {_reason(error)}", str(error))
     if isinstance(result, Outcome) and not run.folder.holds_a_run:
         return Failure(
             f"it has ended, on a machine whose '{run.folder.path}' is not that of this one. Give "
             "a folder that all machines share with -o."
         )
     return result
+
+
+def _reason(error: Exception) -> str:
+    """Say in a line why a worker ended: the cause that it told of, or what Ray makes of it."""
+    said = str(getattr(error, "cause", None) or error)
+    return next((line for line in said.splitlines() if line.strip()), type(error).__name__)
 
 
 def _carry_out(order: Order, index: int, progress: Any) -> Result:

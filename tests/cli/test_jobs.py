@@ -229,9 +229,10 @@ def test_a_missing_ray_is_said_in_one_sentence(nets, fails, monkeypatch):
 
 
 @pytest.fixture
-def ray_cluster():
+def ray_cluster(monkeypatch):
     import ray
 
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # no token in the home folder
     # Ray warns of what it will change and of files that the interpreter closes at the end
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
