@@ -36,6 +36,7 @@ def train_in_processes(
         slots.put(slot)
 
     def watch(index: int) -> Result:
+        _leave_interruptions_to_the_main_thread()
         slot = slots.get()
         try:
             return _watch(order, index, slot, begin(names[index]), stop)
@@ -57,7 +58,7 @@ def _watch(
 ) -> Result:
     """Train one run in a process, and hand on what it tells."""
     receiver, sender = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=_work, args=(order, index, slot, sender), daemon=True)
+    process = _CONTEXT.Process(target=_work, args=(order, index, slot, sender))
     process.start()
     sender.close()  # so that the end of the process is the end of what can be received
     try:
@@ -70,12 +71,21 @@ def _watch(
                 return message
             hear(message)
         return Failure("interrupted.")
-    except EOFError:
+    except (EOFError, OSError):  # the end, between two messages or inside of one
         process.join()
         return Failure(_death(process))
     finally:
         _end(process)
         receiver.close()
+
+
+def _leave_interruptions_to_the_main_thread() -> None:
+    """Block SIGINT in this thread and in the processes that it starts.
+
+    The terminal sends it to all of them; in one that is still importing it would be a traceback.
+    """
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _end(process: SpawnProcess) -> None:

@@ -53,6 +53,10 @@ NETS = """
             if os.environ["PARENT"] != str(os.getpid()):
                 raise RuntimeError("not here")
 
+    def few():
+        x = torch.randn(64, 64)
+        return torch.utils.data.TensorDataset(x, torch.arange(64) % 10)
+
     class Slow(Net):
         def forward(self, x):
             time.sleep(0.02)
@@ -99,6 +103,7 @@ def test_processes_train_what_one_process_trains(nets, spp, folder, one_thread):
     assert (folder / "together" / "last-step-spp.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_takes_no_other_along(nets, folder):
     targets = ("nets.py:Killed", "nets.py:Wrong", "nets.py:Net")
     line = ("train", *targets, "--epochs", "1", "-b", "64", "--jobs", "3")
@@ -110,6 +115,7 @@ def test_a_process_that_is_killed_takes_no_other_along(nets, folder):
     assert "runs/Net\n" in result.stdout
 
 
+@pytest.mark.slow
 def test_what_nobody_expects_is_told_with_its_traceback_on_request(nets, folder, monkeypatch):
     monkeypatch.setenv("PARENT", str(os.getpid()))
     line = ("train", "nets.py:Odd", "nets.py:Net", "--epochs", "1", "-b", "64", "--jobs", "2")
@@ -120,6 +126,7 @@ def test_what_nobody_expects_is_told_with_its_traceback_on_request(nets, folder,
     assert "Traceback" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_leaves_with_one(nets, folder):
     line = ("train", "nets.py:Net", "nets.py:Wide", "--epochs", "2", "-b", "32", "--lr", "1e30")
     result = CliRunner().invoke(app, [*line, "--optimizer", "sgd", "--jobs", "2"])
@@ -152,12 +159,20 @@ def test_runs_share_the_threads_of_the_machine(monkeypatch):
     assert [threads(), threads(jobs=1), threads(jobs=3), threads(jobs=20)] == [1, 8, 2, 1]
 
 
+@pytest.mark.slow
 def test_force_replaces_runs_and_leaves_what_others_put_beside(nets, spp, folder):
     spp("train", *TWO, "--jobs", 2)
     note = folder / "runs" / "Net" / "note.txt"
     note.write_text("mine")
     spp("train", *TWO, "--jobs", 2, "--force")
     assert note.read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_processes_may_have_readers_of_their_own(nets, spp, folder):
+    data = ("--data", "nets.py:few", "--workers", 1, "-b", 16)
+    spp("train", "nets.py:Net", "nets.py:Wide", "--epochs", 1, *data, "--jobs", 2)
+    assert (folder / "runs" / "Wide" / "checkpoint.pt").is_file()
 
 
 def wait_for(condition, seconds=60.0):
@@ -194,13 +209,14 @@ def test_an_interruption_ends_all_processes_and_can_be_resumed(nets, spp, folder
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     runs = [folder / "runs" / f"Slow-lr={rate}" for rate in ("0.01", "0.001")]
     wait_for(lambda: all((run / "checkpoint.pt").is_file() for run in runs))
     children = children_of(process.pid)
     assert len(children) >= 2
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said == "error: interrupted.\n"

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import TensorDataset
 
 import sppkit
@@ -16,14 +17,11 @@ from sppkit.training.batches import Samples, Tensors
 from sppkit.training.data import Wishes, find_data
 from sppkit.training.loop import train
 from sppkit.training.parallel import Parallel
-from sppkit.training.recipes import Clipping
 from sppkit.training.run_folder import RunFolder
 from sppkit.training.shares import share_of
 from sppkit.training.task import Task
 from tests.ranks import run_ranks
 from tests.training.conftest import RECIPE, RunStoppedError
-
-NORM = Clipping(method="norm", limit=0.5)
 
 
 class Independent(nn.Sequential):
@@ -117,6 +115,29 @@ def test_two_ranks_learn_what_one_process_learns(kind, tmp_path):
     assert [outcome["ended"] for outcome in outcomes] == ["finished", "finished"]
     assert outcomes[0]["test_accuracy"] == outcomes[1]["test_accuracy"]
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["one", "two"]
+
+
+def test_modules_that_are_sharded_by_themselves_learn_the_same(tmp_path):
+    options = OPTIONS["fsdp"]
+    train(make_task(**options), RunFolder(tmp_path / "one"))
+    wrapped = run_ranks(train_in_small_shards, tmp_path, tmp_path / "two", options)
+    assert wrapped == [["", "1", "3"], ["", "1", "3"]]
+    assert_alike(tmp_path / "one", tmp_path / "two")
+
+
+def train_in_small_shards(rank, path, options):
+    """Shard each layer; say which modules were sharded."""
+    built = []
+
+    class Noting(Independent):
+        def __init__(self):
+            super().__init__()
+            built.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sppkit.training.parallel.SHARDED_PARAMETERS", 100)
+        train(make_task(Parallel("fsdp", rank, 2), **{**options, "build": Noting}), RunFolder(path))
+    return [name for name, module in built[0].named_modules() if isinstance(module, FSDPModule)]
 
 
 @pytest.mark.parametrize("kind", OPTIONS)
