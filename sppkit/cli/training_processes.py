@@ -114,12 +114,17 @@ def _work(order: Order, index: int, slot: int, sender: Connection) -> None:
     """Train one run and tell of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal interrupts all; one process decides
     signal.signal(signal.SIGTERM, _interrupt)
-    if (devices := torch.cuda.device_count()) > 1:
-        torch.cuda.set_device(slot % devices)
+    _take_gpu(slot)
     try:
         sender.send(order.carry_out(index, sender.send))
     except (KeyboardInterrupt, BrokenPipeError):
         return  # interrupted, or nobody listens any more
+
+
+def _take_gpu(slot: int) -> None:
+    """Spread what runs at the same time over the GPUs of this machine."""
+    if (devices := torch.cuda.device_count()) > 1:
+        torch.cuda.set_device(slot % devices)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -16,7 +16,7 @@ import sppkit
 from sppkit.cli import app
 from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
 from sppkit.cli.training_orders import Order
-from sppkit.cli.training_processes import train_in_processes
+from sppkit.cli.training_processes import _take_gpu, train_in_processes
 
 NETS = """
     import os
@@ -157,6 +157,18 @@ def test_runs_share_the_threads_of_the_machine(monkeypatch):
         return Order((), Learning(), Feeding(), Running(**running), Keeping()).threads
 
     assert [threads(), threads(jobs=1), threads(jobs=3), threads(jobs=20)] == [1, 8, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("devices", "taken"), [(0, []), (1, []), (2, [0, 1, 0, 1]), (3, [0, 1, 2, 0])]
+)
+def test_runs_are_spread_over_gpus(monkeypatch, devices, taken):
+    found = []
+    monkeypatch.setattr("torch.cuda.device_count", lambda: devices)
+    monkeypatch.setattr("torch.cuda.set_device", found.append)
+    for slot in range(4):
+        _take_gpu(slot)
+    assert found == taken
 
 
 @pytest.mark.slow
