@@ -47,7 +47,7 @@ HOUSE = {
     "pytest_plugin": (ALL - {"cli"}, {"pytest", "jinja2"}),
     "cli": (
         ALL - {"testing", "pytest_plugin"},
-        {"typer", "click", "rich", "torch", "numpy", "pandas", "matplotlib"},
+        {"typer", "click", "rich", "torch", "numpy", "pandas", "matplotlib", "ray"},
     ),
     "__init__": (ALL, set()),
     "__main__": ({"cli"}, set()),

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -15,11 +15,19 @@ import torch
 from sppkit.capture.record import record
 from sppkit.capture.recorder import Recorder
 from sppkit.errors import TrainingError
+from sppkit.run_directory import part_files
 from sppkit.training.batches import Batch
 from sppkit.training.environment import describe_environment
 from sppkit.training.metrics import Metrics, Row
-from sppkit.training.random_streams import RandomStream, random_state, set_random_state
+from sppkit.training.random_streams import (
+    RandomStream,
+    random_state,
+    seed_of,
+    set_random_state,
+)
 from sppkit.training.run_folder import RunFolder
+from sppkit.training.shares import share_of
+from sppkit.training.silent_folder import SilentFolder
 from sppkit.training.task import Task
 from sppkit.training.trainee import Trainee
 
@@ -27,6 +35,9 @@ PATIENCE = 20
 """Steps in a row without a finite loss after which a run has diverged."""
 
 _TELL_SECONDS = 0.2
+
+_AGREED_STEPS = 10
+"""Steps after which several processes agree whether a checkpoint is due."""
 
 FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
 
@@ -105,12 +116,12 @@ def train(
         TrainingError: the network does not fit the data, or the run to resume is another one.
         DataError: the data is not as it should be.
     """
-    if resume and folder.holds_a_run:
-        folder.check_settings(task.settings())
-        if "outcome" in (found := folder.description()):
-            return _outcome_of(found["outcome"])
-    else:
-        folder.check_is_free()
+    parallel = task.parallel
+    folder = folder if parallel.is_first else SilentFolder(folder.path, parallel.rank)
+    outcome: Outcome | None = parallel.first_says(_earlier_outcome(task, folder, resume))
+    if outcome is not None:
+        return outcome
+    task = replace(task, data=share_of(task.data, parallel))
     with RandomStream("training", task.seed).active(), _random_numbers_of(task.device):
         run = _Run(task, folder, hear)
         with run.leaving_nothing_behind_if_it_never_began(), run.recording():
@@ -126,6 +137,16 @@ def train(
         return run.end()
 
 
+def _earlier_outcome(task: Task, folder: RunFolder, resume: bool) -> Outcome | None:
+    """Check that the run may begin or go on; give its outcome where it has ended already."""
+    if not (resume and folder.holds_a_run):
+        folder.check_is_free()
+        return None
+    folder.check_settings(task.settings())
+    found = folder.description()
+    return _outcome_of(found["outcome"]) if "outcome" in found else None
+
+
 class _Run:
     """A run under way: the network, how far it is, and what was measured."""
 
@@ -135,9 +156,14 @@ class _Run:
         self._trainee = Trainee(task)
         folder.create()
         folder.describe(self._description("running"))
-        state = folder.load()
+        parallel = task.parallel
+        if not parallel.is_first:  # it has the weights of the first, and random numbers of its own
+            torch.manual_seed(seed_of("rank", task.seed, parallel.rank))
+        state = parallel.first_says(folder.load())
+        folder.keep_parts(state["ranks"][parallel.rank]["parts"] if state else None)
         clipping = self._trainee.training.clipping
-        self._metrics = Metrics(task.run, task.seed, folder.metrics(), clipping)
+        earlier = parallel.first_says(folder.metrics())
+        self._metrics = Metrics(task.run, task.seed, earlier, clipping)
         self._evaluation = self._metrics.latest("eval")
         self._events = folder.events()
         self._recorder: Recorder | None = None
@@ -146,7 +172,7 @@ class _Run:
         if state is not None:
             self._step = int(state["step"])
             self._trainee.restore(state)
-            set_random_state(state["random"])
+            set_random_state(state["ranks"][parallel.rank]["random"])
         self._flushed = self._stepped = time.monotonic()
         self._told = -math.inf
 
@@ -162,7 +188,11 @@ class _Run:
 
     @property
     def is_due(self) -> bool:
-        return time.monotonic() - self._flushed >= self._task.flush_seconds
+        parallel = self._task.parallel
+        if parallel.size > 1 and self._step % _AGREED_STEPS:
+            return False
+        is_due = time.monotonic() - self._flushed >= self._task.flush_seconds
+        return bool(parallel.first_says(is_due))
 
     @contextmanager
     def leaving_nothing_behind_if_it_never_began(self) -> Iterator[None]:
@@ -216,7 +246,7 @@ class _Run:
             right,
             step=self._step,
             epoch=self._step / task.steps_per_epoch,
-            samples=len(batch.y),
+            samples=len(batch.y) * task.parallel.size,
             learning_rate=rate,
             seconds=now - self._stepped,
             is_recorded=bool(task.every) and self._step % task.every == 0,
@@ -275,7 +305,9 @@ class _Run:
     def _write(self) -> None:
         rows = self._metrics.frame()
         self._folder.write_metrics(rows)
-        state = {"step": self._step, "random": random_state(), **self._trainee.state()}
+        own = {"random": random_state(), "parts": len(part_files(self._folder.own_recording))}
+        ranks = self._task.parallel.of_all(own)
+        state = {"step": self._step, "ranks": ranks, **self._trainee.state()}
         self._folder.save(state, metrics=len(rows), events=len(self._events))
 
     def end(self) -> Outcome:

@@ -113,6 +113,14 @@ class RunFolder:
             with suppress(OSError):  # it holds something of someone else's
                 folder.rmdir()
 
+    @property
+    def own_recording(self) -> Path:
+        """The folder of what this process records."""
+        return self.path
+
+    def keep_parts(self, count: int | None) -> None:
+        """Keep so many parts of a rank's own recording; `load` does that of the first one's."""
+
     # ----------------------------------------------------------------------------- description
 
     def describe(self, description: Mapping[str, Any]) -> None:

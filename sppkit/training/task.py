@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sppkit.training.data import Data
+from sppkit.training.parallel import ALONE, Parallel
 from sppkit.training.recipes import Recipe
 
 Precision = Literal["off", "bf16", "fp16"]
@@ -36,6 +37,7 @@ class Task:
         include, exclude: layers to record, as in `sppkit.record`.
         flush_seconds: what is recorded, measured and learnt is written when the last time was so
             long ago; a kill loses no more.
+        parallel: how the run is spread over processes.
         description: what is written to run.json besides, and must be alike to resume.
     """
 
@@ -54,6 +56,7 @@ class Task:
     include: list[str] | None = None
     exclude: list[str] | None = None
     flush_seconds: float = 60.0
+    parallel: Parallel = ALONE
     description: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -63,6 +66,7 @@ class Task:
             raise ValueError(f"every={self.every} must be 1 or more, or 0 to record nothing")
         if not self.flush_seconds > 0:
             raise ValueError(f"flush_seconds={self.flush_seconds} must be above 0 seconds")
+        self.parallel.check(self.recipe, self.samples_per_step, amp=self.amp, compile=self.compile)
 
     def settings(self) -> dict[str, Any]:
         """List what the result depends on."""
@@ -81,6 +85,7 @@ class Task:
             "include": self.include,
             "exclude": self.exclude,
             "recipe": {name: value for name, value in recipe.items() if name not in _CONTEXT},
+            **self.parallel.settings(),
             **self.description,
         }
 
