@@ -1,5 +1,6 @@
 """Rules about signals that leave their course: beside what the same tensor showed before."""
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class Course(WarningRule):
     z: float = threshold(6.0, "robust deviations; the literature's usual 6, ours")
     floor: float = threshold(0.1, f"decades; fitted, {_BENCHMARK}")
     least: float = threshold(10.0, "earlier recorded steps; ours")
-    severe: float = threshold(3.0, f"decades above the median: an error; fitted, {_BENCHMARK}")
+    severe: float = threshold(3.0, f"decades above the median: an error; ours, {_BENCHMARK}")
 
     statistic = "second_moment"
     unmeasured = "nothing of the kind is recorded"
@@ -60,7 +61,7 @@ class ParameterCourse(Course):
 
     Steps have become so large that they outweigh what was learnt: gradients turn from step to step
     where the rate exceeds what the curvature allows, and norms grow as those of a random walk.
-    Lower the rate, lengthen the warm-up, clip gradients, or go back to a checkpoint before it began.
+    Lower the rate, lengthen the warm-up, clip gradients, or go back to a checkpoint of before.
     """
 
     code = "SPP601"
@@ -69,6 +70,7 @@ class ParameterCourse(Course):
     patience: float = threshold(1.0, f"recorded steps; fitted, {_BENCHMARK}")
     share: float = threshold(0.15, f"of the parameters; fitted, {_BENCHMARK}")
     floor: float = threshold(0.05, f"decades; fitted, {_BENCHMARK}")
+    severe: float = threshold(math.inf, "parameters that were next to zero may grow by any factor")
 
     unmeasured = "no weights are recorded (signals=[..., 'weight'])"
 

@@ -92,7 +92,7 @@ class Moment:
         return self.label("parameter")
 
     def rates_of_rows(self) -> tuple[Array, Array]:
-        """Give the learning rate of each row's parameter, NaN for none, and whether it is Adam's."""
+        """Give the rate of each row's parameter, NaN for none, and whether it is Adam's."""
         found = [self.rates.get(name, _NO_RATE) for name in self.parameter_names]
         rates = np.array([each.rate for each in found])
         return rates, np.array([each.is_normalised for each in found], dtype=bool)

@@ -18,7 +18,7 @@ LARGEST = {"float16": 65504.0, "bfloat16": 3.3895e38, "float32": 3.4028e38}
 
 @dataclass(frozen=True)
 class LittleHeadroom(WarningRule):
-    """Keep the largest values farther from the end of their type: a few steps more and they overflow.
+    """Keep the largest values farther from the end of their type, before they overflow.
 
     Use bfloat16, scale the signal down in front of the layer, keep this layer out of autocast, or
     stop what makes it grow. Gradients are not looked at: their scale is the gradient scaler's.
@@ -53,8 +53,8 @@ class LittleHeadroom(WarningRule):
 
 
 def _magnitudes(moment: Moment) -> Array:
-    sides = [np.abs(moment.statistic(name)) for name in ("minimum", "maximum")]
-    return np.fmax(*sides)
+    largest: Array = np.fmax(np.abs(moment.statistic("minimum")), moment.statistic("maximum"))
+    return largest
 
 
 @dataclass(frozen=True)
