@@ -130,6 +130,7 @@ def _healthy(seed: int) -> Iterator[Case]:
     pairs = ((network, *chosen) for network in NETWORKS for chosen in optimisers(network).items())
     for network, name, recipe in pairs:
         yield _case(HEALTHY, network, reference(network), _size(network), recipe, 504, seed, name)
+    own: dict[str, Callable[[], nn.Module]]
     own = {"residual-mlp": partial(GrowingGain, 0, 1.0), "stream": partial(GrowingStream, 0, 1.0)}
     for network, build in own.items():
         recipe = optimisers(network)["sgd" if network == "stream" else "adam"]

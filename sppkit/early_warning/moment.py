@@ -75,7 +75,8 @@ class Moment:
     @property
     def activations(self) -> Array:
         """Which rows are activations of layers that call no other."""
-        return self.of_signal(Signal.ACTIVATION) & (self.label("role") == str(Role.LEAF))
+        is_leaf: Array = self.label("role") == str(Role.LEAF)
+        return self.of_signal(Signal.ACTIVATION) & is_leaf
 
     @property
     def is_skipped(self) -> Array:

@@ -96,7 +96,7 @@ class LargeLogits(WarningRule):
 def _output(moment: Moment) -> Array:
     """Say which rows are the network's output: those of the root, else of the last leaf."""
     outputs = moment.of_signal(Signal.ACTIVATION)
-    of_root = outputs & (moment.label("layer") == "") & (moment.label("operation") == "")
+    of_root: Array = outputs & (moment.label("layer") == "") & (moment.label("operation") == "")
     if of_root.any() or not moment.activations.any():
         return of_root
     depths = np.where(moment.activations, moment.label("depth"), -np.inf)

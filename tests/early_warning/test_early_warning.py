@@ -12,7 +12,9 @@ from sppkit.early_warning.rates import Rates
 
 class Net(nn.Sequential):
     def __init__(self):
-        super().__init__(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
+        super().__init__(
+            nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4)
+        )
 
 
 def batches(steps):
@@ -59,7 +61,9 @@ def test_a_rate_that_becomes_too_high_is_told_and_stops_the_loop():
     assert 41 <= loop.steps < 50
     first = loop.warning.events[0]
     assert first.step in range(40, 50)
-    assert str(first).startswith(f"step {first.step}: {first.severity} {first.code}: {first.kind}: at ")
+    assert str(first).startswith(
+        f"step {first.step}: {first.severity} {first.code}: {first.kind}: at "
+    )
     assert first.advice.endswith(".") or len(first.advice) > 20
 
 

@@ -26,7 +26,9 @@ def test_every_rule_has_a_code_a_title_advice_and_sources_of_its_thresholds():
 
 def test_a_healthy_training_gives_no_event():
     signals = ("activation", "gradient", "weight", "weight gradient")
-    steps = [[row(signal=s, second_moment=1.0 + 0.01 * (n % 3)) for s in signals] for n in range(99)]
+    steps = [
+        [row(signal=s, second_moment=1.0 + 0.01 * (n % 3)) for s in signals] for n in range(99)
+    ]
     assert show(Watch(), steps) == []
 
 
@@ -71,11 +73,13 @@ def test_growth_by_three_decades_is_an_error_but_of_parameters(watch):
 def test_one_parameter_in_ten_is_not_enough(watch):
     def steps(jumping):
         jumps = [4.0 if number < jumping else 1.0 for number in range(10)]
-        rows = lambda late: [
-            row(f"layer{i}", "weight", depth=i, second_moment=jump if late else 1.0)
-            for i, jump in enumerate(jumps)
+        return [
+            [
+                row(f"layer{i}", "weight", depth=i, second_moment=jump if number >= 20 else 1.0)
+                for i, jump in enumerate(jumps)
+            ]
+            for number in range(25)
         ]
-        return [rows(number >= 20) for number in range(25)]
 
     assert show(watch("SPP601"), steps(1)) == []
     event = one(show(watch("SPP601"), steps(2)))
@@ -174,8 +178,10 @@ def test_zeros_by_chance_are_no_dead_units(watch, changes):
 
 def test_logits_are_those_of_the_root_or_else_of_the_last_layer(watch):
     def steps(*names):
-        rows = lambda moment: [row(n, depth=i, second_moment=moment) for i, n in enumerate(names)]
-        return [rows(1.0), *[rows(120.0**2)] * 2]
+        return [
+            [row(name, depth=i, second_moment=moment) for i, name in enumerate(names)]
+            for moment in (1.0, 120.0**2, 120.0**2)
+        ]
 
     event = one(show(watch("SPP608"), steps("stem", "head")))
     assert event.layer == "head"
