@@ -42,10 +42,9 @@ class Course(WarningRule):
         rows = self.rows(moment)
         if not rows.any():
             return None
-        windows = moment.history.windows(moment.numbers)
-        values = moment.logarithms
-        z = robust_z(windows, values, floor=self.floor, least=int(self.least))
-        rises = values - _medians(windows)
+        values, was = moment.logarithms, moment.usual
+        z = robust_z(was, values, floor=self.floor, least=int(self.least))
+        rises = values - was.median
         severe = (z > self.z) & (rises > self.severe)
         return Sight.of(rows, 10.0 ** np.minimum(rises, 300.0), z > self.z, severe=severe)
 
@@ -133,12 +132,3 @@ class GradientCourse(Course):
     def say(self, measured: float) -> str:
         """Say by how much."""
         return f"the second moment of the gradient is {measured:.3g} times what it was"
-
-
-def _medians(windows: Array) -> Array:
-    """Give the median of each window, NaN where it is empty."""
-    medians = np.full(len(windows), np.nan)
-    finite = np.where(np.isfinite(windows), windows, np.nan)
-    is_known = np.isfinite(finite).any(axis=1)
-    medians[is_known] = np.nanmedian(finite[is_known], axis=1)
-    return medians

@@ -38,8 +38,7 @@ class LittleHeadroom(WarningRule):
         rows = moment.of_signal(Signal.ACTIVATION) | moment.of_signal(Signal.WEIGHT)
         if not rows.any():
             return None
-        limits = np.array([LARGEST.get(str(kind), np.inf) for kind in moment.label("dtype")])
-        used = _magnitudes(moment) / limits
+        used = _magnitudes(moment) / moment.labels.once("limits", lambda: _limits(moment))
         return Sight.of(rows, used, used > 1.0 / self.margin)
 
     def say(self, measured: float) -> str:
@@ -50,6 +49,10 @@ class LittleHeadroom(WarningRule):
     def expected(self) -> str:
         """Describe the threshold."""
         return f"at most 1/{self.margin:g} of it"
+
+
+def _limits(moment: Moment) -> Array:
+    return np.array([LARGEST.get(str(kind), np.inf) for kind in moment.labels["dtype"]])
 
 
 def _magnitudes(moment: Moment) -> Array:

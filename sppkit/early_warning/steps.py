@@ -58,14 +58,8 @@ def _has_updates(moment: Moment) -> bool:
     return bool(moment.of_signal(Signal.UPDATE).any())
 
 
-def _matrices(moment: Moment) -> Array:
-    """Say which rows are of tensors with several units of several values."""
-    is_matrix: Array = moment.is_matrix & (moment.label("channels") > 1)
-    return is_matrix
-
-
 def _recorded(moment: Moment) -> tuple[Array, Array]:
-    rows = moment.of_signal(Signal.UPDATE) & _matrices(moment)
+    rows = moment.of_signal(Signal.UPDATE) & moment.matrices
     return rows, moment.statistic("norm_to_weight_ratio")
 
 
@@ -77,7 +71,7 @@ def _estimated(moment: Moment) -> tuple[Array, Array]:
     with np.errstate(all="ignore"):
         by_gradient = rates * moment.statistic("norm_to_weight_ratio")
         by_weight = rates / np.sqrt(moment.statistic("second_moment"))
-    rows = (gradients | weights) & _matrices(moment) & np.isfinite(rates)
+    rows = (gradients | weights) & moment.matrices & np.isfinite(rates)
     return rows, np.where(is_normalised, by_weight, by_gradient)
 
 
@@ -120,7 +114,7 @@ class ClippingPressure(WarningRule):
 def _before_clipping(moment: Moment, clipped: Array) -> Array:
     """Divide the mean square of each clipped gradient by that of the same gradient before."""
     squares = moment.statistic("second_moment")
-    names = moment.parameter_names
+    names = moment.labels["parameter"]
     raw = np.flatnonzero(moment.of_signal(Signal.WEIGHT_GRADIENT))
     before = dict(zip(names[raw], squares[raw], strict=True))
     found = np.full(len(squares), np.nan)
@@ -149,11 +143,10 @@ class NormalisationDrift(WarningRule):
 
     def look(self, moment: Moment) -> Sight | None:
         """Compare the gains with those of the first recorded step."""
-        kinds = np.char.find(moment.label("layer_type").astype(str), "Norm") >= 0
-        rows = moment.of_signal(Signal.WEIGHT) & kinds & (moment.label("tensor") == "weight")
+        rows = moment.labels.once("gains", lambda: _gains(moment))
         if not rows.any():
             return None
-        change = moment.logarithms - moment.history.first(moment.numbers, "second_moment")
+        change = moment.logarithms - moment.first("second_moment")
         return Sight.of(rows, 10.0**change, np.abs(change) > np.log10(self.factor))
 
     def say(self, measured: float) -> str:
@@ -164,3 +157,10 @@ class NormalisationDrift(WarningRule):
     def expected(self) -> str:
         """Describe the threshold."""
         return f"within a factor of {self.factor:g} of the first recorded step"
+
+
+def _gains(moment: Moment) -> Array:
+    """Say which rows are the gains of normalisation layers."""
+    is_weight = moment.labels["tensor"] == "weight"
+    found: Array = moment.has_type("Norm") & is_weight & moment.of_signal(Signal.WEIGHT)
+    return found
