@@ -80,14 +80,15 @@ class ClippingPressure(WarningRule):
     """Lower the learning rate or raise the limit: clipping takes away nearly all of the gradient.
 
     Then the clipping sets the length of each step, and gradients its direction at most. Measured is
-    1 - |clipped gradient| / |gradient| of each parameter that was clipped.
+    1 - |clipped gradient| / |gradient| of each parameter that was clipped and has at least two
+    values per output unit: adaptive clipping holds biases of zero by design.
     """
 
     code = "SPP605"
     title = "clipping pressure"
 
     cut: float = threshold(0.9, "of a parameter's gradient; ours")
-    share: float = threshold(0.5, "of the clipped parameters; RULES of AGC, ours")
+    share: float = threshold(0.5, "of the clipped parameters; ours")
     patience: float = threshold(5.0, "recorded steps; ours")
 
     statistic = "norm of the clipped gradient over that of the gradient"
@@ -95,7 +96,7 @@ class ClippingPressure(WarningRule):
 
     def look(self, moment: Moment) -> Sight | None:
         """Compare clipped gradients with what they were."""
-        clipped = moment.of_signal(Signal.CLIPPED_WEIGHT_GRADIENT)
+        clipped = moment.of_signal(Signal.CLIPPED_WEIGHT_GRADIENT) & moment.matrices
         if not clipped.any():
             return None
         cut = 1.0 - np.sqrt(_before_clipping(moment, clipped))

@@ -64,7 +64,7 @@ def test_a_loss_that_is_not_finite_is_a_spike():
 def test_what_was_learnt_and_is_forgotten_slowly_is_lost_where_half_of_chance_is_passed():
     losses = np.concatenate([np.full(100, 0.2), np.geomspace(0.2, 2.3, 200)])
     found = first_spike(losses)
-    assert np.median(losses[found : found + 10]) == pytest.approx(np.log(10) / 2, rel=0.02)
+    assert losses[found - 1] <= np.log(10) / 2 < losses[found]
 
 
 def test_a_network_that_never_learns_has_no_spike():

@@ -135,6 +135,8 @@ def test_clipping_that_takes_nearly_everything_is_pressure(watch):
     assert event.step == 40
     assert event.evidence["measured"] == pytest.approx(0.95)
     assert show(watch("SPP605"), steps(0.85)) == []
+    bias = [{**each, "tensor": "bias", "channels": 1} for each in steps(0.95)[0]]
+    assert show(watch("SPP605"), [bias] * 5) == []
 
 
 def test_without_clipping_there_is_no_pressure_to_measure(watch):
