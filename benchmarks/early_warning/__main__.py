@@ -11,19 +11,14 @@ import torch
 
 from benchmarks.early_warning.catalogue import EVERY, cases
 from benchmarks.early_warning.recordings import is_recorded, record_all
-from benchmarks.early_warning.report import write_report, write_tables
+from benchmarks.early_warning.report import write_report, write_table
 from benchmarks.early_warning.score import score
-
-CADENCES = (2 * EVERY, EVERY)
-"""Recorded steps that are looked at: one in so many; the first is the default of `sppkit train`."""
 
 
 def report() -> None:
-    """Replay every recording at both cadences, and write the results."""
-    recorded = [case for case in cases() if is_recorded(case)]
-    scores = {every: [score(case, every=every) for case in recorded] for every in CADENCES}
-    for every, found in scores.items():
-        write_tables(found, every)
+    """Replay every recording, and write the results."""
+    scores = [score(case, every=2 * EVERY) for case in cases() if is_recorded(case)]
+    write_table(scores)
     print(write_report(scores))
 
 

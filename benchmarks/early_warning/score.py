@@ -1,5 +1,6 @@
 """Leads and false alarms: what the warnings were worth, training by training."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,6 +68,15 @@ class Score:
         if self.is_healthy:
             return self.steps
         return 0 if self.case.kind == HEALTHY else min(self.case.onset, self.steps)
+
+    @property
+    def beginning(self) -> tuple[object, ...]:
+        """What tells trainings apart up to the onset."""
+        case, recipe = self.case, self.case.recipe
+        if case.kind == HEALTHY:
+            return (case.name,)
+        plain = dataclasses.replace(recipe, milestones=(), step_factor=0.1, epochs=1, schedule="")
+        return case.kind, case.network, case.seed, case.amp, case.onset, repr(plain)
 
     @property
     def first(self) -> Event | None:

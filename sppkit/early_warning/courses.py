@@ -18,7 +18,7 @@ _BENCHMARK = "benchmarks/early_warning"
 
 @dataclass(frozen=True)
 class Course(WarningRule):
-    """A tensor's second moment rises out of what it was in the thirty recorded steps before.
+    """A tensor's second moment rises out of what it was at the thirty looks before.
 
     With x = log10(second moment) and w the earlier values, at least `least` of them,
 
@@ -27,7 +27,7 @@ class Course(WarningRule):
 
     z: float = threshold(6.0, "robust deviations; the literature's usual 6, ours")
     floor: float = threshold(0.1, f"decades; fitted, {_BENCHMARK}")
-    least: float = threshold(10.0, "earlier recorded steps; ours")
+    least: float = threshold(10.0, "earlier looks; ours")
     severe: float = threshold(3.0, f"decades above the median: an error; ours, {_BENCHMARK}")
 
     statistic = "second_moment"
@@ -51,7 +51,7 @@ class Course(WarningRule):
     @property
     def expected(self) -> str:
         """Describe the threshold."""
-        return f"within {self.z:g} robust deviations of the {WINDOW} recorded steps before"
+        return f"within {self.z:g} robust deviations of the {WINDOW} looks before"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ParameterCourse(Course):
     code = "SPP601"
     title = "parameters leave their course"
 
-    patience: float = threshold(1.0, f"recorded steps; fitted, {_BENCHMARK}")
+    patience: float = threshold(1.0, f"looks; fitted, {_BENCHMARK}")
     share: float = threshold(0.15, f"of the parameters; fitted, {_BENCHMARK}")
     floor: float = threshold(0.05, f"decades; fitted, {_BENCHMARK}")
     severe: float = threshold(math.inf, "parameters that were next to zero may grow by any factor")
@@ -119,7 +119,7 @@ class GradientCourse(Course):
     title = "gradients leave their course"
 
     z: float = threshold(3.0, f"robust deviations; fitted, {_BENCHMARK}")
-    patience: float = threshold(2.0, f"recorded steps; fitted, {_BENCHMARK}")
+    patience: float = threshold(2.0, f"looks; fitted, {_BENCHMARK}")
     share: float = threshold(0.15, f"of the gradients; fitted, {_BENCHMARK}")
     floor: float = threshold(0.05, f"decades; fitted, {_BENCHMARK}")
 

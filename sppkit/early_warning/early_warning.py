@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 from sppkit.capture.recorder import Recorder
 from sppkit.early_warning.event import Event
 from sppkit.early_warning.rates import Rates
-from sppkit.early_warning.watch import COOL_DOWN, Watch
+from sppkit.early_warning.watch import COOL_DOWN, SPACING, Watch
 from sppkit.rules.finding import Severity
 
 StopOn = Literal["never", "error", "warning"]
@@ -23,12 +23,12 @@ class EarlyWarning:
     """Watch a recording as it grows, and warn before the loss tells.
 
     Ten rules look at every recorded step of training (docs/training.md lists them): parameters,
-    activations and gradients that leave the course of the thirty recorded steps before, steps that
+    activations and gradients that leave the course of the thirty looks before, steps that
     are large beside the weights, clipping that takes most of the gradient, gains of normalisation
     layers that drift, units that die, logits that grow, values near the end of their type, and
     numbers that are not finite. A fault is told once, at the first layer that has it, and again
     where it becomes an error, or comes back after `cool_down` steps. Rules that compare with
-    earlier steps need ten recorded ones.
+    earlier steps need ten looks.
 
     What it costs is a few calls of numpy for each recorded step: it looks at rows that were made
     anyway, so that a device is never asked for more. On a GPU these come some steps late.
@@ -40,13 +40,16 @@ class EarlyWarning:
         select, ignore: codes of rules, or their beginnings.
         thresholds: code of a rule -> name of a threshold -> value.
         cool_down: steps without a fault after which it is told again.
+        spacing: steps between two looks at a tensor, at least: where more is recorded, the rest is
+            looked at for numbers that overflow alone. Thresholds were fitted to looks 10 steps
+            apart.
 
     Attributes:
         events: all that was noticed.
 
     Raises:
-        ValueError: `stop_on` is none of the three, `cool_down` is negative, a code or a threshold
-            is unknown.
+        ValueError: `stop_on` is none of the three, `cool_down` or `spacing` too small, a code or a
+            threshold is unknown.
         TypeError: the recording is not one in the making.
 
     Example:
@@ -75,6 +78,7 @@ class EarlyWarning:
         ignore: Iterable[str] = (),
         thresholds: Mapping[str, Mapping[str, float]] | None = None,
         cool_down: int = COOL_DOWN,
+        spacing: int = SPACING,
     ) -> None:
         if not isinstance(recording, Recorder):
             raise TypeError(
@@ -83,7 +87,7 @@ class EarlyWarning:
             )
         if stop_on not in get_args(StopOn):
             raise ValueError(f"stop_on={stop_on!r} must be one of {', '.join(get_args(StopOn))}")
-        self._watch = Watch(select, ignore, thresholds or {}, cool_down=cool_down)
+        self._watch = Watch(select, ignore, thresholds or {}, cool_down=cool_down, spacing=spacing)
         self._stops = STOPS[stop_on]
         self._told = 0
         self.events: list[Event] = []

@@ -27,6 +27,13 @@ class History:
         self._values = np.full((0, WINDOW), np.nan)
         self._firsts = np.full((0, len(FIRSTS)), np.nan)
         self._is_new = np.ones(0, dtype=bool)
+        self._steps = np.zeros(0, dtype=int)
+
+    def is_due(self, numbers: Array, step: int, spacing: int) -> Array:
+        """Say which series are new, or were last added to `spacing` steps ago or more."""
+        self._reserve(numbers)
+        found: Array = self._is_new[numbers] | (step - self._steps[numbers] >= spacing)
+        return found
 
     def windows(self, numbers: Array) -> Array:
         """Give the windows of some series, (series, WINDOW)."""
@@ -40,7 +47,7 @@ class History:
         found: Array = self._firsts[numbers, FIRSTS.index(name)]
         return found
 
-    def push(self, numbers: Array, logarithms: Array, dead: Array) -> None:
+    def push(self, step: int, numbers: Array, logarithms: Array, dead: Array) -> None:
         """Add what a step has shown of some series."""
         self._reserve(numbers)
         self._values[numbers, :-1] = self._values[numbers, 1:]
@@ -48,6 +55,7 @@ class History:
         is_new = self._is_new[numbers]
         self._firsts[numbers[is_new]] = np.stack([logarithms, dead], axis=1)[is_new]
         self._is_new[numbers] = False
+        self._steps[numbers] = step
 
     def _reserve(self, numbers: Array) -> None:
         lacking = int(numbers.max(initial=-1)) + 1 - len(self._values)
@@ -56,6 +64,7 @@ class History:
             self._values = np.concatenate([self._values, np.full((size, WINDOW), np.nan)])
             self._firsts = np.concatenate([self._firsts, np.full((size, len(FIRSTS)), np.nan)])
             self._is_new = np.concatenate([self._is_new, np.ones(size, dtype=bool)])
+            self._steps = np.concatenate([self._steps, np.zeros(size, dtype=int)])
 
     def state(self) -> dict[str, Any]:
         """Give all of it as plain lists."""
@@ -63,6 +72,7 @@ class History:
             "values": self._values.tolist(),
             "firsts": self._firsts.tolist(),
             "is_new": self._is_new.tolist(),
+            "steps": self._steps.tolist(),
         }
 
     @classmethod
@@ -72,6 +82,7 @@ class History:
         history._values = np.array(state["values"], dtype=float).reshape(-1, WINDOW)
         history._firsts = np.array(state["firsts"], dtype=float).reshape(-1, len(FIRSTS))
         history._is_new = np.array(state["is_new"], dtype=bool)
+        history._steps = np.array(state["steps"], dtype=int)
         return history
 
 

@@ -1,7 +1,7 @@
 """What rules look at: the rows of one recorded step, and what the same series showed before."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -54,6 +54,13 @@ class Moment:
         if values is None:
             return np.full(len(self.labels.numbers), np.nan)
         return np.asarray(values, float)
+
+    def of_rows(self, rows: Array) -> "Moment":
+        """Give some of the rows, by a mask."""
+        if rows.all():
+            return self
+        columns = {n: np.asarray(v)[rows] if np.ndim(v) else v for n, v in self.columns.items()}
+        return replace(self, labels=self.labels.of_rows(rows), columns=columns)
 
     @cached_property
     def logarithms(self) -> Array:

@@ -28,7 +28,8 @@ class LittleHeadroom(WarningRule):
     title = "little headroom"
 
     margin: float = threshold(16.0, "below the largest number; unit scaling's lines, ours")
-    patience: float = threshold(1.0, "recorded steps; ours")
+    patience: float = threshold(1.0, "looks; ours")
+    looks_always: ClassVar[bool] = True
 
     statistic = "largest magnitude over the largest number of the type"
     unmeasured = "no activations or weights are recorded"
@@ -72,7 +73,8 @@ class NumbersNotFinite(WarningRule):
     title = "numbers not finite"
     severity: ClassVar[Severity] = Severity.ERROR
 
-    patience: float = threshold(1.0, "recorded steps; ours")
+    patience: float = threshold(1.0, "looks; ours")
+    looks_always: ClassVar[bool] = True
 
     statistic = "nonfinite_fraction"
     unmeasured = "nothing is recorded"

@@ -26,7 +26,7 @@ class DyingUnits(WarningRule):
     level: float = threshold(0.5, "of a layer's channels; SageMaker Debugger, DeadRelu")
     rise: float = threshold(0.3, "above the first recorded step; ours")
     values: float = threshold(32.0, "per channel, of which fewer may be zero by chance; ours")
-    patience: float = threshold(3.0, "recorded steps; ours")
+    patience: float = threshold(3.0, "looks; ours")
 
     statistic = "dead_channel_fraction"
     unmeasured = "no activations with enough values per channel are recorded"
@@ -68,7 +68,7 @@ class LargeLogits(WarningRule):
 
     rms: float = threshold(100.0, "root mean square; ours")
     growth: float = threshold(10.0, "times that of the first recorded step; ours")
-    patience: float = threshold(2.0, "recorded steps; ours")
+    patience: float = threshold(2.0, "looks; ours")
 
     statistic = "root mean square"
     unmeasured = "the network's output is not recorded"

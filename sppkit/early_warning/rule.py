@@ -45,15 +45,17 @@ class WarningRule(RuleBase):
     Attributes:
         statistic: what is measured, in words.
         unmeasured: why there is nothing to look at, where the recording has none of it.
-        patience: recorded steps in a row in which a row must be beyond the threshold.
+        looks_always: whether it looks at every recorded step, or at a tensor once in ten steps.
+        patience: looks in a row in which a row must be beyond the threshold.
         share: of the rows looked at that must be so; a single one is enough for 0.
     """
 
     severity: ClassVar[Severity] = Severity.WARNING
     statistic: ClassVar[str]
     unmeasured: ClassVar[str]
+    looks_always: ClassVar[bool] = False
 
-    patience: float = threshold(3.0, "recorded steps; ours")
+    patience: float = threshold(3.0, "looks; ours")
     share: float = threshold(0.0, "of the rows looked at; ours")
 
     @abstractmethod

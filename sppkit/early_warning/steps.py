@@ -89,7 +89,7 @@ class ClippingPressure(WarningRule):
 
     cut: float = threshold(0.9, "of a parameter's gradient; ours")
     share: float = threshold(0.5, "of the clipped parameters; ours")
-    patience: float = threshold(5.0, "recorded steps; ours")
+    patience: float = threshold(5.0, "looks; ours")
 
     statistic = "norm of the clipped gradient over that of the gradient"
     unmeasured = "no gradient was clipped, or weight gradients are not recorded"

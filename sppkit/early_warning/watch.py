@@ -19,6 +19,9 @@ from sppkit.signals import Phase
 COOL_DOWN = 100
 """Steps without a fault after which it is told again."""
 
+SPACING = 10
+"""Steps between two looks at a tensor, at least: thresholds are fitted to these."""
+
 _SEVERE_SHARE = 0.5
 """Of the tensors at fault, so many must be severely so for an error."""
 
@@ -38,9 +41,10 @@ class Watch:
         select, ignore: codes of rules, or their beginnings.
         thresholds: code of a rule -> name of a threshold -> value.
         cool_down: steps without a fault after which it is told again.
+        spacing: steps between two looks at a tensor, at least, of rules that do not look always.
 
     Raises:
-        ValueError: a code or a threshold is unknown, or `cool_down` negative.
+        ValueError: a code or a threshold is unknown, `cool_down` negative, or `spacing` below 1.
     """
 
     def __init__(
@@ -50,12 +54,15 @@ class Watch:
         thresholds: Mapping[str, Mapping[str, float]] | None = None,
         *,
         cool_down: int = COOL_DOWN,
+        spacing: int = SPACING,
     ) -> None:
+        if spacing < 1:
+            raise ValueError(f"spacing={spacing!r} must be 1 step or more")
         if cool_down < 0:
             raise ValueError(f"cool_down={cool_down!r} must be 0 steps or more")
         rules = with_thresholds(WARNING_RULES, thresholds or {})
         self.rules: tuple[WarningRule, ...] = selected(rules, select, ignore)
-        self._cool_down = cool_down
+        self._cool_down, self._spacing = cool_down, spacing
         self._series, self._history = Series(), History()
         self._streaks = {rule.code: np.zeros(0, dtype=int) for rule in self.rules}
         self._faults: dict[str, _Fault] = {}
@@ -63,19 +70,22 @@ class Watch:
 
     def look(self, columns: Mapping[str, Any], rates: Mapping[str, Rate]) -> list[Event]:
         """Look at a block of rows of one step; rows of evaluations are passed over."""
-        is_training = np.asarray(columns["phase"]) == str(Phase.TRAIN)
-        if not is_training.any():
-            return []
-        labels = self._series.labels_of(columns)
-        if not is_training.all():
-            labels = labels.of_rows(is_training)
-            columns = {
-                n: np.asarray(v)[is_training] if np.ndim(v) else v for n, v in columns.items()
-            }
-        moment = Moment(int(columns["step"]), labels, columns, self._history, rates)
-        events = [event for rule in self.rules for event in self._ask(rule, moment)]
-        dead = moment.statistic("dead_channel_fraction")
-        self._history.push(labels.numbers, moment.logarithms, dead)
+        whole = Moment(
+            step=int(columns["step"]),
+            labels=self._series.labels_of(columns),
+            columns=columns,
+            history=self._history,
+            rates=rates,
+        ).of_rows(np.asarray(columns["phase"]) == str(Phase.TRAIN))
+        numbers = whole.labels.numbers
+        due = whole.of_rows(self._history.is_due(numbers, whole.step, self._spacing))
+        events = [
+            event
+            for rule in self.rules
+            for event in self._ask(rule, whole if rule.looks_always else due)
+        ]
+        dead = due.statistic("dead_channel_fraction")
+        self._history.push(due.step, due.labels.numbers, due.logarithms, dead)
         return events
 
     @property
@@ -86,7 +96,7 @@ class Watch:
     # ---------------------------------------------------------------------------- one rule
 
     def _ask(self, rule: WarningRule, moment: Moment) -> Iterator[Event]:
-        sight = rule.look(moment)
+        sight = rule.look(moment) if len(moment.labels.numbers) else None
         if sight is None:
             return
         self._looked.add(rule.code)

@@ -178,7 +178,7 @@ def test_the_report_says_what_was_measured(tmp_path, monkeypatch):
         made(RATE, onset=100, spike=300, steps=[240]),
         made(HEALTHY, onset=0, spike=None, steps=[20]),
     ]
-    text = write_report({10: scores})
+    text = write_report(scores)
     assert "| reported | 2 | 1 | 60 | 1 | 600 |" in text
     assert f"| {RATE} | 1 | 1 | 1 | 60 |" in text
     assert "1 false alarm in 600 healthy steps (1.67 per 1,000)" in text

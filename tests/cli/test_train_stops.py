@@ -18,14 +18,14 @@ NET = """
 """
 
 RISING = (
-    *("--optimizer", "sgd", "--lr", 1e-2, "-b", 64, "--epochs", 8, "--every", 2),
-    *("--schedule", "steps", "--milestone", 3, "--milestone", 4, "--warmup", 0),
+    *("--optimizer", "sgd", "--lr", 1e-2, "-b", 64, "--epochs", 9, "--every", 2),
+    *("--schedule", "steps", "--milestone", 8, "--warmup", 0),
 )
 
 
 @pytest.fixture
 def lost(write, folder):
-    """A network whose loss is multiplied after sixty steps, so that its steps become too large."""
+    """A network whose loss is multiplied after 130 steps, so that its steps become too large."""
     write(NET, "net.py")
     write(
         """
@@ -35,7 +35,7 @@ def lost(write, folder):
 
         def loss(output, labels):
             calls.append(output.requires_grad)
-            return cross_entropy(output, labels) * (3000.0 if sum(calls) > 60 else 1.0)
+            return cross_entropy(output, labels) * (3000.0 if sum(calls) > 130 else 1.0)
         """,
         "losses.py",
     )
@@ -57,7 +57,7 @@ def test_a_stopped_run_leaves_with_one_and_keeps_its_checkpoint(lost, folder):
     assert "stopped" in result.stdout
     outcome = stopped(folder)
     assert outcome["ended"] == "stopped"
-    assert 60 <= outcome["steps"] < 84
+    assert 130 <= outcome["steps"] < 165
     assert (folder / "runs" / "Net" / "checkpoint.pt").is_file()
     last = events(folder)[-1]
     assert last["kind"] == "stopped"

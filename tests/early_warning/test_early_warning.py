@@ -32,7 +32,7 @@ class Loop:
         self.model = Net()
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
         self.recording = sppkit.record(self.model, optimizer=self.optimizer, every=every)
-        self.warning = sppkit.EarlyWarning(self.recording, **warning)
+        self.warning = sppkit.EarlyWarning(self.recording, spacing=2, **warning)
         self.factor, self.at, self.steps = factor, at, 0
 
     def run(self, steps=100):
@@ -98,7 +98,7 @@ def test_a_warning_goes_on_from_a_checkpoint(tmp_path):
     second.recording = sppkit.record(
         second.model, optimizer=second.optimizer, every=2, first_step=50
     )
-    second.warning = sppkit.EarlyWarning(second.recording)
+    second.warning = sppkit.EarlyWarning(second.recording, spacing=2)
     second.warning.load_state_dict(state)
     with second.recording:
         for number, (x, y) in enumerate(batches(100)):
@@ -157,7 +157,7 @@ def test_updates_that_are_recorded_are_what_is_judged():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     signals = ["weight", "update"]
     with sppkit.record(model, optimizer=optimizer, signals=signals) as recording:
-        warning = sppkit.EarlyWarning(recording, select=["SPP604"])
+        warning = sppkit.EarlyWarning(recording, select=["SPP604"], spacing=1)
         for x, _ in batches(5):
             optimizer.zero_grad()
             model(x).sum().backward()

@@ -12,7 +12,7 @@ def robust_z(windows, values, **thresholds):
 def filled(*values):
     history = History()
     for value in values:
-        history.push(np.array([0]), np.array([value]), np.array([0.0]))
+        history.push(0, np.array([0]), np.array([value]), np.array([0.0]))
     return history.windows(np.array([0]))
 
 
@@ -51,7 +51,7 @@ def test_a_window_holds_the_latest_thirty_with_the_newest_last():
 def test_the_first_value_stays():
     history = History()
     for moment, dead in ((0.5, 0.1), (0.7, 0.2)):
-        history.push(np.array([3]), np.array([moment]), np.array([dead]))
+        history.push(0, np.array([3]), np.array([moment]), np.array([dead]))
     assert history.first(np.array([3, 1]), "second_moment")[0] == 0.5
     assert history.first(np.array([3]), "dead_channel_fraction")[0] == 0.1
     assert np.isnan(history.first(np.array([3, 1]), "second_moment")[1])
@@ -60,11 +60,17 @@ def test_the_first_value_stays():
 def test_a_history_comes_back_from_its_state():
     history = History()
     for value in range(40):
-        history.push(np.array([0, 2]), np.array([value, -value]), np.array([0.0, 1.0]))
+        history.push(value, np.array([0, 2]), np.array([value, -value]), np.array([0.0, 1.0]))
     again = History.of_state(history.state())
     numbers = np.array([0, 1, 2])
     np.testing.assert_array_equal(again.windows(numbers), history.windows(numbers))
     for name in ("second_moment", "dead_channel_fraction"):
         np.testing.assert_array_equal(again.first(numbers, name), history.first(numbers, name))
+    due = [
+        history.is_due(numbers, step, 10).tolist()
+        for history in (history, again)
+        for step in (48, 49)
+    ]
+    assert due == 2 * [[False, True, False], [True, True, True]]
     empty = History.of_state(History().state())
     assert empty.windows(np.array([0])).shape == (1, WINDOW)

@@ -98,3 +98,40 @@ def test_rules_are_selected_and_their_thresholds_set():
         Watch(thresholds={"SPP601": {"zz": 9}})
     with pytest.raises(ValueError, match="cool_down=-1 must be 0 steps or more"):
         Watch(cool_down=-1)
+
+
+def test_what_is_recorded_more_often_is_looked_at_one_step_in_ten(watch):
+    jump = [1.0] * 200 + [20.0] * 100
+    one, ten = (
+        [
+            (event.step, event.evidence["measured"])
+            for number, moment in enumerate(jump)
+            if number % every == 0
+            for event in watching.look(block(number, row(second_moment=moment)), {})
+        ]
+        for every, watching in ((1, watch("SPP602")), (10, watch("SPP602")))
+    )
+    assert one == ten == [(220, pytest.approx(20.0))]
+
+
+def test_overflows_are_looked_for_in_every_recorded_step():
+    overflowing = Watch()
+    overflowing.look(block(0, row()), {})
+    (event,) = overflowing.look(block(3, row(nonfinite_fraction=0.5)), {})
+    assert (event.code, event.step) == ("SPP610", 3)
+
+
+def test_layers_that_take_turns_are_each_looked_at_when_they_come(watch):
+    turns, events = watch("SPP602"), []
+    for number in range(400):
+        name = f"layer{number % 4}"
+        events += turns.look(
+            block(number, row(name, second_moment=1.0 + 19.0 * (number > 300))), {}
+        )
+    (event,) = events
+    assert 300 < event.step < 340
+
+
+def test_spacing_is_a_step_or_more():
+    with pytest.raises(ValueError, match="spacing=0 must be 1 step or more"):
+        Watch(spacing=0)
