@@ -17,7 +17,14 @@ FLOOR_1 = {
 MEASURE = {"kernels", "capture", "inputs", "targets", "probing", "init"}
 JUDGE = {"rules", "baselines", "formats", "exchange"}
 APPS = {"cli", "testing", "pytest_plugin"}
-ALL = FLOOR_0 | FLOOR_1 | MEASURE | JUDGE | APPS | {"plots", "models", "gate", "training"}
+ALL = (
+    FLOOR_0
+    | FLOOR_1
+    | MEASURE
+    | JUDGE
+    | APPS
+    | {"plots", "models", "gate", "training", "early_warning"}
+)
 
 # room: (rooms it may import, third-party libraries it may import)
 HOUSE = {
@@ -38,8 +45,9 @@ HOUSE = {
     "exchange": (FLOOR_0 | FLOOR_1, {"numpy", "pandas", "pyarrow"}),
     "formats": (FLOOR_0 | FLOOR_1 | {"rules"}, set()),
     "models": (FLOOR_0, {"numpy", "torch"}),
+    "early_warning": (FLOOR_0 | FLOOR_1 | {"capture", "rules"}, {"numpy", "torch"}),
     "training": (
-        FLOOR_0 | FLOOR_1 | {"capture", "inputs"},
+        FLOOR_0 | FLOOR_1 | {"capture", "inputs", "early_warning"},
         {"numpy", "pandas", "pyarrow", "torch", "PIL", "datasets"},
     ),
     "gate": (FLOOR_0 | FLOOR_1 | MEASURE | {"rules"}, {"numpy", "pandas", "torch", "scipy"}),

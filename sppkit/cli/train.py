@@ -44,7 +44,7 @@ def train(
 
     Each run gets a folder: run.json, metrics.parquet (a row per step), recording/ (read by sppkit
     plot), events.jsonl and checkpoint.pt, from which --resume goes on. Leaves with 1 where a run
-    diverged.
+    diverged or was stopped.
     """
     if learning.presets:
         from sppkit.cli.presets import show_presets

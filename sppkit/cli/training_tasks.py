@@ -100,6 +100,7 @@ def _runs(
                 exclude=keeping.exclude,
                 flush_seconds=keeping.flush_seconds,
                 parallel=parallel,
+                stop_on=keeping.stop_on.value,
                 description=_description(entry.target, entry.arguments, feeding),
             )
             label = f"{run} seed{seed}" if seeds > 1 or seed else run

@@ -5,7 +5,7 @@ outcome = train(task, RunFolder(Path("runs/net")))
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 
 from sppkit.capture.record import record
 from sppkit.capture.recorder import Recorder
+from sppkit.early_warning import STOPS, EarlyWarning
 from sppkit.errors import TrainingError
 from sppkit.run_directory import part_files
 from sppkit.training.batches import Batch
@@ -37,7 +38,7 @@ PATIENCE = 20
 _TELL_SECONDS = 0.2
 
 _AGREED_STEPS = 10
-"""Steps after which several processes agree whether a checkpoint is due."""
+"""Steps after which several processes agree whether a checkpoint is due, or the run to end."""
 
 FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
 
@@ -108,7 +109,8 @@ def train(
         task: what, on what, how.
         folder: where to; made where it does not exist.
         resume: go on where an interrupted run has stopped. On a CPU the result is that of a run
-            that was not interrupted, to the bit. A run that has ended is left as it is.
+            that was not interrupted, to the bit. A run that has ended is left as it is, but for
+            one that was stopped by an event that the task does not stop on.
         hear: is told, a few times in a second, how the run stands.
 
     Raises:
@@ -144,7 +146,9 @@ def _earlier_outcome(task: Task, folder: RunFolder, resume: bool) -> Outcome | N
         return None
     folder.check_settings(task.settings())
     found = folder.description()
-    return _outcome_of(found["outcome"]) if "outcome" in found else None
+    if "outcome" not in found or goes_on(found, folder, task):
+        return None
+    return _outcome_of(found["outcome"])
 
 
 class _Run:
@@ -153,6 +157,7 @@ class _Run:
     def __init__(self, task: Task, folder: RunFolder, hear: Hear) -> None:
         self._task, self._folder, self._hear = task, folder, hear
         self._began = time.time()
+        self._warning: EarlyWarning | None = None
         self._trainee = Trainee(task)
         folder.create()
         folder.describe(self._description("running"))
@@ -167,6 +172,8 @@ class _Run:
         self._evaluation = self._metrics.latest("eval")
         self._events = folder.events()
         self._recorder: Recorder | None = None
+        self._causes: list[Mapping[str, Any]] = []
+        self._warned = state.get("early_warning") if state else None
         self._ended = ""
         self._step = 0
         if state is not None:
@@ -223,6 +230,9 @@ class _Run:
             flush_seconds=math.inf,  # `save` writes everything at once
             first_step=self._step,
         )
+        self._warning = EarlyWarning(self._recorder)
+        if self._warned is not None:
+            self._warning.load_state_dict(self._warned)
         return self._recorder
 
     def batches(self) -> Iterator[Batch]:
@@ -265,9 +275,15 @@ class _Run:
         self._metrics.add_evaluation(self._evaluation)
 
     def look(self) -> None:
-        """Look at the losses now and then, and tell how the run stands."""
+        """Hear the early warning, look at the losses now and then, and tell how the run stands."""
+        known = len(self._events)
+        for event in self._warning.new_events() if self._warning else ():
+            self._add_event(event.as_dict())
         if self._step % PATIENCE == 0 or self._step == self._task.steps:
             self._look_at_losses()
+        self._causes += stopping(self._events[known:], self._task)
+        if not self._ended and (cause := self._agreed_cause()):
+            self._stop(cause)
         if time.monotonic() - self._told > _TELL_SECONDS or self._step == self._task.steps:
             self._hear(self._progress())
             self._told = time.monotonic()
@@ -283,13 +299,32 @@ class _Run:
             self._tell(DIVERGED, "the loss does not come back from infinity or NaN", self._step)
             self._ended = DIVERGED
 
+    def _agreed_cause(self) -> Mapping[str, Any] | None:
+        """Give the event to stop on; several processes, of which one hears events, agree on it."""
+        parallel, cause = self._task.parallel, next(iter(self._causes), None)
+        if parallel.size == 1 or self._task.stop_on == "never":
+            return cause
+        agreed: Mapping[str, Any] | None = None
+        if self._step % _AGREED_STEPS == 0:
+            agreed = parallel.first_says(cause)
+        return agreed
+
+    def _stop(self, cause: Mapping[str, Any]) -> None:
+        """End the run because of an event."""
+        why = f"stopped at the {cause['severity']} of step {cause['step']}: {cause['message']}"
+        self._tell(STOPPED, why, self._step, "info")
+        self._ended = STOPPED
+
     def _tell(self, kind: str, message: str, step: int, severity: str = "error") -> None:
-        """Write an event."""
-        epoch = step / self._task.steps_per_epoch
-        event = {"step": step, "epoch": epoch, "kind": kind, "severity": severity, "layer": ""}
-        event |= {"message": message, "evidence": {}}
-        self._events.append(event)
-        self._folder.add_event(event)
+        """Write an event of the run as a whole."""
+        event = {"step": step, "kind": kind, "severity": severity, "layer": ""}
+        self._add_event({**event, "message": message, "advice": "", "evidence": {}})
+
+    def _add_event(self, event: Mapping[str, Any]) -> None:
+        epoch = event["step"] / self._task.steps_per_epoch
+        whole = {"step": event["step"], "epoch": epoch, **event}
+        self._events.append(whole)
+        self._folder.add_event(whole)
 
     def save(self) -> None:
         """Write everything; the checkpoint comes last, since it says how much of the rest counts.
@@ -308,6 +343,8 @@ class _Run:
         own = {"random": random_state(), "parts": len(part_files(self._folder.own_recording))}
         ranks = self._task.parallel.of_all(own)
         state = {"step": self._step, "ranks": ranks, **self._trainee.state()}
+        if self._warning is not None:
+            state["early_warning"] = self._warning.state_dict()
         self._folder.save(state, metrics=len(rows), events=len(self._events))
 
     def end(self) -> Outcome:
@@ -354,9 +391,21 @@ class _Run:
             "state": state,
             "settings": self._task.settings(),
             "environment": describe_environment(self._task.device),
+            "not_measured": self._warning.not_measured if self._warning else {},
             "began": self._began,
             "changed": time.time(),
         }
+
+
+def stopping(events: Sequence[Mapping[str, Any]], task: Task) -> list[Mapping[str, Any]]:
+    """List the events that a task stops on."""
+    return [event for event in events if event["severity"] in STOPS[task.stop_on]]
+
+
+def goes_on(found: Mapping[str, Any], folder: RunFolder, task: Task) -> bool:
+    """Say whether a run was stopped by an event that would not stop it now."""
+    was_stopped = found["outcome"].get("ended") == STOPPED
+    return was_stopped and not stopping(folder.events(), task)
 
 
 @contextmanager
