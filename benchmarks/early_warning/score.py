@@ -75,7 +75,9 @@ class Score:
         case, recipe = self.case, self.case.recipe
         if case.kind == HEALTHY:
             return (case.name,)
-        plain = dataclasses.replace(recipe, milestones=(), step_factor=0.1, epochs=1, schedule="")
+        plain = dataclasses.replace(
+            recipe, milestones=(), step_factor=0.1, epochs=1, schedule="constant"
+        )
         return case.kind, case.network, case.seed, case.amp, case.onset, repr(plain)
 
     @property
