@@ -14,7 +14,7 @@ import torch
 
 from sppkit.capture.record import record
 from sppkit.capture.recorder import Recorder
-from sppkit.early_warning import STOPS, EarlyWarning
+from sppkit.early_warning.early_warning import STOPS, EarlyWarning
 from sppkit.errors import TrainingError
 from sppkit.training.batches import Batch
 from sppkit.training.environment import describe_environment

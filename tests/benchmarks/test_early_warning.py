@@ -21,7 +21,7 @@ from benchmarks.early_warning.recordings import folder_of, is_recorded, record_a
 from benchmarks.early_warning.report import Part, write_report
 from benchmarks.early_warning.score import Score, score
 from benchmarks.early_warning.spike import first_spike
-from sppkit.early_warning import Event
+from sppkit.early_warning.event import Event
 
 
 @pytest.fixture
