@@ -143,6 +143,7 @@ class _Run:
         self._metrics = Metrics(task.run, task.seed, folder.metrics(), clipping)
         self._evaluation = self._metrics.latest("eval")
         self._events = folder.events()
+        self._judged = len(self._events)
         self._recorder: Recorder | None = None
         self._warned = state.get("early_warning") if state else None
         self._ended = ""
@@ -243,13 +244,13 @@ class _Run:
 
     def look(self) -> None:
         """Hear the early warning, look at the losses now and then, and tell how the run stands."""
-        known = len(self._events)
-        for event in self._warning.new_events() if self._warning else ():
-            self._add_event(event.as_dict())
+        self._hear_warning()
         if self._step % PATIENCE == 0 or self._step == self._task.steps:
             self._look_at_losses()
-        if not self._ended and (causes := stopping(self._events[known:], self._task)):
+        causes = stopping(self._events[self._judged :], self._task)
+        if causes and not self._ended:
             self._stop(causes[0])
+        self._judged = len(self._events)
         if time.monotonic() - self._told > _TELL_SECONDS or self._step == self._task.steps:
             self._hear(self._progress())
             self._told = time.monotonic()
@@ -264,6 +265,10 @@ class _Run:
         if len(bad) == PATIENCE or (at_end and bad and bad[-1] == len(losses) - 1):
             self._tell(DIVERGED, "the loss does not come back from infinity or NaN", self._step)
             self._ended = DIVERGED
+
+    def _hear_warning(self) -> None:
+        for event in self._warning.new_events() if self._warning else ():
+            self._add_event(event.as_dict())
 
     def _stop(self, cause: Mapping[str, Any]) -> None:
         """End the run because of an event."""
@@ -294,6 +299,7 @@ class _Run:
         self._flushed = time.monotonic()
 
     def _write(self) -> None:
+        self._hear_warning()  # of rows that a GPU has given only now
         rows = self._metrics.frame()
         self._folder.write_metrics(rows)
         state = {"step": self._step, "random": random_state(), **self._trainee.state()}
