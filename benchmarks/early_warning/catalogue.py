@@ -68,7 +68,7 @@ class Case:
         return self.seed == SEEDS[0] and self.network not in HELD_OUT
 
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 HELD_OUT = frozenset({"gaur_cnn_digits", "efficientnet_digits_sn"})
 """Networks of which nothing was looked at before the thresholds were fixed."""
 

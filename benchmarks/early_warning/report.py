@@ -129,7 +129,7 @@ def _summary(reported: Part, fitted: Part) -> Iterable[str]:
 
 
 def _by_kind(part: Part) -> Iterable[str]:
-    yield "| what goes wrong | spikes | of them build up | warned before | leads, in steps |"
+    yield "| what goes wrong | spikes | of them build up | warned by then | leads, in steps |"
     yield "|---|---|---|---|---|"
     for kind in KINDS:
         spiked = [s for s in part.scores if s.case.kind == kind and s.has_diverged]

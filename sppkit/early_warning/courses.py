@@ -1,6 +1,5 @@
 """Rules about signals that leave their course: beside what the same tensor showed before."""
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -69,7 +68,7 @@ class ParameterCourse(Course):
     patience: float = threshold(1.0, f"looks; fitted, {_BENCHMARK}")
     share: float = threshold(0.15, f"of the parameters; fitted, {_BENCHMARK}")
     floor: float = threshold(0.05, f"decades; fitted, {_BENCHMARK}")
-    severe: float = threshold(math.inf, "parameters that were next to zero may grow by any factor")
+    severe: float = threshold(300.0, "none: what was next to zero may grow by any factor")
 
     unmeasured = "no weights are recorded (signals=[..., 'weight'])"
 

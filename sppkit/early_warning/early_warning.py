@@ -65,7 +65,7 @@ class EarlyWarning:
         ...         optimizer.step()
         ...         if warning.should_stop:
         ...             break
-        >>> step < 20, warning.events[0].code
+        >>> warning.should_stop, warning.events[0].code
         (True, 'SPP608')
     """
 

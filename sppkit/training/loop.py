@@ -14,7 +14,7 @@ import torch
 
 from sppkit.capture.record import record
 from sppkit.capture.recorder import Recorder
-from sppkit.early_warning import STOPS, EarlyWarning
+from sppkit.early_warning.early_warning import STOPS, EarlyWarning
 from sppkit.errors import TrainingError
 from sppkit.run_directory import part_files
 from sppkit.training.batches import Batch
@@ -171,6 +171,7 @@ class _Run:
         self._metrics = Metrics(task.run, task.seed, earlier, clipping)
         self._evaluation = self._metrics.latest("eval")
         self._events = folder.events()
+        self._judged = len(self._events)
         self._recorder: Recorder | None = None
         self._causes: list[Mapping[str, Any]] = []
         self._warned = state.get("early_warning") if state else None
@@ -276,12 +277,11 @@ class _Run:
 
     def look(self) -> None:
         """Hear the early warning, look at the losses now and then, and tell how the run stands."""
-        known = len(self._events)
-        for event in self._warning.new_events() if self._warning else ():
-            self._add_event(event.as_dict())
+        self._hear_warning()
         if self._step % PATIENCE == 0 or self._step == self._task.steps:
             self._look_at_losses()
-        self._causes += stopping(self._events[known:], self._task)
+        self._causes += stopping(self._events[self._judged :], self._task)
+        self._judged = len(self._events)
         if not self._ended and (cause := self._agreed_cause()):
             self._stop(cause)
         if time.monotonic() - self._told > _TELL_SECONDS or self._step == self._task.steps:
@@ -308,6 +308,10 @@ class _Run:
         if self._step % _AGREED_STEPS == 0:
             agreed = parallel.first_says(cause)
         return agreed
+
+    def _hear_warning(self) -> None:
+        for event in self._warning.new_events() if self._warning else ():
+            self._add_event(event.as_dict())
 
     def _stop(self, cause: Mapping[str, Any]) -> None:
         """End the run because of an event."""
@@ -338,6 +342,7 @@ class _Run:
         self._flushed = time.monotonic()
 
     def _write(self) -> None:
+        self._hear_warning()  # of rows that a GPU has given only now
         rows = self._metrics.frame()
         self._folder.write_metrics(rows)
         own = {"random": random_state(), "parts": len(part_files(self._folder.own_recording))}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sppkit.early_warning import STOPS, StopOn
+from sppkit.early_warning.early_warning import STOPS, StopOn
 from sppkit.training.data import Data
 from sppkit.training.parallel import ALONE, Parallel
 from sppkit.training.recipes import Recipe

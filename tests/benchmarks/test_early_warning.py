@@ -21,7 +21,7 @@ from benchmarks.early_warning.recordings import folder_of, is_recorded, record_a
 from benchmarks.early_warning.report import Part, write_report
 from benchmarks.early_warning.score import Score, score
 from benchmarks.early_warning.spike import first_spike
-from sppkit.early_warning import Event
+from sppkit.early_warning.event import Event
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_healthy_run_is_all_healthy_steps(recorded):
 
 def made(kind, *, onset, spike, steps, accuracy=0.95):
     (case,) = [c for c in cases() if c.kind == kind and c.seed == 1][:1]
-    case = dataclasses.replace(case, onset=onset)
+    case = dataclasses.replace(case, onset=onset, name=f"{kind} {accuracy}")
     events = [Event(step, "x", "warning", "a", "m", "a", {"code": "SPP601"}) for step in steps]
     return Score(case, 500, "finished", accuracy, spike, events)
 
@@ -166,8 +166,9 @@ def test_leads_and_false_alarms_are_counted_apart():
         made(HEALTHY, onset=0, spike=None, steps=[20, 400]),  # two false alarms
         made(HEALTHY, onset=0, spike=None, steps=[20], accuracy=0.1),  # not healthy
     ]
+    scores.append(made(RATE, onset=100, spike=300, steps=[50, 299]))  # alike up to the onset
     part = Part("all", scores)
-    assert part.leads == [60, -1]
+    assert part.leads == [60, -1, 1]
     assert len(part.false_alarms) == 3
     assert part.healthy_steps == 3 * 100 + 500
 
