@@ -476,10 +476,10 @@ INSTEAD_OF_BN = Reproduction(
         "is the paper's question with networks and settings of ours."
     ),
     look_at=(
-        "Which arms reach the accuracy of 'bn': clipping is what the networks without "
-        "normalisation need at this rate, weight normalisation helps beside it, and dropout "
-        "takes from a network this small. The variance of the convolutions over training says "
-        "which of them hold their signal."
+        "Which arms reach the accuracy of 'bn', and how far seeds lie apart: whether 'none' trains "
+        "depends on the seed, and clipping or weight normalisation are to end that. Dropout takes "
+        "from a network this small. The variance of the convolutions over training says which "
+        "arms hold their signal."
     ),
     quantities=(
         Quantity(

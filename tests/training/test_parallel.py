@@ -17,6 +17,7 @@ from sppkit.training.batches import Samples, Tensors
 from sppkit.training.data import Wishes, find_data
 from sppkit.training.loop import train
 from sppkit.training.parallel import Parallel
+from sppkit.training.recipes import Clipping
 from sppkit.training.run_folder import RunFolder
 from sppkit.training.shares import share_of
 from sppkit.training.task import Task
@@ -115,6 +116,16 @@ def test_two_ranks_learn_what_one_process_learns(kind, tmp_path):
     assert [outcome["ended"] for outcome in outcomes] == ["finished", "finished"]
     assert outcomes[0]["test_accuracy"] == outcomes[1]["test_accuracy"]
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["one", "two"]
+
+
+def test_the_norm_of_a_sharded_gradient_is_that_of_the_whole(tmp_path):
+    recipe = {"averaging_decay": None, "clipping": Clipping(method="norm", limit=0.5)}
+    train(make_task(recipe=recipe), RunFolder(tmp_path / "one"))
+    run_ranks(train_on_rank, tmp_path, tmp_path / "two", "fsdp", {"recipe": recipe})
+    assert_alike(tmp_path / "one", tmp_path / "two")
+    clipped = [metrics(tmp_path / name)["clipped_fraction"] for name in ("one", "two")]
+    assert clipped[0].equals(clipped[1])
+    assert clipped[0].max() == 1.0
 
 
 def test_modules_that_are_sharded_by_themselves_learn_the_same(tmp_path):
