@@ -20,6 +20,7 @@ _HOMES = {
     "check": "sppkit.gate",
     "record": "sppkit.capture.record",
     "schedule": "sppkit.capture.schedule",
+    "EarlyWarning": "sppkit.early_warning",
     "Recorder": "sppkit.capture.recorder",
     "Recording": "sppkit.recording",
     "NotCaptured": "sppkit.recording",
@@ -39,6 +40,7 @@ __all__ = [  # noqa: RUF022  (in the order of use)
     "check",
     "record",
     "schedule",
+    "EarlyWarning",
     "read",
     "combine",
     "per_sample_gradients",
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from sppkit.capture.record import record
     from sppkit.capture.recorder import Recorder
     from sppkit.capture.schedule import schedule
+    from sppkit.early_warning import EarlyWarning
     from sppkit.errors import SppkitError
     from sppkit.gate import check
     from sppkit.gradients import per_sample_gradients
