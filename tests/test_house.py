@@ -18,6 +18,7 @@ MEASURE = {"kernels", "capture", "inputs", "targets", "probing", "init"}
 JUDGE = {"rules", "baselines", "formats"}
 APPS = {"cli", "testing", "pytest_plugin"}
 ALL = FLOOR_0 | FLOOR_1 | MEASURE | JUDGE | APPS | {"plots", "models", "gate", "training"}
+ALL |= {"integrations"}
 
 # room: (rooms it may import, third-party libraries it may import)
 HOUSE = {
@@ -37,6 +38,10 @@ HOUSE = {
     "baselines": (FLOOR_0 | FLOOR_1 | {"rules"}, {"numpy", "pandas", "scipy"}),
     "formats": (FLOOR_0 | FLOOR_1 | {"rules"}, set()),
     "models": (FLOOR_0, {"numpy", "torch"}),
+    "integrations": (
+        FLOOR_0 | FLOOR_1 | {"capture", "early_warning", "rules", "plots"},
+        {"numpy", "torch", "PIL", "matplotlib"},  # theirs are imported by name, where they are used
+    ),
     "training": (
         FLOOR_0 | FLOOR_1 | {"capture", "inputs"},
         {"numpy", "pandas", "pyarrow", "torch", "PIL", "datasets"},

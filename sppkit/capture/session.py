@@ -193,6 +193,13 @@ class Session:
                 self.model, self.options, self.plan, self._gradients
             )
 
+    def set_aside(self) -> None:
+        """Fetch what the passes of an unfinished step have written: a pause would forget it."""
+        if self._writer:
+            for written in self._writer.passes:
+                self._fetch(written)
+            self._writer.passes.clear()
+
     def detach(self) -> None:
         """Take every hook off, those on tensors too."""
         self._is_resting = False
