@@ -117,7 +117,9 @@ class GrowingStream(Timed):
     def __init__(self, onset: int, growth: float, width: int = 48, layers: int = 3) -> None:
         super().__init__(onset)
         self.growth = growth
-        self.layers = nn.ModuleList([nn.Linear(64 if i == 0 else width, width) for i in range(layers)])
+        self.layers = nn.ModuleList(
+            [nn.Linear(64 if i == 0 else width, width) for i in range(layers)]
+        )
         self.activations = nn.ModuleList([nn.ReLU() for _ in range(layers)])
         self.scale = Scale()
         self.norm = nn.LayerNorm(width)

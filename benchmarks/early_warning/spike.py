@@ -20,8 +20,8 @@ def first_spike(losses: np.ndarray, onset: int = 0) -> int | None:
 
     - its loss is not finite;
     - `sppkit.cli.run_summary.spikes` names it, and half of the ten steps that it begins;
-    - the median of the ten steps that it begins is above half of `CHANCE`, and above twice the
-      lowest median of ten steps before: what had been learnt is gone.
+    - its loss, and the median of the ten steps that it begins, are above half of `CHANCE` and above
+      twice the lowest median of ten steps before: what had been learnt is gone.
 
     >>> first_spike(np.array([1.0] * 20 + [9.0] + [1.0] * 20 + [9.0] * 20))
     41
@@ -32,7 +32,7 @@ def first_spike(losses: np.ndarray, onset: int = 0) -> int | None:
     for step in range(onset, len(losses)):
         is_spike = found[step] and 2 * found[step : step + SUSTAINED].sum() >= SUSTAINED
         before = lowest[step - SUSTAINED] if step >= SUSTAINED else np.inf
-        is_lost = medians[step] > max(CHANCE / 2, 2 * before)
+        is_lost = min(losses[step], medians[step]) > max(CHANCE / 2, 2 * before)
         if not np.isfinite(losses[step]) or is_spike or is_lost:
             return step
     return None

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sppkit.cli.configuration import read_configuration
-from sppkit.cli.configuration.keys import measures, options_by_key, variable_of
+from sppkit.cli.configuration.keys import measures, options_by_key, trains, variable_of
 from sppkit.cli.console import print_error, print_remark
 from sppkit.cli.usage import UsageError
 from sppkit.errors import ConfigurationError, NothingObservedError, SppkitError
@@ -71,8 +71,9 @@ class ReportingCommand(TyperCommand):
             option.envvar, option.show_envvar = variable_of(key), False
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Read the flags; where the command measures, files give their defaults."""
-        if measures(self) and not set(ctx.help_option_names) & set(args):
+        """Read the flags; where the command measures or trains, files give their defaults."""
+        reads_files = measures(self) or trains(self)
+        if reads_files and not set(ctx.help_option_names) & set(args):
             try:
                 ctx.obj = read_configuration(ctx)
             except ConfigurationError as error:

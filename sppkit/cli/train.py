@@ -41,7 +41,7 @@ def train(
 
     Each run gets a folder: run.json, metrics.parquet (a row per step), recording/ (read by sppkit
     plot), events.jsonl and checkpoint.pt, from which --resume goes on. Leaves with 1 where a run
-    diverged.
+    diverged or was stopped.
     """
     from sppkit.cli.training_plots import check_pictures, draw_runs
     from sppkit.cli.training_tasks import plan_runs

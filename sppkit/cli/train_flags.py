@@ -40,6 +40,14 @@ class Augmentation(StrEnum):
     CROP_FLIP = "crop-flip"
 
 
+class StopOn(StrEnum):
+    """The least severity of an event that ends a run; those of `sppkit.EarlyWarning`."""
+
+    NEVER = "never"
+    ERROR = "error"
+    WARNING = "warning"
+
+
 @dataclass(frozen=True)
 class Feeding:
     """The data."""
@@ -292,6 +300,14 @@ class Keeping:
             rich_help_panel=_RECORDING,
         ),
     ] = None
+    stop_on: Annotated[
+        StopOn,
+        typer.Option(
+            "--stop-on",
+            help="End a run at the first event so severe, and keep its checkpoint.",
+            rich_help_panel=_RECORDING,
+        ),
+    ] = StopOn.NEVER
     flush_seconds: Annotated[
         float,
         typer.Option(

@@ -90,6 +90,7 @@ def plan_runs(
                     include=keeping.include,
                     exclude=keeping.exclude,
                     flush_seconds=keeping.flush_seconds,
+                    stop_on=keeping.stop_on.value,
                     description=_description(text, given, feeding),
                 )
                 label = f"{run} seed{seed}" if running.number_of_seeds > 1 or seed else run

@@ -9,7 +9,7 @@ rules look at, an `event` what they say; `rates` reads learning rates off the op
 """
 
 from sppkit.early_warning.catalogue import WARNING_RULES
-from sppkit.early_warning.early_warning import EarlyWarning, StopOn
+from sppkit.early_warning.early_warning import STOPS, EarlyWarning, StopOn
 from sppkit.early_warning.event import Event
 
-__all__ = ["WARNING_RULES", "EarlyWarning", "Event", "StopOn"]
+__all__ = ["STOPS", "WARNING_RULES", "EarlyWarning", "Event", "StopOn"]

@@ -1,5 +1,6 @@
 """Rules about signals that leave their course: beside what the same tensor showed before."""
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class Course(WarningRule):
     z: float = threshold(6.0, "robust deviations; the literature's usual 6, ours")
     floor: float = threshold(0.1, f"decades; fitted, {_BENCHMARK}")
     least: float = threshold(10.0, "earlier recorded steps; ours")
-    severe: float = threshold(3.0, f"decades above the median: an error; fitted, {_BENCHMARK}")
+    severe: float = threshold(3.0, f"decades above the median: an error; ours, {_BENCHMARK}")
 
     statistic = "second_moment"
     unmeasured = "nothing of the kind is recorded"
@@ -41,10 +42,9 @@ class Course(WarningRule):
         rows = self.rows(moment)
         if not rows.any():
             return None
-        windows = moment.history.windows(moment.numbers)
-        values = moment.logarithms
-        z = robust_z(windows, values, floor=self.floor, least=int(self.least))
-        rises = values - _medians(windows)
+        values, was = moment.logarithms, moment.usual
+        z = robust_z(was, values, floor=self.floor, least=int(self.least))
+        rises = values - was.median
         severe = (z > self.z) & (rises > self.severe)
         return Sight.of(rows, 10.0 ** np.minimum(rises, 300.0), z > self.z, severe=severe)
 
@@ -60,7 +60,7 @@ class ParameterCourse(Course):
 
     Steps have become so large that they outweigh what was learnt: gradients turn from step to step
     where the rate exceeds what the curvature allows, and norms grow as those of a random walk.
-    Lower the rate, lengthen the warm-up, clip gradients, or go back to a checkpoint before it began.
+    Lower the rate, lengthen the warm-up, clip gradients, or go back to a checkpoint of before.
     """
 
     code = "SPP601"
@@ -69,6 +69,7 @@ class ParameterCourse(Course):
     patience: float = threshold(1.0, f"recorded steps; fitted, {_BENCHMARK}")
     share: float = threshold(0.15, f"of the parameters; fitted, {_BENCHMARK}")
     floor: float = threshold(0.05, f"decades; fitted, {_BENCHMARK}")
+    severe: float = threshold(math.inf, "parameters that were next to zero may grow by any factor")
 
     unmeasured = "no weights are recorded (signals=[..., 'weight'])"
 
@@ -131,12 +132,3 @@ class GradientCourse(Course):
     def say(self, measured: float) -> str:
         """Say by how much."""
         return f"the second moment of the gradient is {measured:.3g} times what it was"
-
-
-def _medians(windows: Array) -> Array:
-    """Give the median of each window, NaN where it is empty."""
-    medians = np.full(len(windows), np.nan)
-    finite = np.where(np.isfinite(windows), windows, np.nan)
-    is_known = np.isfinite(finite).any(axis=1)
-    medians[is_known] = np.nanmedian(finite[is_known], axis=1)
-    return medians

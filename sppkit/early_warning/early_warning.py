@@ -11,11 +11,12 @@ from sppkit.rules.finding import Severity
 
 StopOn = Literal["never", "error", "warning"]
 
-_STOPS: Mapping[str, frozenset[Severity]] = {
+STOPS: Mapping[StopOn, frozenset[Severity]] = {
     "never": frozenset(),
     "error": frozenset({Severity.ERROR}),
     "warning": frozenset({Severity.ERROR, Severity.WARNING}),
 }
+"""The severities that a training stops on."""
 
 
 class EarlyWarning:
@@ -44,8 +45,8 @@ class EarlyWarning:
         events: all that was noticed.
 
     Raises:
-        ValueError: `stop_on` is none of the three, `cool_down` is negative, a code or a threshold is
-            unknown.
+        ValueError: `stop_on` is none of the three, `cool_down` is negative, a code or a threshold
+            is unknown.
         TypeError: the recording is not one in the making.
 
     Example:
@@ -83,7 +84,7 @@ class EarlyWarning:
         if stop_on not in get_args(StopOn):
             raise ValueError(f"stop_on={stop_on!r} must be one of {', '.join(get_args(StopOn))}")
         self._watch = Watch(select, ignore, thresholds or {}, cool_down=cool_down)
-        self._stops = _STOPS[stop_on]
+        self._stops = STOPS[stop_on]
         self._told = 0
         self.events: list[Event] = []
         self._rates = Rates(recording.model, recording.optimizer)

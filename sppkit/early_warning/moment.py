@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sppkit.early_warning.history import History
-from sppkit.early_warning.series import Array, Series
+from sppkit.early_warning.history import History, Usual, usual
+from sppkit.early_warning.series import Array, Labels
 from sppkit.signals import Role, Signal
 
 
@@ -36,29 +36,24 @@ class Moment:
 
     Attributes:
         step: steps of the optimiser taken before.
-        series: what the rows are of.
-        numbers: the series of each row.
+        labels: what the rows are of.
         columns: statistics, one number for each row.
         history: what each series showed before this step.
         rates: of parameters by their qualified names; empty where no optimiser is known.
     """
 
     step: int
-    series: Series
-    numbers: Array
+    labels: Labels
     columns: Mapping[str, Any]
     history: History
     rates: Mapping[str, Rate]
 
-    def label(self, name: str) -> Array:
-        """Give an attribute of `Label` for each row."""
-        found: Array = self.series.column(name)[self.numbers]
-        return found
-
     def statistic(self, name: str) -> Array:
         """Give a statistic of each row; NaN where it is not in the recording."""
         values = self.columns.get(name)
-        return np.full(len(self.numbers), np.nan) if values is None else np.asarray(values, float)
+        if values is None:
+            return np.full(len(self.labels.numbers), np.nan)
+        return np.asarray(values, float)
 
     @cached_property
     def logarithms(self) -> Array:
@@ -67,38 +62,55 @@ class Moment:
         is_plain = np.isfinite(moments) & (moments > 0)
         return np.where(is_plain, np.log10(np.where(is_plain, moments, 1.0)), np.nan)
 
+    @cached_property
+    def usual(self) -> Usual:
+        """What the logarithm of each row's second moment usually was."""
+        return usual(self.history.windows(self.labels.numbers))
+
+    def first(self, name: str) -> Array:
+        """Give what each row showed at first, of `sppkit.early_warning.history.FIRSTS`."""
+        return self.history.first(self.labels.numbers, name)
+
+    # ------------------------------------------------------------------ from the labels alone
+
     def of_signal(self, signal: Signal) -> Array:
         """Say of each row whether it is of a signal."""
-        found: Array = self.label("signal") == str(signal)
-        return found
+        return self.labels.once(
+            f"of signal {signal}", lambda: np.asarray(self.labels["signal"] == str(signal))
+        )
 
     @property
     def activations(self) -> Array:
         """Which rows are activations of layers that call no other."""
-        return self.of_signal(Signal.ACTIVATION) & (self.label("role") == str(Role.LEAF))
+        return self.labels.once(
+            "activations of leaves",
+            lambda: self.of_signal(Signal.ACTIVATION) & (self.labels["role"] == str(Role.LEAF)),
+        )
+
+    @property
+    def matrices(self) -> Array:
+        """Which rows are of tensors with several channels of several values."""
+        labels = self.labels
+        return labels.once("matrices", lambda: (labels["samples"] > 1) & (labels["channels"] > 1))
+
+    def has_type(self, part: str) -> Array:
+        """Say of each row whether the name of its layer's class has some part."""
+        return self.labels.once(
+            f"has type {part}", lambda: np.char.find(self.labels["layer_type"], part) >= 0
+        )
 
     @property
     def is_skipped(self) -> Array:
         """Which rows are of a step that a gradient scaler skipped."""
-        flags = self.columns.get("flags")
-        if flags is None:
-            return np.zeros(len(self.numbers), dtype=bool)
-        found: Array = np.char.find(np.asarray(flags).astype(str), _SKIPPED) >= 0
-        return found
+        return self.labels.once("is skipped", self._find_skipped)
 
-    @property
-    def parameter_names(self) -> Array:
-        """The qualified name of the parameter that each row is of."""
-        return self.label("parameter")
+    def _find_skipped(self) -> Array:
+        flags = self.columns.get("flags")
+        flags = np.full(len(self.labels.numbers), "") if flags is None else np.asarray(flags)
+        return np.char.find(flags.astype(str), _SKIPPED) >= 0
 
     def rates_of_rows(self) -> tuple[Array, Array]:
-        """Give the learning rate of each row's parameter, NaN for none, and whether it is Adam's."""
-        found = [self.rates.get(name, _NO_RATE) for name in self.parameter_names]
+        """Give the rate of each row's parameter, NaN for none, and whether it is Adam's."""
+        found = [self.rates.get(name, _NO_RATE) for name in self.labels["parameter"]]
         rates = np.array([each.rate for each in found])
         return rates, np.array([each.is_normalised for each in found], dtype=bool)
-
-    @property
-    def is_matrix(self) -> Array:
-        """Which rows are of a tensor with several values per channel."""
-        found: Array = self.label("samples") > 1
-        return found

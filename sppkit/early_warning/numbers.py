@@ -18,7 +18,7 @@ LARGEST = {"float16": 65504.0, "bfloat16": 3.3895e38, "float32": 3.4028e38}
 
 @dataclass(frozen=True)
 class LittleHeadroom(WarningRule):
-    """Keep the largest values farther from the end of their type: a few steps more and they overflow.
+    """Keep the largest values farther from the end of their type, before they overflow.
 
     Use bfloat16, scale the signal down in front of the layer, keep this layer out of autocast, or
     stop what makes it grow. Gradients are not looked at: their scale is the gradient scaler's.
@@ -38,8 +38,7 @@ class LittleHeadroom(WarningRule):
         rows = moment.of_signal(Signal.ACTIVATION) | moment.of_signal(Signal.WEIGHT)
         if not rows.any():
             return None
-        limits = np.array([LARGEST.get(str(kind), np.inf) for kind in moment.label("dtype")])
-        used = _magnitudes(moment) / limits
+        used = _magnitudes(moment) / moment.labels.once("limits", lambda: _limits(moment))
         return Sight.of(rows, used, used > 1.0 / self.margin)
 
     def say(self, measured: float) -> str:
@@ -52,9 +51,13 @@ class LittleHeadroom(WarningRule):
         return f"at most 1/{self.margin:g} of it"
 
 
+def _limits(moment: Moment) -> Array:
+    return np.array([LARGEST.get(str(kind), np.inf) for kind in moment.labels["dtype"]])
+
+
 def _magnitudes(moment: Moment) -> Array:
-    sides = [np.abs(moment.statistic(name)) for name in ("minimum", "maximum")]
-    return np.fmax(*sides)
+    largest: Array = np.fmax(np.abs(moment.statistic("minimum")), moment.statistic("maximum"))
+    return largest
 
 
 @dataclass(frozen=True)

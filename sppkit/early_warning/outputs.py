@@ -33,13 +33,12 @@ class DyingUnits(WarningRule):
 
     def look(self, moment: Moment) -> Sight | None:
         """Compare the share of dead channels with the first recorded step."""
-        is_dropout = np.char.find(moment.label("layer_type").astype(str), "Dropout") >= 0
         enough = moment.statistic("samples") >= self.values
-        rows = moment.activations & enough & ~is_dropout
+        rows = moment.activations & enough & ~moment.has_type("Dropout")
         if not rows.any():
             return None
         dead = moment.statistic("dead_channel_fraction")
-        first = moment.history.first(moment.numbers, "dead_channel_fraction")
+        first = moment.first("dead_channel_fraction")
         return Sight.of(rows, dead, (dead > self.level) & (dead - first > self.rise))
 
     def say(self, measured: float) -> str:
@@ -76,10 +75,10 @@ class LargeLogits(WarningRule):
 
     def look(self, moment: Moment) -> Sight | None:
         """Compare the output with the limit and with the first recorded step."""
-        rows = _output(moment)
+        rows = moment.labels.once("output", lambda: _output(moment))
         if not rows.any():
             return None
-        grown = moment.logarithms - moment.history.first(moment.numbers, "second_moment")
+        grown = moment.logarithms - moment.first("second_moment")
         rms = 10.0 ** (moment.logarithms / 2)
         return Sight.of(rows, rms, (rms > self.rms) & (grown / 2 > np.log10(self.growth)))
 
@@ -96,10 +95,10 @@ class LargeLogits(WarningRule):
 def _output(moment: Moment) -> Array:
     """Say which rows are the network's output: those of the root, else of the last leaf."""
     outputs = moment.of_signal(Signal.ACTIVATION)
-    of_root = outputs & (moment.label("layer") == "") & (moment.label("operation") == "")
+    of_root: Array = outputs & (moment.labels["layer"] == "") & (moment.labels["operation"] == "")
     if of_root.any() or not moment.activations.any():
         return of_root
-    depths = np.where(moment.activations, moment.label("depth"), -np.inf)
+    depths = np.where(moment.activations, moment.labels["depth"], -np.inf)
     depths = np.where(np.isfinite(depths), depths, -np.inf)
     is_last: Array = moment.activations & (depths == depths.max())
     return is_last

@@ -29,7 +29,9 @@ class Sight:
     is_severe: Array
 
     @classmethod
-    def of(cls, rows: Array, measured: Array, is_over: Array, *, severe: Array | None = None) -> "Sight":
+    def of(
+        cls, rows: Array, measured: Array, is_over: Array, *, severe: Array | None = None
+    ) -> "Sight":
         """Make a sight of a mask of rows and of numbers for all rows of the step."""
         chosen = np.flatnonzero(rows)
         is_severe = np.zeros_like(is_over) if severe is None else severe

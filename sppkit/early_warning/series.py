@@ -1,6 +1,6 @@
 """Number the rows of a recording: what one tensor's signal shows step after step is one series."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,27 +49,26 @@ class Series:
     def __init__(self) -> None:
         self.labels: list[Label] = []
         self._numbers: dict[tuple[Any, ...], int] = {}
-        self._of_blocks: dict[int, tuple[Any, Array]] = {}
-        self._columns: dict[str, Array] = {}
+        self._of_blocks: dict[int, tuple[Any, Labels]] = {}
 
     def __len__(self) -> int:
         """Count the series."""
         return len(self.labels)
 
-    def numbers(self, columns: Mapping[str, Any]) -> Array:
-        """Give the number of each row's series.
+    def labels_of(self, columns: Mapping[str, Any]) -> "Labels":
+        """Give the labels of the rows of a step.
 
         Steps that look alike share the arrays of their labels, which are looked at once.
         """
         marker = columns["layer"]
-        known, numbers = self._of_blocks.get(id(marker), (None, None))
-        if known is marker and numbers is not None:
-            return numbers
-        numbers = self._look_up(columns)
+        known, labels = self._of_blocks.get(id(marker), (None, None))
+        if known is marker and labels is not None:
+            return labels
+        labels = Labels(self, self._look_up(columns))
         if len(self._of_blocks) >= _MOST_BLOCKS:
             self._of_blocks.clear()
-        self._of_blocks[id(marker)] = marker, numbers
-        return numbers
+        self._of_blocks[id(marker)] = marker, labels
+        return labels
 
     def _look_up(self, columns: Mapping[str, Any]) -> Array:
         rank = int(columns["rank"])
@@ -92,13 +91,6 @@ class Series:
     def _add(self, label: Label) -> None:
         self._numbers[label[:_KEY_LENGTH]] = len(self.labels)
         self.labels.append(label)
-        self._columns.clear()
-
-    def column(self, name: str) -> Array:
-        """Give one attribute of the labels of all series."""
-        if name not in self._columns:
-            self._columns[name] = np.array([getattr(label, name) for label in self.labels])
-        return self._columns[name]
 
     def state(self) -> list[list[Any]]:
         """Give the labels as plain lists."""
@@ -111,3 +103,33 @@ class Series:
         for label in state:
             series._add(Label(*label))
         return series
+
+
+class Labels:
+    """What the rows of a block are of, and what follows from it, found out once.
+
+    Args:
+        series: all of them.
+        numbers: of each row.
+    """
+
+    def __init__(self, series: Series, numbers: Array) -> None:
+        self.series, self.numbers = series, numbers
+        self._known: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        """Give one attribute of the label of each row."""
+        labels = self.series.labels
+        return self.once(
+            name, lambda: np.array([getattr(labels[number], name) for number in self.numbers])
+        )
+
+    def once(self, name: str, find: Callable[[], Array]) -> Array:
+        """Give what follows from the labels alone, under a name; it is found out once."""
+        if name not in self._known:
+            self._known[name] = find()
+        return self._known[name]
+
+    def of_rows(self, rows: Array) -> "Labels":
+        """Give the labels of some of the rows."""
+        return Labels(self.series, self.numbers[rows])

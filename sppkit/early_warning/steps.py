@@ -58,14 +58,8 @@ def _has_updates(moment: Moment) -> bool:
     return bool(moment.of_signal(Signal.UPDATE).any())
 
 
-def _matrices(moment: Moment) -> Array:
-    """Say which rows are of tensors with several units of several values."""
-    is_matrix: Array = moment.is_matrix & (moment.label("channels") > 1)
-    return is_matrix
-
-
 def _recorded(moment: Moment) -> tuple[Array, Array]:
-    rows = moment.of_signal(Signal.UPDATE) & _matrices(moment)
+    rows = moment.of_signal(Signal.UPDATE) & moment.matrices
     return rows, moment.statistic("norm_to_weight_ratio")
 
 
@@ -77,7 +71,7 @@ def _estimated(moment: Moment) -> tuple[Array, Array]:
     with np.errstate(all="ignore"):
         by_gradient = rates * moment.statistic("norm_to_weight_ratio")
         by_weight = rates / np.sqrt(moment.statistic("second_moment"))
-    rows = (gradients | weights) & _matrices(moment) & np.isfinite(rates)
+    rows = (gradients | weights) & moment.matrices & np.isfinite(rates)
     return rows, np.where(is_normalised, by_weight, by_gradient)
 
 
@@ -86,14 +80,15 @@ class ClippingPressure(WarningRule):
     """Lower the learning rate or raise the limit: clipping takes away nearly all of the gradient.
 
     Then the clipping sets the length of each step, and gradients its direction at most. Measured is
-    1 - |clipped gradient| / |gradient| of each parameter that was clipped.
+    1 - |clipped gradient| / |gradient| of each parameter that was clipped and has at least two
+    values per output unit: adaptive clipping holds biases of zero by design.
     """
 
     code = "SPP605"
     title = "clipping pressure"
 
     cut: float = threshold(0.9, "of a parameter's gradient; ours")
-    share: float = threshold(0.5, "of the clipped parameters; RULES of AGC, ours")
+    share: float = threshold(0.5, "of the clipped parameters; ours")
     patience: float = threshold(5.0, "recorded steps; ours")
 
     statistic = "norm of the clipped gradient over that of the gradient"
@@ -101,7 +96,7 @@ class ClippingPressure(WarningRule):
 
     def look(self, moment: Moment) -> Sight | None:
         """Compare clipped gradients with what they were."""
-        clipped = moment.of_signal(Signal.CLIPPED_WEIGHT_GRADIENT)
+        clipped = moment.of_signal(Signal.CLIPPED_WEIGHT_GRADIENT) & moment.matrices
         if not clipped.any():
             return None
         cut = 1.0 - np.sqrt(_before_clipping(moment, clipped))
@@ -120,7 +115,7 @@ class ClippingPressure(WarningRule):
 def _before_clipping(moment: Moment, clipped: Array) -> Array:
     """Divide the mean square of each clipped gradient by that of the same gradient before."""
     squares = moment.statistic("second_moment")
-    names = moment.parameter_names
+    names = moment.labels["parameter"]
     raw = np.flatnonzero(moment.of_signal(Signal.WEIGHT_GRADIENT))
     before = dict(zip(names[raw], squares[raw], strict=True))
     found = np.full(len(squares), np.nan)
@@ -149,11 +144,10 @@ class NormalisationDrift(WarningRule):
 
     def look(self, moment: Moment) -> Sight | None:
         """Compare the gains with those of the first recorded step."""
-        kinds = np.char.find(moment.label("layer_type").astype(str), "Norm") >= 0
-        rows = moment.of_signal(Signal.WEIGHT) & kinds & (moment.label("tensor") == "weight")
+        rows = moment.labels.once("gains", lambda: _gains(moment))
         if not rows.any():
             return None
-        change = moment.logarithms - moment.history.first(moment.numbers, "second_moment")
+        change = moment.logarithms - moment.first("second_moment")
         return Sight.of(rows, 10.0**change, np.abs(change) > np.log10(self.factor))
 
     def say(self, measured: float) -> str:
@@ -164,3 +158,10 @@ class NormalisationDrift(WarningRule):
     def expected(self) -> str:
         """Describe the threshold."""
         return f"within a factor of {self.factor:g} of the first recorded step"
+
+
+def _gains(moment: Moment) -> Array:
+    """Say which rows are the gains of normalisation layers."""
+    is_weight = moment.labels["tensor"] == "weight"
+    found: Array = moment.has_type("Norm") & is_weight & moment.of_signal(Signal.WEIGHT)
+    return found

@@ -19,7 +19,6 @@ from sppkit.signals import Phase
 COOL_DOWN = 100
 """Steps without a fault after which it is told again."""
 
-_NOT_STATISTICS = frozenset({"run", "seed", "rank", "step"})
 _SEVERE_SHARE = 0.5
 """Of the tensors at fault, so many must be severely so for an error."""
 
@@ -67,15 +66,16 @@ class Watch:
         is_training = np.asarray(columns["phase"]) == str(Phase.TRAIN)
         if not is_training.any():
             return []
-        numbers = self._series.numbers(columns)
-        rows = slice(None) if is_training.all() else is_training
-        kept = {n: v for n, v in columns.items() if n not in _NOT_STATISTICS}
-        kept = {n: np.asarray(v)[rows] for n, v in kept.items() if np.ndim(v)}
-        step = int(columns["step"])
-        moment = Moment(step, self._series, numbers[rows], kept, self._history, rates)
+        labels = self._series.labels_of(columns)
+        if not is_training.all():
+            labels = labels.of_rows(is_training)
+            columns = {
+                n: np.asarray(v)[is_training] if np.ndim(v) else v for n, v in columns.items()
+            }
+        moment = Moment(int(columns["step"]), labels, columns, self._history, rates)
         events = [event for rule in self.rules for event in self._ask(rule, moment)]
         dead = moment.statistic("dead_channel_fraction")
-        self._history.push(moment.numbers, moment.logarithms, dead)
+        self._history.push(labels.numbers, moment.logarithms, dead)
         return events
 
     @property
@@ -90,7 +90,7 @@ class Watch:
         if sight is None:
             return
         self._looked.add(rule.code)
-        at_fault = self._persistent(rule, sight, moment.numbers[sight.rows])
+        at_fault = self._persistent(rule, sight, moment.labels.numbers[sight.rows])
         if not at_fault.any() or at_fault.mean() < rule.share:
             return
         severity = rule.severity
@@ -150,9 +150,10 @@ def _event(
     rule: WarningRule, moment: Moment, sight: Sight, at_fault: Array, severity: Severity
 ) -> Event:
     """Name the first layer in the order of execution, and count the others."""
-    depths = moment.label("depth")[sight.rows]
+    depths = moment.labels["depth"][sight.rows]
     first = min(np.flatnonzero(at_fault), key=lambda row: (depths[row], row))
-    label = moment.series.labels[moment.numbers[sight.rows[first]]]
+    labels = moment.labels
+    label = labels.series.labels[labels.numbers[sight.rows[first]]]
     measured = float(sight.measured[first])
     place = label.parameter if label.tensor else label.layer
     affected, looked_at = int(at_fault.sum()), len(at_fault)

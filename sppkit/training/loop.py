@@ -5,7 +5,7 @@ outcome = train(task, RunFolder(Path("runs/net")))
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 
 from sppkit.capture.record import record
 from sppkit.capture.recorder import Recorder
+from sppkit.early_warning import STOPS, EarlyWarning
 from sppkit.errors import TrainingError
 from sppkit.training.batches import Batch
 from sppkit.training.environment import describe_environment
@@ -97,7 +98,8 @@ def train(
         task: what, on what, how.
         folder: where to; made where it does not exist.
         resume: go on where an interrupted run has stopped. On a CPU the result is that of a run
-            that was not interrupted, to the bit. A run that has ended is left as it is.
+            that was not interrupted, to the bit. A run that has ended is left as it is, but for
+            one that was stopped by an event that the task does not stop on.
         hear: is told, a few times in a second, how the run stands.
 
     Raises:
@@ -107,7 +109,7 @@ def train(
     """
     if resume and folder.holds_a_run:
         folder.check_settings(task.settings())
-        if "outcome" in (found := folder.description()):
+        if "outcome" in (found := folder.description()) and not goes_on(found, folder, task):
             return _outcome_of(found["outcome"])
     else:
         folder.check_is_free()
@@ -132,6 +134,7 @@ class _Run:
     def __init__(self, task: Task, folder: RunFolder, hear: Hear) -> None:
         self._task, self._folder, self._hear = task, folder, hear
         self._began = time.time()
+        self._warning: EarlyWarning | None = None
         self._trainee = Trainee(task)
         folder.create()
         folder.describe(self._description("running"))
@@ -141,6 +144,7 @@ class _Run:
         self._evaluation = self._metrics.latest("eval")
         self._events = folder.events()
         self._recorder: Recorder | None = None
+        self._warned = state.get("early_warning") if state else None
         self._ended = ""
         self._step = 0
         if state is not None:
@@ -193,6 +197,9 @@ class _Run:
             flush_seconds=math.inf,  # `save` writes everything at once
             first_step=self._step,
         )
+        self._warning = EarlyWarning(self._recorder)
+        if self._warned is not None:
+            self._warning.load_state_dict(self._warned)
         return self._recorder
 
     def batches(self) -> Iterator[Batch]:
@@ -235,9 +242,14 @@ class _Run:
         self._metrics.add_evaluation(self._evaluation)
 
     def look(self) -> None:
-        """Look at the losses now and then, and tell how the run stands."""
+        """Hear the early warning, look at the losses now and then, and tell how the run stands."""
+        known = len(self._events)
+        for event in self._warning.new_events() if self._warning else ():
+            self._add_event(event.as_dict())
         if self._step % PATIENCE == 0 or self._step == self._task.steps:
             self._look_at_losses()
+        if not self._ended and (causes := stopping(self._events[known:], self._task)):
+            self._stop(causes[0])
         if time.monotonic() - self._told > _TELL_SECONDS or self._step == self._task.steps:
             self._hear(self._progress())
             self._told = time.monotonic()
@@ -253,13 +265,22 @@ class _Run:
             self._tell(DIVERGED, "the loss does not come back from infinity or NaN", self._step)
             self._ended = DIVERGED
 
+    def _stop(self, cause: Mapping[str, Any]) -> None:
+        """End the run because of an event."""
+        why = f"stopped at the {cause['severity']} of step {cause['step']}: {cause['message']}"
+        self._tell(STOPPED, why, self._step, "info")
+        self._ended = STOPPED
+
     def _tell(self, kind: str, message: str, step: int, severity: str = "error") -> None:
-        """Write an event."""
-        epoch = step / self._task.steps_per_epoch
-        event = {"step": step, "epoch": epoch, "kind": kind, "severity": severity, "layer": ""}
-        event |= {"message": message, "evidence": {}}
-        self._events.append(event)
-        self._folder.add_event(event)
+        """Write an event of the run as a whole."""
+        event = {"step": step, "kind": kind, "severity": severity, "layer": ""}
+        self._add_event({**event, "message": message, "advice": "", "evidence": {}})
+
+    def _add_event(self, event: Mapping[str, Any]) -> None:
+        epoch = event["step"] / self._task.steps_per_epoch
+        whole = {"step": event["step"], "epoch": epoch, **event}
+        self._events.append(whole)
+        self._folder.add_event(whole)
 
     def save(self) -> None:
         """Write everything; the checkpoint comes last, since it says how much of the rest counts.
@@ -276,6 +297,8 @@ class _Run:
         rows = self._metrics.frame()
         self._folder.write_metrics(rows)
         state = {"step": self._step, "random": random_state(), **self._trainee.state()}
+        if self._warning is not None:
+            state["early_warning"] = self._warning.state_dict()
         self._folder.save(state, metrics=len(rows), events=len(self._events))
 
     def end(self) -> Outcome:
@@ -322,9 +345,21 @@ class _Run:
             "state": state,
             "settings": self._task.settings(),
             "environment": describe_environment(self._task.device),
+            "not_measured": self._warning.not_measured if self._warning else {},
             "began": self._began,
             "changed": time.time(),
         }
+
+
+def stopping(events: Sequence[Mapping[str, Any]], task: Task) -> list[Mapping[str, Any]]:
+    """List the events that a task stops on."""
+    return [event for event in events if event["severity"] in STOPS[task.stop_on]]
+
+
+def goes_on(found: Mapping[str, Any], folder: RunFolder, task: Task) -> bool:
+    """Say whether a run was stopped by an event that would not stop it now."""
+    was_stopped = found["outcome"].get("ended") == STOPPED
+    return was_stopped and not stopping(folder.events(), task)
 
 
 @contextmanager
