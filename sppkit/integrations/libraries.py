@@ -18,6 +18,7 @@ def library(module: str, extra: str) -> Any:
     """
     name = module.partition(".")[0]
     try:
+        import_module(name)
         return import_module(module)
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == name

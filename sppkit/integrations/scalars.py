@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from sppkit.capture.distributed import ALL_RANKS
+from sppkit.capture.rows import COMPARED
 from sppkit.patterns import Patterns, matcher
 from sppkit.recording import STATISTIC_COLUMNS
 from sppkit.signals import OF_OUTPUTS, Phase, Role, Signal, Tap
+from sppkit.statistics import PAIR_STATISTICS, WEIGHT_STATISTICS
 from sppkit.table import Columns
 
 SCALARS = (
@@ -22,6 +24,8 @@ SCALARS = (
 MOST_LAYERS = 24
 """So many layers are told of by default, spread evenly over the depth of the network."""
 
+_OF_UNITS = frozenset(statistic.__name__ for statistic in WEIGHT_STATISTICS)
+_OF_PAIRS = frozenset(statistic.__name__ for statistic in PAIR_STATISTICS)
 _BIASES = frozenset({"bias", "in_proj_bias"})
 
 
@@ -141,12 +145,20 @@ def scalar_name(row: Mapping[str, Any], statistic: str) -> str:
     return re.sub(r"[^\w./-]", "_", name)
 
 
+def _is_defined(signal: Signal, statistic: str) -> bool:
+    """Say whether rows of a signal have a statistic."""
+    if statistic in _OF_PAIRS:
+        return signal in COMPARED
+    return statistic not in _OF_UNITS or signal not in OF_OUTPUTS
+
+
 def _groups(scalars: Patterns) -> dict[str, list[str]]:
     """Find the statistics to tell of each signal."""
     known = {
         f"{signal.replace(' ', '_')}.{statistic}": (str(signal), statistic)
         for signal in Signal
         for statistic in STATISTIC_COLUMNS
+        if _is_defined(signal, statistic)
     }
     groups: dict[str, list[str]] = {}
     for pattern in [scalars] if isinstance(scalars, str) else scalars:

@@ -49,7 +49,7 @@ def plain_table(steps, batches=1, clip=None):
 
 
 def assert_same_rows(table, expected, statistics=("second_moment", "mean"), rtol=1e-4):
-    """Compare row by row, by what the rows are of; layers by the end of their names."""
+    """Compare row by row, by what the rows are of; layers by their names in the network."""
     key = [name for name in KEY if name not in ("run", "rank")]
     found = table.assign(layer=table["layer"].astype(str).map(short)).set_index(key).sort_index()
     wanted = expected.assign(layer=expected["layer"].astype(str)).set_index(key).sort_index()
@@ -61,7 +61,7 @@ def assert_same_rows(table, expected, statistics=("second_moment", "mean"), rtol
 
 
 def short(layer):
-    return layer.rpartition(".")[2]
+    return layer.removeprefix("network").lstrip(".")
 
 
 def hooks_on(model):
