@@ -29,7 +29,7 @@ class MLflowTracker(Tracker):
 
     Args:
         run_id: of the run; by default the active one of `mlflow.start_run`.
-        client: an `MlflowClient` (``trainer.logger.experiment`` of Lightning); by default one of
+        client: an `MlflowClient` (``logger.experiment`` of Lightning's); by default one of
             the tracking address that mlflow is set to.
         options: of `sppkit.integrations.tracker.Tracker`.
 

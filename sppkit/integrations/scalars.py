@@ -26,6 +26,18 @@ MOST_LAYERS = 24
 
 _OF_UNITS = frozenset(statistic.__name__ for statistic in WEIGHT_STATISTICS)
 _OF_PAIRS = frozenset(statistic.__name__ for statistic in PAIR_STATISTICS)
+_LABELS = (
+    "phase",
+    "depth",
+    "layer",
+    "call",
+    "operation",
+    "tensor",
+    "signal",
+    "layer_type",
+    "role",
+    "tap",
+)
 _BIASES = frozenset({"bias", "in_proj_bias"})
 
 
@@ -33,9 +45,9 @@ class Scalars:
     """Chooses numbers of the rows of a step, and names them.
 
     By default the curves of the signal propagation plot: the ends of residual blocks, or the
-    weighted layers of a network without any, and of weight gradients those of the weights. Of more
-    than `MOST_LAYERS` of them, so many are taken at even distances, the first and the last among
-    them; which ones is settled by the first recorded step.
+    weighted layers of a network without any; and of weight gradients those of the weights, without
+    biases and normalisation layers. Of more than `MOST_LAYERS` of them, so many are taken at even
+    distances, the first and the last among them; which ones is settled by the first recorded step.
 
     Names are ``spp.activation.second_moment/layer1.0.conv1``: signal and statistic, which trackers
     take for a group, then the layer. Parameters and further outputs have their name behind a dot,
@@ -98,10 +110,9 @@ class Scalars:
 
 def rows_of(columns: Columns) -> list[dict[str, Any]]:
     """Give the labels of a block of rows, row by row."""
-    names = ("phase", "layer", "call", "operation", "tensor", "signal", "role", "tap", "depth")
     length = len(columns["layer"])
-    wide = [np.broadcast_to(np.asarray(columns[name]), (length,)).tolist() for name in names]
-    return [dict(zip(names, values, strict=True)) for values in zip(*wide, strict=True)]
+    wide = [np.broadcast_to(np.asarray(columns[name]), (length,)).tolist() for name in _LABELS]
+    return [dict(zip(_LABELS, values, strict=True)) for values in zip(*wide, strict=True)]
 
 
 def is_merged(columns: Columns) -> bool:
@@ -116,7 +127,11 @@ def default_layers(rows: Sequence[Mapping[str, Any]]) -> dict[bool, frozenset[st
     ends = [row for row in outputs if row["tap"] in (Tap.STEM, Tap.BLOCK)]
     leaves = [row for row in outputs if row["role"] == Role.LEAF]
     chain = ends or [row for row in leaves if row["layer"] in weighted] or leaves
-    parameters = [row for row in leaves if row["layer"] in weighted]
+    parameters = [
+        row
+        for row in leaves
+        if row["layer"] in weighted and "norm" not in str(row["layer_type"]).lower()
+    ]
     return {True: _spread(chain), False: _spread(parameters) or frozenset(weighted)}
 
 

@@ -20,7 +20,7 @@ class TensorBoardTracker(Tracker):
 
     Args:
         writer: a folder for the event files, or the `SummaryWriter` of your own loop or trainer
-            (``trainer.logger.experiment`` of Lightning), which stays open.
+            (``logger.experiment`` of Lightning's), which stays open.
         options: of `sppkit.integrations.tracker.Tracker`.
 
     Raises:

@@ -375,7 +375,7 @@ def test_of_the_closures_of_one_step_the_first_is_recorded():
         optimizer.zero_grad()
         loss = model(x).pow(2).mean()
         loss.backward()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         return loss
 
     with sppkit.record(model, optimizer=optimizer) as recording:

@@ -18,6 +18,7 @@ from tests.integrations.cases import (
     network,
     plain_table,
 )
+from tests.integrations.test_scalars import Notebook
 from tests.integrations.two_processes import run_two
 
 lightning = library("lightning.pytorch")
@@ -218,8 +219,19 @@ def test_an_optimiser_that_is_not_there_is_named(tmp_path):
         trainer(callback).fit(Module(), loader())
 
 
-def test_two_processes_are_recorded_as_one_batch(tmp_path):
+def test_trackers_are_told_of_every_recorded_step(tmp_path):
+    notebook = Notebook()
+    callback = SignalPropagationCallback(tmp_path / "run", every=2, trackers=[notebook])
+    trainer(callback, steps=5).fit(Module(), loader())
+    assert sorted(notebook.scalars) == [0, 2, 4]
+    assert [step for step, *_ in notebook.figures] == [0, 4]
+    assert "spp.gradient.second_moment/2" in notebook.scalars[4]
+
+
+def test_two_processes_are_recorded_as_one_batch_and_one_of_them_tells_the_tracker(tmp_path):
+    library("tensorboard")
     run_two("lightning", tmp_path)
+    assert len(list((tmp_path / "logs").glob("events*"))) == 1
     recording = sppkit.read(tmp_path / "run")
     assert set(recording.table()["rank"]) == {-1}
     expected = plain_table(3)

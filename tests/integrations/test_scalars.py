@@ -81,6 +81,10 @@ def test_by_default_a_residual_network_is_told_of_at_the_ends_of_its_blocks():
     ends = table[table["tap"].isin(["stem", "block"]) & (table["signal"] == "activation")]
     told = [name for name in notebook.scalars[0] if name.startswith("spp.activation.")]
     assert len(told) == len(ends) > 2
+    weights = [name for name in notebook.scalars[0] if name.startswith("spp.weight_gradient.")]
+    types = dict(zip(table["layer"], table["layer_type"], strict=True))
+    layers = [name.rpartition("/")[2].removesuffix(".weight") for name in weights]
+    assert {types[layer] for layer in layers} == {"Conv2d", "Linear"}
 
 
 def test_of_a_deep_network_no_more_than_a_few_layers_are_told_of_the_first_and_last_among_them():

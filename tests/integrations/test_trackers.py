@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+import sppkit
 from tests.integrations import library
 from tests.integrations.test_scalars import chain, train
 
@@ -103,6 +104,28 @@ class TestWandb:
         assert alerts
         assert alerts[0].title.startswith("SPP6")
         assert alerts[0].level in ("WARN", "ERROR")
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb")
+    def test_a_loop_that_numbers_its_rows_loses_none_of_them(self, tmp_path):
+        from sppkit.integrations.wandb import WandbTracker
+
+        model = chain(2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        with (
+            self.wandb.init(project="test", mode="offline") as run,
+            sppkit.record(model, optimizer=optimizer, every=2) as recording,
+        ):
+            WandbTracker(numbered=True, figures=False).follow(recording)
+            for step in range(6):
+                loss = model(torch.ones(8, 4)).pow(2).mean()
+                loss.backward()
+                optimizer.step()
+                run.log({"loss": float(loss.detach())}, step=step)
+            folder = run.dir
+        rows = list(self.history(read_offline_run(folder)))
+        assert [row["_step"] for row in rows] == [0, 1, 2, 3, 4, 5]
+        assert all("loss" in row for row in rows)
+        assert [row["_step"] for row in rows if "spp.step" in row] == [0, 2, 4]
 
     def test_without_a_run_one_is_told_to_begin_one(self):
         from sppkit.integrations.wandb import WandbTracker

@@ -18,6 +18,7 @@ from tests.integrations.cases import (
     network,
     plain_table,
 )
+from tests.integrations.test_scalars import Notebook
 from tests.integrations.two_processes import run_two
 
 transformers = library("transformers")
@@ -176,6 +177,13 @@ def test_a_warning_stops_the_training_where_that_is_asked_for(tmp_path):
     trainer.train()
     assert trainer.state.global_step < 50
     assert callback.warning.events
+
+
+def test_trackers_are_told_of_every_recorded_step(tmp_path):
+    notebook = Notebook()
+    train(tmp_path / "run", every=2, max_steps=5, recorded={"trackers": [notebook]})
+    assert sorted(notebook.scalars) == [0, 2, 4]
+    assert "spp.gradient.second_moment/network.2" in notebook.scalars[4]
 
 
 def test_a_run_directory_is_never_overwritten(tmp_path):

@@ -28,9 +28,11 @@ def run_two(name, folder):
 
 
 def train_by_lightning(folder):
+    from sppkit.integrations.tensorboard import TensorBoardTracker
     from tests.integrations.test_lightning import Module, SignalPropagationCallback, loader, trainer
 
-    callback = SignalPropagationCallback(folder / "run", every=1)
+    tracker = TensorBoardTracker(folder / "logs")
+    callback = SignalPropagationCallback(folder / "run", every=1, trackers=[tracker])
     options = {"devices": 2, "strategy": "ddp", "use_distributed_sampler": True}
     trainer(callback, **options).fit(Module(), loader(8))
 
