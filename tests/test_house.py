@@ -45,6 +45,10 @@ HOUSE = {
     "formats": (FLOOR_0 | FLOOR_1 | {"rules"}, set()),
     "models": (FLOOR_0, {"numpy", "torch"}),
     "early_warning": (FLOOR_0 | FLOOR_1 | {"capture", "rules"}, {"numpy", "torch"}),
+    "integrations": (
+        FLOOR_0 | FLOOR_1 | {"capture", "early_warning", "rules", "plots"},
+        {"numpy", "torch", "PIL", "matplotlib"},  # theirs are imported by name, where they are used
+    ),
     "training": (
         FLOOR_0 | FLOOR_1 | {"capture", "inputs", "early_warning"},
         {"numpy", "pandas", "pyarrow", "torch", "PIL", "datasets"},

@@ -98,7 +98,7 @@ class TestWandb:
         }
         for key, value in expected(recording).items():
             assert float(told[key]) == pytest.approx(value, rel=1e-6, nan_ok=True)
-        pictures = [row for row in rows if "spp/signal_propagation" in row]
+        pictures = [row for row in rows if "spp/signal_propagation/path" in row]
         assert [row["spp.step"] for row in pictures] == [0, 29]
         alerts = [r.alert for r in records if r.WhichOneof("record_type") == "alert"]
         assert alerts
