@@ -23,7 +23,7 @@ ALL = (
     | MEASURE
     | JUDGE
     | APPS
-    | {"plots", "models", "gate", "training", "early_warning"}
+    | {"plots", "models", "gate", "training", "early_warning", "integrations"}
 )
 
 # room: (rooms it may import, third-party libraries it may import)
@@ -46,6 +46,10 @@ HOUSE = {
     "formats": (FLOOR_0 | FLOOR_1 | {"rules"}, set()),
     "models": (FLOOR_0, {"numpy", "torch"}),
     "early_warning": (FLOOR_0 | FLOOR_1 | {"capture", "rules"}, {"numpy", "torch"}),
+    "integrations": (
+        FLOOR_0 | FLOOR_1 | {"capture", "early_warning", "rules", "plots"},
+        {"numpy", "torch", "PIL", "matplotlib"},  # theirs are imported by name, where they are used
+    ),
     "training": (
         FLOOR_0 | FLOOR_1 | {"capture", "inputs", "early_warning"},
         {"numpy", "pandas", "pyarrow", "torch", "PIL", "datasets"},

@@ -100,6 +100,7 @@ class Recorder(Recording):
         self._on_the_way: deque[tuple[Columns, Recipe, PhasePages]] = deque()
         self._updates = Updates(self._session) if Signal.UPDATE in options.signals else None
         self._listeners: list[Callable[[Columns], None]] = []
+        self._leavers: list[Callable[[], None]] = []
         self._optimizer = optimizer
         self._loop: Loop | None = None
         if optimizer is not None:
@@ -121,15 +122,20 @@ class Recorder(Recording):
         """The optimiser that ends the steps, where one was given."""
         return self._optimizer
 
-    def listen(self, hear: Callable[[Columns], None]) -> None:
+    def listen(
+        self, hear: Callable[[Columns], None], ended: Callable[[], None] | None = None
+    ) -> None:
         """Let a function hear the rows of each recorded step as soon as they are made.
 
         They come by column, as arrays or as one value for all rows, by the names of the table's
         columns; a step may come in several blocks. Steps that look alike share the arrays of their
         labels, which are not to be written to. Rows of a CUDA device come some steps later; `flush`
-        waits for them.
+        waits for them. `ended` is called when the `with` block of the recording is left, after
+        the last rows.
         """
         self._listeners.append(hear)
+        if ended is not None:
+            self._leavers.append(ended)
 
     def __enter__(self) -> Self:
         """Attach the hooks of the first step; entered again later, go on with the next one.
@@ -181,8 +187,12 @@ class Recorder(Recording):
         self._weights.clear()
         if self._updates:
             self._updates.forget()
-        if self._stream is not None:
-            self._end_stream(self._stream, error)
+        try:
+            if self._stream is not None:
+                self._end_stream(self._stream, error)
+        finally:
+            for leave in self._leavers:
+                leave()
 
     def _end_stream(self, stream: StreamedRows, error: BaseException | None) -> None:
         """Write the last part; what went wrong before is what the user is to see."""
@@ -224,11 +234,13 @@ class Recorder(Recording):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Read nothing inside the block, which stands between two steps: an evaluation, say.
+        """Read nothing inside the block: an evaluation, say.
 
+        It may stand between two steps, or between two passes whose gradients are accumulated.
         Without it, what the block runs belongs to the next step that is recorded.
         """
         if self._is_attached:
+            self._session.set_aside()
             self._session.rest(hooks_stay=False)
         try:
             yield
