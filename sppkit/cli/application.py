@@ -14,6 +14,7 @@ from sppkit.cli.doctor import doctor
 from sppkit.cli.flags import TARGET_FORMS
 from sppkit.cli.models import models
 from sppkit.cli.plot import plot
+from sppkit.cli.report import report
 from sppkit.cli.rules import rules
 from sppkit.cli.train import train
 
@@ -55,6 +56,7 @@ for command, example in (
     (check, "sppkit check ref:nf_resnet20 --activate --seeds 3"),
     (train, "sppkit train ref:mlp ref:sn_mlp --data digits --epochs 1"),
     (compare, "sppkit compare ref:mlp ref:sn_mlp --seeds 1"),
+    (report, "sppkit report ref:nf_resnet20 --seeds 1 -o report.html"),
     (baseline, "sppkit baseline ref:mlp --update -o mlp.parquet"),
     (diff, "sppkit diff before.parquet after.parquet"),
     (rules, "sppkit rules SPP902"),

@@ -23,6 +23,7 @@ _FAILED = 2
 
 @with_flags
 def train(
+    context: typer.Context,
     feeding: Feeding,
     learning: Learning,
     running: Running,
@@ -39,10 +40,12 @@ def train(
 ) -> None:
     """Train networks for real, side by side, and record how their signals change.
 
-    Each run gets a folder: run.json, metrics.parquet (a row per step), recording/ (read by sppkit
-    plot), events.jsonl and checkpoint.pt, from which --resume goes on. Leaves with 1 where a run
-    diverged.
+    Each run gets a folder: report.html to look at, run.json, metrics.parquet (a row per step),
+    recording/ (read by sppkit plot), events.jsonl and checkpoint.pt, from which --resume goes on.
+    Leaves with 1 where a run diverged.
     """
+    from sppkit.cli.commands import typed_command
+    from sppkit.cli.run_report import report_run
     from sppkit.cli.training_plots import check_pictures, draw_runs
     from sppkit.cli.training_tasks import plan_runs
 
@@ -52,7 +55,10 @@ def train(
     check_pictures(keeping.output)
     _take_folders(planned, keeping)
     outcomes, failed = _train_all(planned, keeping, talking)
-    places = draw_runs([run.folder.path for run, _ in outcomes], keeping.output)
+    folders = [run.folder.path for run, _ in outcomes]
+    places = draw_runs(folders, keeping.output)
+    for folder in folders:
+        report_run(folder, typed_command(context))
     _print(outcomes, places, talking)
     if failed:
         raise typer.Exit(_FAILED)

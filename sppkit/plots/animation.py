@@ -35,7 +35,7 @@ class Animation:
         steps: that are shown, in order.
     """
 
-    figure: Figure
+    figure: style.SignalFigure
     steps: tuple[int, ...]
     _film: "_Film"
     _grid: np.ndarray
@@ -171,7 +171,7 @@ class _Film:
     theme: style.ThemeName
     width: style.Width
 
-    def figure(self) -> tuple[Figure, np.ndarray]:
+    def figure(self) -> tuple[style.SignalFigure, np.ndarray]:
         """Make the figure with room for what its texts say, and hold the room from then on."""
         with style.house_style(self.theme, self.width):
             first = next(iter(self.rows))
@@ -182,9 +182,10 @@ class _Film:
             figure.set_layout_engine("none")
             return figure, grid
 
-    def show(self, figure: Figure, grid: np.ndarray, step: int) -> None:
+    def show(self, figure: style.SignalFigure, grid: np.ndarray, step: int) -> None:
         """Draw a step in place of another."""
         with style.house_style(self.theme, self.width):
+            figure.points.clear()
             names = [axes.get_xlabel() for axes in grid.flat]
             for axes, name in zip(grid.flat, names, strict=True):
                 axes.clear()

@@ -10,7 +10,7 @@ import pandas as pd
 
 import sppkit
 from sppkit.recording import STATISTIC_COLUMNS, Recording
-from sppkit.table import TABLE_COLUMNS, build_structure
+from sppkit.table import STRUCTURE_COLUMNS, TABLE_COLUMNS, build_structure
 
 FOLDER = Path(__file__).parent / "images"
 RESOLUTION = 60
@@ -30,12 +30,28 @@ def residual_network(run="net", blocks=12, seeds=3, steps=1, sick_from=None):
             for block in range(blocks + 1):
                 rows += list(_rows(run, seed, step, block, blocks, sick_from))
     table = pd.DataFrame(rows).reindex(columns=[*TABLE_COLUMNS, *STATISTIC_COLUMNS])
-    structure = [
-        {"run": run, "layer": _name(block), "operation": "", "fan_in": 64, "depth": block}
-        for block in range(blocks + 1)
-    ]
+    structure = [_structure(run, block) for block in range(blocks + 1)]
     metadata = {run: {"mode": "train", "device": "cpu"}}
     return Recording.from_frames(table.astype(TABLE_COLUMNS), build_structure(structure), metadata)
+
+
+def _structure(run, block):
+    known = {name: "" for name, kind in STRUCTURE_COLUMNS.items() if kind == "string"}
+    return known | {
+        "run": run,
+        "layer": _name(block),
+        "layer_type": "Block",
+        "role": "leaf",
+        "tap": "block" if block else "stem",
+        "block": block,
+        "depth": block,
+        "calls": 1,
+        "fan_in": 64,
+        "fan_out": 64,
+        "groups": 1,
+        "channel_axis": 1,
+        "parameters": 4096,
+    }
 
 
 def _name(block):

@@ -40,6 +40,7 @@ def test_each_step_is_drawn_as_the_plot_of_that_step_draws_it(growing):
     for step in animation.steps:
         figure = animation.show_step(step)
         assert step_label(figure) == f"step {step}"
+        assert len(figure.points) == 2  # of this step alone
         still = sppkit.plot_signal_propagation(growing, step=step)
         for axes, other in zip(figure.axes, still.axes, strict=True):
             np.testing.assert_array_equal(line(axes, "net"), line(other, "net"))
