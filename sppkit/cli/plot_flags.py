@@ -50,7 +50,9 @@ class Drawing:
         Kind | None,
         typer.Option(
             "--kind",
-            help="What is drawn; the last three need a recorded training.",
+            metavar="KIND",
+            help="What is drawn: spp, gradient-flow or weights; of a recorded training also "
+            "over-training, distribution or animation.",
             show_default="spp",
             rich_help_panel=_FIGURE,
         ),
@@ -69,7 +71,9 @@ class Drawing:
         Signal | None,
         typer.Option(
             "--signal",
-            help="Signal of over-training and distribution.",
+            metavar="SIGNAL",
+            help="Signal that over-training and distribution show: a word of the table, such as "
+            "gradient or 'weight gradient'.",
             show_default="activation",
             rich_help_panel=_FIGURE,
         ),

@@ -87,7 +87,8 @@ def _rows(run, seed, step, block, blocks, sick_from):
         for signal, scale in (("activation", 1.0), ("gradient", 1e-3 * 0.7 ** (blocks - block))):
             scaled = {name: value * scale for name, value in values.items()}
             row = {**shared, "tap": tap, "block": block, "stage": stage, "signal": signal}
-            yield {**row, "operation": operation, **scaled}
+            broken = {"nonfinite_fraction": float(is_sick)}
+            yield {**row, "operation": operation, **scaled, **broken}
     weight = {**shared, "tap": "", "role": "parameter", "tensor": "weight"}
     size = np.nan if is_sick else (1.5 + 0.1 * np.sin(block)) / 64
     yield {**weight, "signal": "weight", "second_moment": size, "nonfinite_fraction": 0.0}

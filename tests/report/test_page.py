@@ -77,7 +77,7 @@ def test_the_page_says_verdict_and_first_fault_of_each_run(read):
     assert first["class"] == "verdict fail"
     assert re.search(r"✗\s*fail", first["text"])
     assert "1 error; judged at step 0, the first that was recorded" in first["text"]
-    assert "First at fault: blocks.4. the variance of blocks.4 is 12.5" in first["text"]
+    assert "First at fault: blocks.4: the variance of blocks.4 is 12.5" in first["text"]
     assert second["class"] == "verdict pass"
     assert "no findings" in second["text"]
 
