@@ -41,7 +41,7 @@ MaximumSeeds = Annotated[
         min=1,
         metavar="N",
         help="Limit of the seeds that are added where the evidence is near a threshold.",
-        rich_help_panel=_VERDICT,
+        rich_help_panel=CIRCUMSTANCES,
     ),
 ]
 
