@@ -29,8 +29,11 @@ _HOMES = {
     "per_sample_gradients": "sppkit.gradients",
     "plot_signal_propagation": "sppkit.plots",
     "plot_gradient_flow": "sppkit.plots",
+    "plot_weights": "sppkit.plots",
     "plot_over_training": "sppkit.plots",
+    "plot_distribution_over_training": "sppkit.plots",
     "plot_comparison": "sppkit.plots",
+    "animate": "sppkit.plots",
     "Signal": "sppkit.signals",
     "SppkitError": "sppkit.errors",
 }
@@ -49,8 +52,11 @@ __all__ = [  # noqa: RUF022  (in the order of use)
     "NotCaptured",
     "plot_signal_propagation",
     "plot_gradient_flow",
+    "plot_weights",
     "plot_over_training",
+    "plot_distribution_over_training",
     "plot_comparison",
+    "animate",
     "Signal",
     "SppkitError",
 ]
@@ -64,10 +70,13 @@ if TYPE_CHECKING:
     from sppkit.gate import check
     from sppkit.gradients import per_sample_gradients
     from sppkit.plots import (
+        animate,
         plot_comparison,
+        plot_distribution_over_training,
         plot_gradient_flow,
         plot_over_training,
         plot_signal_propagation,
+        plot_weights,
     )
     from sppkit.probing import probe
     from sppkit.recording import NotCaptured, Recording, combine, read

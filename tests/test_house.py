@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "sppkit"
 
-FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits", "escaping", "files"}
+FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits", "escaping", "files", "notebook"}
 FLOOR_1 = {
     *("summary", "statistics", "table", "row_store", "run_directory", "recording"),
     *("expectation", "user_code", "gradients"),
@@ -17,14 +17,8 @@ FLOOR_1 = {
 MEASURE = {"kernels", "capture", "inputs", "targets", "probing", "init"}
 JUDGE = {"rules", "baselines", "formats", "exchange"}
 APPS = {"cli", "testing", "pytest_plugin"}
-ALL = (
-    FLOOR_0
-    | FLOOR_1
-    | MEASURE
-    | JUDGE
-    | APPS
-    | {"plots", "models", "gate", "training", "early_warning", "integrations"}
-)
+ALL = FLOOR_0 | FLOOR_1 | MEASURE | JUDGE | APPS
+ALL |= {"plots", "report", "models", "gate", "training", "early_warning", "integrations"}
 
 # room: (rooms it may import, third-party libraries it may import)
 HOUSE = {
@@ -39,6 +33,10 @@ HOUSE = {
     "plots": (
         FLOOR_0 | FLOOR_1,
         {"numpy", "pandas", "matplotlib", "seaborn", "jinja2", "markupsafe", "PIL"},
+    ),
+    "report": (
+        FLOOR_0 | FLOOR_1 | {"plots", "rules"},
+        {"numpy", "pandas", "matplotlib", "jinja2", "markupsafe"},
     ),
     "rules": (FLOOR_0 | FLOOR_1, {"numpy", "pandas"}),
     "baselines": (FLOOR_0 | FLOOR_1 | {"rules"}, {"numpy", "pandas", "scipy"}),
@@ -137,7 +135,8 @@ def loaded_by(*arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("--help",), ("plot", "--help"), ("check", "--help"), ("models",)]
+    "arguments",
+    [(), ("--help",), ("plot", "--help"), ("check", "--help"), ("report", "--help"), ("models",)],
 )
 def test_light_doors_open_without_heavy_libraries(arguments):
     assert loaded_by(*arguments) == "LOADED []"

@@ -133,9 +133,18 @@ def runs_table(runs: Sequence[TrainedRun]) -> Table:
         is_name = heading == "run"
         least = _NARROWEST_NAME if is_name else None
         table.add_column(heading, min_width=least, no_wrap=not is_name, overflow="fold")
-    for name in dict.fromkeys(run.run for run in runs):
-        table.add_row(*map(Text, _cells(name, [run for run in runs if run.run == name])))
+    for cells in runs_in_words(runs)[1]:
+        table.add_row(*map(Text, cells))
     return table
+
+
+def runs_in_words(
+    runs: Sequence[TrainedRun],
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Give the headings of the columns, and a text for each of them for each run."""
+    names = dict.fromkeys(run.run for run in runs)
+    rows = (_cells(name, [run for run in runs if run.run == name]) for name in names)
+    return tuple(heading.replace("\n", " ") for heading in _HEADINGS), tuple(map(tuple, rows))
 
 
 def _cells(name: str, runs: Sequence[TrainedRun]) -> Iterator[str]:

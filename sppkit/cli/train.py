@@ -26,6 +26,7 @@ _FAILED = 2
 
 @with_flags
 def train(
+    context: typer.Context,
     feeding: Feeding,
     learning: Learning,
     running: Running,
@@ -42,15 +43,16 @@ def train(
 ) -> None:
     """Train networks for real, side by side, and record how their signals change.
 
-    Each run gets a folder: run.json, metrics.parquet (a row per step), recording/ (read by sppkit
-    plot), events.jsonl and checkpoint.pt, from which --resume goes on. Leaves with 1 where a run
-    diverged or was stopped.
+    Each run gets a folder: report.html to look at, run.json, metrics.parquet (a row per step),
+    recording/ (read by sppkit plot), events.jsonl and checkpoint.pt, from which --resume goes on.
+    Leaves with 1 where a run diverged or was stopped.
     """
     if learning.presets:
         from sppkit.cli.presets import show_presets
 
         show_presets(learning, talking.color)
         return
+    from sppkit.cli.commands import typed_command
     from sppkit.cli.training_orders import Order
     from sppkit.cli.training_ranks import joined
 
@@ -64,13 +66,14 @@ def train(
         if not parallel.is_first:
             talking = replace(talking, quiet=True)
         order = Order(tuple(targets or ()), learning, feeding, running, keeping)
-        code = _train(order, parallel, talking)
+        code = _train(order, parallel, talking, typed_command(context))
     if code:
         raise typer.Exit(code)
 
 
-def _train(order: "Order", parallel: "Parallel", talking: Talking) -> int:
+def _train(order: "Order", parallel: "Parallel", talking: Talking, command: str) -> int:
     """Train what was ordered, draw and tell it; give the exit code."""
+    from sppkit.cli.run_report import report_run
     from sppkit.cli.training_plots import check_pictures, draw_runs
 
     keeping = order.keeping
@@ -82,7 +85,10 @@ def _train(order: "Order", parallel: "Parallel", talking: Talking) -> int:
     outcomes, failed = _train_all(planned, order, talking)
     if parallel.is_first:
         folders = [run.folder.path for run, _ in outcomes]
-        _print(outcomes, draw_runs(folders, keeping.output), talking)
+        places = draw_runs(folders, keeping.output)
+        for folder in folders:
+            report_run(folder, command)
+        _print(outcomes, places, talking)
         _tell_of_the_paper(order.learning, folders, talking)
     if failed:
         return _FAILED

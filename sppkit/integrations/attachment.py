@@ -13,7 +13,7 @@ from torch import nn
 
 from sppkit.capture.record import record
 from sppkit.capture.recorder import Recorder
-from sppkit.early_warning import EarlyWarning, StopOn
+from sppkit.early_warning.early_warning import EarlyWarning, StopOn
 from sppkit.integrations.tracker import Tracker
 from sppkit.run_directory import forget_steps
 

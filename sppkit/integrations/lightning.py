@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sppkit.early_warning import EarlyWarning, StopOn
+from sppkit.early_warning.early_warning import EarlyWarning, StopOn
 from sppkit.errors import LibraryError, RecordingError
 from sppkit.integrations.attachment import Attachment
 from sppkit.integrations.libraries import library

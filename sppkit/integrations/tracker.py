@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import torch.distributed as dist
 
 from sppkit.capture.recorder import Recorder
-from sppkit.early_warning import EarlyWarning, Event
+from sppkit.early_warning.early_warning import EarlyWarning
+from sppkit.early_warning.event import Event
 from sppkit.errors import NothingObservedError
 from sppkit.integrations.scalars import SCALARS, Scalars, is_merged
 from sppkit.patterns import Patterns

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from sppkit.early_warning import EarlyWarning, StopOn
+from sppkit.early_warning.early_warning import EarlyWarning, StopOn
 from sppkit.integrations.attachment import Attachment
 from sppkit.integrations.libraries import library
 from sppkit.integrations.tracker import Tracker

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sppkit.early_warning import Event
+from sppkit.early_warning.event import Event
 from sppkit.integrations.libraries import library
 from sppkit.integrations.tracker import FIGURE, Tracker, described, run_of
 from sppkit.rules.finding import Severity
