@@ -139,6 +139,18 @@ def test_bfloat16_is_recorded_as_what_it_is(tmp_path):
     assert set(outputs["dtype"]) == {"bfloat16"}
 
 
+def test_gradients_are_free_of_the_factor_of_a_gradient_scaler(tmp_path):
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
+    callback = SignalPropagationCallback(tmp_path / "run", every=1, include="network*")
+    trainer = make_trainer(Model(), tmp_path / "run", callback)
+    trainer.accelerator.scaler = scaler  # fp16=True would make one, on a GPU alone
+    trainer.train()
+    assert scaler.get_scale() == 256.0
+    assert scaler.state_dict()["_growth_tracker"] == 3  # steps that it took
+    assert "update" not in vars(scaler)
+    assert_same_rows(callback.recording.table(), expected_table(3))
+
+
 def test_a_model_that_the_trainer_compiles_is_recorded(tmp_path):
     callback = train(tmp_path / "run", torch_compile=True, torch_compile_backend="eager")
     table = callback.recording.table()
