@@ -39,7 +39,7 @@ class MLflowTracker(Tracker):
     """
 
     def __init__(self, run_id: str | None = None, client: Any = None, **options: Any) -> None:
-        self._mlflow = library("mlflow", "mlflow")
+        library("mlflow", "mlflow")
         super().__init__(**options)
         self._given_run, self._given_client = run_id, client
         self._run_id = ""
@@ -47,15 +47,16 @@ class MLflowTracker(Tracker):
         self._events: list[dict[str, Any]] = []
 
     def _open(self) -> None:
-        active = self._mlflow.active_run()
+        mlflow = library("mlflow", "mlflow")
+        active = mlflow.active_run()
         found = self._given_run or (active.info.run_id if active else None)
         self._run_id = run_of(found, "MLflow", "call mlflow.start_run() first, or give run_id=")
-        self._client = self._given_client or self._mlflow.MlflowClient()
+        self._client = self._given_client or mlflow.MlflowClient()
         self._events = []
 
     def _write_scalars(self, scalars: Mapping[str, float], step: int) -> None:
         now = int(1000 * time.time())
-        metric = self._mlflow.entities.Metric
+        metric = library("mlflow.entities", "mlflow").Metric
         metrics = [metric(name, value, now, step) for name, value in scalars.items()]
         for first in range(0, len(metrics), 1000):  # the most that MLflow takes at once
             self._client.log_batch(self._run_id, metrics=metrics[first : first + 1000])

@@ -54,10 +54,12 @@ class Tracker(ABC):
     ) -> None:
         self._choice = (scalars, layers, prefix)
         self._has_figures = figures
-        self._new_recording()
+        Scalars(*self._choice)  # what is wrong with it is said now
+        self._forget()
 
-    def _new_recording(self) -> None:
-        self._scalars = Scalars(*self._choice)
+    def _forget(self) -> None:
+        """Hold nothing of a recording, so that a tracker can be pickled for another process."""
+        self._scalars: Scalars | None = None
         self._recording: Recorder | None = None
         self._warning: EarlyWarning | None = None
         self._told = 0
@@ -81,7 +83,8 @@ class Tracker(ABC):
                 f"a tracker follows a recording in the making, as sppkit.record returns it, not "
                 f"{type(recording).__name__}"
             )
-        self._new_recording()
+        self._forget()
+        self._scalars = Scalars(*self._choice)
         self._warning = warning if warning is not None else EarlyWarning(recording)
         self._recording = recording
         self._told = len(self._warning.events)
@@ -102,7 +105,7 @@ class Tracker(ABC):
         step = int(columns["step"])
         if self._has_figures:
             self._remember(columns, step)
-        if found := self._scalars.of(columns):
+        if found := self._scalars.of(columns) if self._scalars else {}:
             self._write_scalars(found, step)
         events = self._warning.events if self._warning else []
         new, self._told = events[self._told :], len(events)
@@ -147,10 +150,10 @@ class Tracker(ABC):
             self._close()
         except Exception as error:
             self._give_up(error)
-        self._recording, self._blocks = None, []
+        self._forget()
 
     def _give_up(self, error: Exception) -> None:
-        self._recording, self._blocks = None, []
+        self._forget()
         warnings.warn(
             f"{type(self).__name__} failed and is told no more of this recording, which goes on: "
             f"{type(error).__name__}: {error}",

@@ -40,13 +40,13 @@ class WandbTracker(Tracker):
     """
 
     def __init__(self, run: Any = None, *, numbered: bool = False, **options: Any) -> None:
-        self._wandb = library("wandb", "wandb")
+        library("wandb", "wandb")
         super().__init__(**options)
         self._given, self._numbered = run, numbered
         self._run: Any = None
 
     def _open(self) -> None:
-        found = self._given if self._given is not None else self._wandb.run
+        found = self._given if self._given is not None else library("wandb", "wandb").run
         self._run = run_of(found, "Weights & Biases", "call wandb.init() first, or give run=")
         self._run.define_metric(STEP, hidden=True)
         self._run.define_metric(f"{self._choice[-1]}*", step_metric=STEP)
@@ -63,10 +63,10 @@ class WandbTracker(Tracker):
 
         picture = io.BytesIO()
         figure.savefig(picture, format="png")
-        self._log({name: self._wandb.Image(Image.open(picture))}, step)
+        self._log({name: library("wandb", "wandb").Image(Image.open(picture))}, step)
 
     def _write_event(self, event: Event) -> None:
-        levels = self._wandb.AlertLevel
+        levels = library("wandb", "wandb").AlertLevel
         level = levels.ERROR if event.severity is Severity.ERROR else levels.WARN
         title = f"{event.code} {event.kind}"[:_LONGEST_TITLE]
         self._run.alert(title, described(event), level=level)

@@ -1,6 +1,7 @@
 """Which numbers trackers are told, and by which names; this needs no tracker's library."""
 
 import importlib
+import pickle
 import sys
 
 import pytest
@@ -160,6 +161,13 @@ def test_a_tracker_follows_one_recording_after_another():
     train(chain(3), torch.randn(8, 4), notebook, steps=1)
     assert "spp.gradient.second_moment/2" in notebook.scalars[0]
     assert (notebook.opened, notebook.closed) == (2, 2)
+
+
+def test_a_tracker_can_be_sent_to_another_process():
+    notebook = pickle.loads(pickle.dumps(Notebook(layers="[12]", scalars="*.mean")))
+    train(chain(4), torch.randn(8, 4), notebook, steps=1)
+    assert "spp.activation.mean/1" in notebook.scalars[0]
+    assert pickle.loads(pickle.dumps(notebook.scalars)) == notebook.scalars
 
 
 def test_only_a_recording_in_the_making_can_be_followed():

@@ -1,6 +1,7 @@
 """TensorBoard, Weights & Biases and MLflow are told of a recording, and read back."""
 
 import json
+import pickle
 
 import pytest
 import torch
@@ -46,6 +47,13 @@ class TestTensorBoard:
         said = events.Tensors(texts[0])[0].tensor_proto.string_val[0].decode()
         assert said.startswith("**")
         assert "SPP6" in said
+
+    def test_it_can_be_sent_to_another_process(self, tmp_path):
+        from sppkit.integrations.tensorboard import TensorBoardTracker
+
+        tracker = pickle.loads(pickle.dumps(TensorBoardTracker(tmp_path)))
+        train(chain(2), torch.randn(8, 4), tracker, steps=1)
+        assert self.read(tmp_path).Tags()["scalars"]
 
     def test_a_writer_of_the_loop_is_used_and_left_open(self, tmp_path):
         from torch.utils.tensorboard import SummaryWriter
