@@ -189,6 +189,20 @@ def test_an_interrupted_run_of_two_ranks_goes_on_to_the_same_result(kind, build,
     pd.testing.assert_frame_equal(one, two)
 
 
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_ranks_stop_together(kind, tmp_path):
+    """Only the first hears the early warning, and would leave the others waiting."""
+    recipe = {"averaging_decay": None, "clipping": None, "learning_rate": 30.0}
+    options = {"recipe": recipe, "stop_on": "warning"}
+    outcomes = run_ranks(train_on_rank, tmp_path, tmp_path / "run", kind, options)
+    assert [outcome["ended"] for outcome in outcomes] == ["stopped", "stopped"]
+    (steps,) = {outcome["steps"] for outcome in outcomes}
+    assert steps % 10 == 0
+    events = RunFolder(tmp_path / "run").events()
+    assert events[-1]["kind"] == "stopped"
+    assert events[0]["step"] < steps
+
+
 def test_ranks_draw_other_numbers(tmp_path):
     """With the same dropout on both ranks, half of the masks of a batch would be copies."""
     assert run_ranks(draw_on_rank, tmp_path, tmp_path / "run") == [False, False]
