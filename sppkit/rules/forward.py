@@ -93,7 +93,8 @@ class GainOfPlace(Rule):
         steps = np.diff(curve.log, axis=1)
         away = steps - middle(steps_of(curve))
         limit = math.log10(self.factor)
-        for place in range(away.shape[1]):
+        finite = np.flatnonzero(np.isfinite(away).all(axis=0))  # the others are SPP401's
+        for place in map(int, finite):
             comparison = compare(np.abs(away[:, place]), limit)
             if comparison.margin > self.deviations:
                 return Outcome((self._report(evidence, curve, place),))
