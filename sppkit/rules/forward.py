@@ -90,11 +90,10 @@ class GainOfPlace(Rule):
         curve = evidence.activation("second_moment")
         if len(curve) < 4:
             return Outcome(skipped="fewer than four places: there are no peers to compare with")
-        steps = np.diff(curve.log, axis=1)
-        away = steps - middle(steps_of(curve))
+        usual = steps_of(curve)
+        away = np.diff(curve.log, axis=1) - middle(usual)
         limit = math.log10(self.factor)
-        finite = np.flatnonzero(np.isfinite(away).all(axis=0))  # the others are SPP401's
-        for place in map(int, finite):
+        for place in map(int, np.flatnonzero(~np.isnan(usual))):
             comparison = compare(np.abs(away[:, place]), limit)
             if comparison.margin > self.deviations:
                 return Outcome((self._report(evidence, curve, place),))
