@@ -35,6 +35,7 @@ def step_label(figure):
 
 
 def test_each_step_is_drawn_as_the_plot_of_that_step_draws_it(growing):
+    """S8."""
     animation = sppkit.animate(growing)
     assert animation.steps == (0, 1, 2, 3)
     for step in animation.steps:
@@ -48,6 +49,7 @@ def test_each_step_is_drawn_as_the_plot_of_that_step_draws_it(growing):
 
 
 def test_axes_stay_and_hold_the_values_of_all_steps(growing):
+    """S8."""
     animation = sppkit.animate(growing)
     each = [limits(animation.show_step(step)) for step in animation.steps]
     assert all(found == each[0] for found in each)
@@ -99,6 +101,7 @@ def test_what_cannot_be_animated_is_said(growing):
 
 
 def test_a_gif_has_a_picture_for_each_step_holds_the_last_and_names_sppkit(growing, tmp_path):
+    """S8."""
     sppkit.animate(growing).save(tmp_path / "a.gif")
     assert written_by_sppkit(tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as picture:
