@@ -57,7 +57,7 @@ def assert_variance_preserving(
         ProbeError: the network cannot be run.
         ValueError: an argument has no meaning.
 
-    Example:
+    Examples:
         >>> from torch import nn
         >>> diagnosis = assert_variance_preserving(lambda: nn.Linear(64, 64), input_size=(64,))
         >>> diagnosis.verdict

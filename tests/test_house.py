@@ -15,7 +15,7 @@ FLOOR_1 = {
     *("expectation", "user_code", "gradients"),
 }
 MEASURE = {"kernels", "capture", "inputs", "targets", "probing", "init"}
-JUDGE = {"rules", "baselines", "formats"}
+JUDGE = {"rules", "baselines", "formats", "exchange"}
 APPS = {"cli", "testing", "pytest_plugin"}
 ALL = (
     FLOOR_0
@@ -42,6 +42,7 @@ HOUSE = {
     ),
     "rules": (FLOOR_0 | FLOOR_1, {"numpy", "pandas"}),
     "baselines": (FLOOR_0 | FLOOR_1 | {"rules"}, {"numpy", "pandas", "scipy"}),
+    "exchange": (FLOOR_0 | FLOOR_1, {"numpy", "pandas", "pyarrow"}),
     "formats": (FLOOR_0 | FLOOR_1 | {"rules"}, set()),
     "models": (FLOOR_0, {"numpy", "torch"}),
     "early_warning": (FLOOR_0 | FLOOR_1 | {"capture", "rules"}, {"numpy", "torch"}),

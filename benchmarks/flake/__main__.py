@@ -1,6 +1,8 @@
 """Record seeds once, decide thousands of times, and say how often the verdict flips."""
 
 import argparse
+import datetime
+import fnmatch
 import json
 import math
 from pathlib import Path
@@ -28,24 +30,31 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=200, help="recorded of each network")
     parser.add_argument("--resamples", type=int, default=10_000, help="decisions of each network")
     parser.add_argument("--full-size", action="store_true", help="five large networks instead")
-    parser.add_argument("--match", default="", help="only networks with this in their name")
+    parser.add_argument("--match", default="*", help="only networks whose name matches this glob")
     given = parser.parse_args()
-    results: dict[str, Any] = {}
     small = [*small_references(), *plain_networks()]
+    place = HERE / ("results_full_size.json" if given.full_size else "results.json")
     for candidate in full_size() if given.full_size else small:
-        if given.match in candidate.name:
-            results[candidate.name] = _result(candidate, given.seeds, given.resamples)
-            print(candidate.name, json.dumps(results[candidate.name]), flush=True)
-    written = {"seeds": given.seeds, "resamples": given.resamples, "networks": results}
-    if not given.match:
-        name = "results_full_size.json" if given.full_size else "results.json"
-        (HERE / name).write_text(json.dumps(written, indent=1) + "\n")
+        if fnmatch.fnmatch(candidate.name, given.match):
+            result = _result(candidate, given.seeds, given.resamples)
+            print(candidate.name, json.dumps(result), flush=True)
+            _keep(place, candidate.name, result)
+
+
+def _keep(place: Path, name: str, result: dict[str, Any]) -> None:
+    """Write the result of a network beside those of the others."""
+    results = json.loads(place.read_text()) if place.exists() else {}
+    place.write_text(json.dumps({**results, name: result}, indent=1) + "\n")
 
 
 def _result(candidate: Candidate, seeds: int, resamples: int) -> dict[str, Any]:
     recorded = RecordedSeeds(_recorded(candidate, seeds))
     verdicts, numbers = decisions(recorded, resamples, generator=np.random.default_rng(0))
     return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "sppkit": sppkit.__version__,
+        "seeds": seeds,
+        "resamples": resamples,
         "expected": candidate.expected,
         "verdicts": dict(verdicts),
         "flake_rate": flake_rate(verdicts),

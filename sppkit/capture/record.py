@@ -108,7 +108,7 @@ def record(
             the schedule is no function of a step.
         RecordingError: the run directory holds a recording already.
 
-    Example:
+    Examples:
         >>> import torch, sppkit
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
         >>> with sppkit.record(model) as recording:

@@ -58,7 +58,7 @@ def schedule(
     Raises:
         ValueError: a number is negative, no whole number, or `active` is 0.
 
-    Example:
+    Examples:
         >>> import sppkit
         >>> cadence = sppkit.schedule(skip_first=2, wait=3, active=2, repeat=2)
         >>> [step for step in range(50) if cadence(step)]

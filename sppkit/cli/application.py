@@ -11,6 +11,7 @@ from sppkit.cli.commands import Commands, ReportingCommand
 from sppkit.cli.compare import compare
 from sppkit.cli.diff import diff
 from sppkit.cli.doctor import doctor
+from sppkit.cli.export import export
 from sppkit.cli.flags import TARGET_FORMS
 from sppkit.cli.models import models
 from sppkit.cli.plot import plot
@@ -57,6 +58,7 @@ for command, example in (
     (compare, "sppkit compare ref:mlp ref:sn_mlp --seeds 1"),
     (baseline, "sppkit baseline ref:mlp --update -o mlp.parquet"),
     (diff, "sppkit diff before.parquet after.parquet"),
+    (export, "sppkit export before.parquet -o table.csv --long"),
     (rules, "sppkit rules SPP902"),
     (models, "sppkit models nf_resnet20"),
     (doctor, "sppkit doctor ref:mlp"),

@@ -100,7 +100,7 @@ def check(
         ValueError: an argument is out of its range, or names no rule, threshold or layer.
         TypeError: an unknown keyword.
 
-    Example:
+    Examples:
         >>> import torch, sppkit
         >>> def build():
         ...     layers = [torch.nn.Linear(64, 64) for _ in range(3)]

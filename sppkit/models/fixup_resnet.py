@@ -49,7 +49,7 @@ def branch_scale(blocks: int, convolutions: int) -> float:
     References:
         Fixup initialization, Zhang, Dauphin, Ma, 2019, arXiv 1901.09321, section 3, rule 2.
 
-    Example:
+    Examples:
         >>> branch_scale(16, 3), round(branch_scale(8, 2), 6)
         (0.5, 0.353553)
     """

@@ -290,7 +290,7 @@ def reactnet_a_variances(
     References:
         Chen et al., 2021, arXiv 2104.08215; models/Qaw_reactnet_A_bf.py.
 
-    Example:
+    Examples:
         >>> reactnet_a_variances((2, 4, 4))
         [(1.0, 1.04), (1.08, 1.12), (1.0, 1.04)]
     """

@@ -46,7 +46,7 @@ def rescaled_ladder(blocks: int) -> list[ResidualScales]:
     References:
         Shao et al., 2020, NeurIPS, equation 6 with c = L.
 
-    Example:
+    Examples:
         >>> [round(number, 6) for number in rescaled_ladder(16)[0]]
         [0.968246, 0.25]
     """

@@ -47,7 +47,7 @@ def plot_over_training(
         NothingObservedError: the signal was not recorded in training.
         ValueError: no recording was given, or there is no such signal or statistic.
 
-    Example:
+    Examples:
         >>> import torch, sppkit
         >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU())
         >>> with sppkit.record(model, run="net") as recording:

@@ -132,7 +132,10 @@ def steps_shown(table: pd.DataFrame) -> dict[str, str]:
         step=("step", "first"), phase=("phase", "first"), batch=("batch", "max")
     )
     return {
-        str(run): f"step {row['step']}, {row['phase']} pass, batch {row['batch']}"
+        str(run): ", ".join(
+            [f"step {row['step']}", f"{row['phase']} pass"]
+            + ([f"batch {row['batch']}"] if row["batch"] else [])  # an import may not know it
+        )
         for run, row in shown.iterrows()
     }
 
@@ -152,6 +155,8 @@ def footer(metadata: Mapping[str, Mapping[str, Any]], steps: Mapping[str, str]) 
 
 
 def _circumstances(metadata: Mapping[str, Any]) -> list[str]:
+    if "imported_from" in metadata:
+        return [f"imported from {metadata['imported_from']}"]
     parts = []
     if "input" in metadata:
         shapes = " and ".join("x".join(map(str, s[1:])) for s in metadata["input_shapes"])

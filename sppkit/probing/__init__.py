@@ -81,7 +81,7 @@ def probe(
         ProbeError: the model cannot be built or run on this input, or returns no tensor.
         ValueError: an argument is out of its range, or a pattern matches no layer.
 
-    Example:
+    Examples:
         >>> import torch, sppkit
         >>> recording = sppkit.probe(lambda: torch.nn.Linear(64, 64), input_size=(64,), seeds=2)
         >>> variances = recording.table().query("signal == 'activation'")["variance"]

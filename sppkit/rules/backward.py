@@ -17,7 +17,7 @@ from sppkit.rules.named import (
 from sppkit.rules.offender import DRIFTED, Offender, first_offender, steps_of, uniform_drift
 from sppkit.rules.rows import Rows
 from sppkit.rules.rule import Outcome, Rule, threshold
-from sppkit.signals import Role, Signal
+from sppkit.signals import DEFAULT_SIGNALS, Role, Signal
 
 BOUNDING = frozenset({"softmax", "sigmoid", "relu", "tanh", "relu6", "hardsigmoid"})
 
@@ -312,6 +312,8 @@ class NoGradient(Rule):
         stored = stored.keep((stored["place"] >= 0) & (stored["seed_number"] == 0)).by("place")
         if not len(stored):
             return Outcome(skipped="no weights were recorded")
+        if Signal.WEIGHT_GRADIENT not in evidence.metadata.get("signals", DEFAULT_SIGNALS):
+            return Outcome(skipped="gradients of weights were not recorded")
         gradients = evidence.under_loss.where(signal=Signal.WEIGHT_GRADIENT)
         reached = set(zip(gradients["layer"], gradients["tensor"], strict=True))
         names = zip(stored["layer"], stored["tensor"], strict=True)

@@ -41,7 +41,7 @@ def entering_variances(
     References:
         Brock, De, Smith, 2021, arXiv 2101.08692, section 4.1.
 
-    Example:
+    Examples:
         >>> entering_variances((2, 2)), entering_variances((2, 2), reset="uncredited")
         (array([1.  , 1.04, 1.08, 1.04]), array([1.  , 1.  , 1.04, 1.  ]))
         >>> entering_variances((2, 2), reset="never")

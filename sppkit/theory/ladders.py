@@ -60,7 +60,7 @@ def normalizer_free_ladder(depths: Sequence[int], *, alpha: float = 0.2) -> Norm
         Characterizing signal propagation to close the performance gap in unnormalized ResNets,
         Brock, De, Smith, 2021, arXiv 2101.08692, section 4.1.
 
-    Example:
+    Examples:
         >>> ladder = normalizer_free_ladder((2, 2))
         >>> ladder.entering_variance
         array([1.  , 1.04, 1.08, 1.04])
@@ -160,7 +160,7 @@ def postactivation_ladder(
         Deep residual learning for image recognition, He, Zhang, Ren, Sun, 2015, arXiv 1512.03385,
         figure 2 (the block; the recursion is ours).
 
-    Example:
+    Examples:
         >>> postactivation_ladder((3,)).average_channel_variance.round(3)
         array([0.682, 0.997, 1.341])
     """

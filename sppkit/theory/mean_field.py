@@ -48,7 +48,7 @@ def length_map(
     References:
         Poole et al., 2016, arXiv 1606.05340, equation 3.
 
-    Example:
+    Examples:
         >>> round(length_map(3.0, weight_variance=2.0, nonlinearity="relu"), 10)  # He: it stays
         3.0
     """
@@ -101,7 +101,7 @@ def gradient_factor(
         Poole et al., 2016, arXiv 1606.05340, equation 6; Schoenholz et al., 2017, arXiv 1611.01232,
         section 5.
 
-    Example:
+    Examples:
         >>> round(gradient_factor(5.0, weight_variance=2.0, nonlinearity="relu"), 9)
         1.0
     """
@@ -155,7 +155,7 @@ def mean_field(
     Raises:
         ValueError: a negative variance, or an unknown name.
 
-    Example:
+    Examples:
         >>> field = mean_field(2.0, 0.0, "relu")  # He et al., 2015: critical
         >>> field.length, round(field.gradient_factor, 9), field.depth_scale
         (1.0, 1.0, inf)

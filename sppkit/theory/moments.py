@@ -64,7 +64,7 @@ def nonlinearity_moments(
         ValueError: an unknown name, a negative variance, a function that is not elementwise or not
             finite.
 
-    Example:
+    Examples:
         >>> moments = nonlinearity_moments("relu")
         >>> round(moments.mean, 6), round(moments.second_moment, 6), round(moments.variance, 6)
         (0.398942, 0.5, 0.340845)
@@ -114,7 +114,7 @@ def nonlinearity_gain(nonlinearity: str | Nonlinearity) -> float:
         Characterizing signal propagation to close the performance gap in unnormalized ResNets,
         Brock, De, Smith, 2021, arXiv 2101.08692, section 4.4.
 
-    Example:
+    Examples:
         >>> round(nonlinearity_gain("relu"), 10)    # sqrt(2 / (1 - 1/pi))
         1.7128585504
     """

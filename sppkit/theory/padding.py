@@ -13,7 +13,7 @@ def padding_factor(height: int, width: int, *, kernel_size: int = 3) -> float:
         width: width of the map, W.
         kernel_size: an odd number.
 
-    Example:
+    Examples:
         >>> round(padding_factor(7, 7), 3)
         0.819
     """

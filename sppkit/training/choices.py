@@ -44,7 +44,7 @@ def change(recipe: Recipe, **wanted: Any) -> Recipe:
     Raises:
         ValueError: a number has no meaning.
 
-    Example:
+    Examples:
         >>> short = change(find_preset("resnet50"), epochs=9, learning_rate=0.2)
         >>> short.milestones, short.learning_rate, short.rate_scales_with_batch
         ((3, 6, 8), 0.2, False)

@@ -30,7 +30,7 @@ def distillation_loss(student: Tensor, teacher: Tensor, *, temperature: float = 
     Raises:
         ValueError: shapes differ or are not (N, C), or the temperature is not positive.
 
-    Example:
+    Examples:
         >>> logits = torch.zeros(2, 4)
         >>> round(distillation_loss(logits, logits).item(), 4)  # log 4
         1.3863

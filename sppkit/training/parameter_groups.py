@@ -74,7 +74,7 @@ def parameter_groups(
     Raises:
         ValueError: a pattern matches no parameter.
 
-    Example:
+    Examples:
         >>> model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
         >>> groups = parameter_groups(model, [GroupRule("*bias", 0.1, 0.0)], learning_rate=1.0)
         >>> [(group["names"], group["lr"]) for group in groups]

@@ -23,7 +23,7 @@ def split(labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
     Raises:
         DataError: one of the parts would be empty.
 
-    Example:
+    Examples:
         >>> train, test = split(torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]), 0.25)
         >>> len(train), len(test)
         (6, 2)

@@ -11,7 +11,8 @@ import sppkit
 from sppkit import __version__
 from sppkit.cli import app
 
-COMMANDS = ("plot", "check", "train", "compare", "baseline", "diff", "rules", "models", "doctor")
+COMMANDS = ("plot", "check", "train", "compare", "baseline", "diff")
+COMMANDS += ("export", "rules", "models", "doctor")
 HEAVY = ("torch", "pandas", "numpy", "matplotlib", "seaborn", "pyarrow", "sklearn", "jinja2")
 
 LIGHT = f"""

@@ -36,6 +36,8 @@ FACTS: dict[str, Fact] = {
         "pooled statistics of matrices change at a flattening, those per channel do not",
         (
             "models/test_published_items.py::test_statistics_per_channel_do_not_jump_where_a_map_is_flattened",
+            "exchange/test_training_log.py::test_flattening_changes_nothing_by_channel_and_jumps_in_their_convention",
+            "exchange/test_training_log.py::test_in_their_convention_our_numbers_are_theirs",
         ),
     ),
     "D3": Fact(
@@ -71,6 +73,7 @@ FACTS: dict[str, Fact] = {
         (
             "test_recording.py::test_the_key_is_unique_and_the_columns_are_the_documented_ones",
             "test_recording.py::test_values_that_are_not_finite_survive_the_disk",
+            "exchange/test_training_log.py::test_what_ast_cannot_evaluate_is_read",
         ),
     ),
     "D9": Fact(
@@ -368,8 +371,12 @@ FACTS: dict[str, Fact] = {
         ("models/test_published_items.py::test_the_batch_is_the_users_or_noise_of_a_seed",),
     ),
     "S7": Fact(
-        "matrices, sequences, volumes, tokens",
-        ("models/test_published_items.py::test_channels_are_found_in_every_rank",),
+        "matrices, sequences, volumes, tokens; lists of other tools",
+        (
+            "models/test_published_items.py::test_channels_are_found_in_every_rank",
+            "exchange/test_depth_lists.py::test_the_numbers_are_those_of_our_own_recording",
+            "exchange/test_timm_statistics.py::test_the_three_lists_are_the_three_panels",
+        ),
     ),
     "S8": Fact(
         "animations: labels, one scale, frames per second",

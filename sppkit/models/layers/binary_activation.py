@@ -44,7 +44,7 @@ def approximate_sign(x: Tensor) -> Tensor:
     References:
         Bi-Real Net, Liu et al., 2018, arXiv 1808.00278, section 3.2, figure 3.
 
-    Example:
+    Examples:
         >>> x = torch.tensor([-1.5, -0.5, 0.0, 0.5], requires_grad=True)
         >>> approximate_sign(x).sum().backward()
         >>> x.grad

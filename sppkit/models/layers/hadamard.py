@@ -26,7 +26,7 @@ def hadamard_matrix(size: int) -> Tensor:
     Raises:
         ValueError: the size is no power of two.
 
-    Example:
+    Examples:
         >>> hadamard_matrix(2)
         tensor([[ 0.7071,  0.7071],
                 [ 0.7071, -0.7071]])

@@ -16,7 +16,7 @@ class Residual(nn.Module):
             `StochasticDepth(0.1)`, in order of application.
         scale: a constant; alpha of normalizer-free networks.
 
-    Example:
+    Examples:
         >>> from sppkit.models.layers import ResidualGain, StochasticDepth
         >>> block = Residual(nn.Linear(4, 4), end=(ResidualGain(), StochasticDepth(0.1)))
     """

@@ -34,7 +34,7 @@ def standardize_filters(
     Returns:
         The standardised weight, of the same shape.
 
-    Example:
+    Examples:
         >>> standardize_filters(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
         tensor([[-0.6708, -0.2236,  0.2236,  0.6708]])
     """

@@ -1,0 +1,155 @@
+"""Pages of the site that are made: from the README, a notebook, the rules, and by drawing.
+
+Run by `mkdocs build` (plug-in gen-files). Links of a page that lead out of `docs` are shown as the
+path in the repository.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import mkdocs_gen_files
+
+import sppkit
+from sppkit.cli.rules import describe_rule
+from sppkit.models import build, find_reference
+from sppkit.rules import all_rules
+
+ROOT = Path(__file__).parents[2]
+
+_LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def main() -> None:
+    """Make all pages."""
+    write("index.md", relinked((ROOT / "README.md").read_text(), ROOT))
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        write(page.name, relinked(page.read_text(), page.parent))
+    write("tutorial.md", "\n\n".join(cells(ROOT / "notebooks" / "01_first_plot.ipynb")))
+    write_rules()
+    write("reference.md", reference())
+    write("gallery.md", "# Gallery\n\n" + "\n\n".join(gallery()))
+
+
+def write(name: str, text: str) -> None:
+    """Write a page of the site."""
+    with mkdocs_gen_files.open(name, "w") as page:
+        page.write(text)
+
+
+def relinked(text: str, folder: Path) -> str:
+    """Let links point to where files are on the site, and name those that are not there."""
+
+    def replaced(match: re.Match[str]) -> str:
+        mark, words, target, anchor = match.groups()
+        if "://" in target:
+            return match[0]
+        path = (folder / target).resolve()
+        if path.is_relative_to(ROOT / "docs") and path.suffix in (".md", ".png"):
+            return f"{mark}[{words}]({path.relative_to(ROOT / 'docs')}{anchor or ''})"
+        return f"{words} (`{PurePosixPath(path.relative_to(ROOT))}`)"
+
+    return _LINK.sub(replaced, text)
+
+
+def cells(notebook: Path) -> Iterator[str]:
+    """Give the cells of a notebook as Markdown, without running them."""
+    for cell in json.loads(notebook.read_text())["cells"]:
+        source = "".join(cell["source"])
+        yield source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```"
+
+
+# ------------------------------------------------------------------------------------- rules
+
+
+def write_rules() -> None:
+    """Write a page for each rule of the check, and their list."""
+    described = [describe_rule(rule) for rule in all_rules()]
+    lines = [
+        "# Rules",
+        "",
+        "What `sppkit check` asks.",
+        "",
+        "| code | severity | title |",
+        "|---|---|---|",
+    ]
+    for rule in described:
+        code = rule["code"]
+        lines.append(f"| [{code}]({code}.md) | {rule['severity']} | {rule['title']} |")
+        write(f"rules/{code}.md", rule_page(rule))
+    write("rules/index.md", "\n".join(lines) + "\n")
+
+
+def rule_page(rule: dict[str, object]) -> str:
+    """Say what a rule advises, and where its thresholds come from."""
+    parts = [
+        f"# {rule['code']}: {rule['title']}",
+        f"Severity: {rule['severity']}.",
+        str(rule["advice"]),
+    ]
+    thresholds = rule["thresholds"]
+    assert isinstance(thresholds, list)
+    if thresholds:
+        rows = [f"| `{t['name']}` | {t['value']:g} | {t['source']} |" for t in thresholds]
+        parts.append("\n".join(["| threshold | value | source |", "|---|---|---|", *rows]))
+        name = thresholds[0]["name"]
+        table = f"[tool.sppkit.thresholds.{rule['code']}]\n{name} = {thresholds[0]['value']:g}"
+        parts.append(f"Another value, in `pyproject.toml`:\n\n```toml\n{table}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+# --------------------------------------------------------------------------------- reference
+
+
+def reference() -> str:
+    """List the public names of the package."""
+    names = [name for name in sppkit.__all__ if name != "SppkitError"]
+    listed = [f"::: sppkit.{name}" for name in names]
+    return "\n\n".join(["# Reference", *listed, "## Errors", "::: sppkit.errors"]) + "\n"
+
+
+# ----------------------------------------------------------------------------------- gallery
+
+PLOTS = {
+    "nf": (
+        "Normaliser-free: the ladder of Brock et al.",
+        {"nf_resnet26_cifar": {"skip_gain": 1.0}},
+    ),
+    "three": (
+        "Batch-normalised, normaliser-free, self-normalising",
+        {"bn_resnet20": {}, "nf_resnet20": {"skip_gain": 1.0}, "sn_resnet20": {}},
+    ),
+    "dead": (
+        "A dead network and its repair: EfficientNet without normalisation",
+        {"efficientnet_b0_none": {}, "efficientnet_b0_un_repaired": {}},
+    ),
+    "plain": ("Ten plain layers beside mean-field theory", {"mlp": {}, "sn_mlp": {}}),
+}
+
+
+def gallery() -> Iterator[str]:
+    """Draw figures, and give the text that shows them."""
+    for name, (title, networks) in PLOTS.items():
+        recordings = [
+            sppkit.probe(
+                lambda reference=reference, given=given: build(reference, **given),
+                input_size=find_reference(reference).input_size,
+                seeds=2,
+                run=reference,
+            )
+            for reference, given in networks.items()
+        ]
+        for kind, draw in (
+            ("propagation", sppkit.plot_signal_propagation),
+            ("gradients", sppkit.plot_gradient_flow),
+        ):
+            with mkdocs_gen_files.open(f"gallery/{name}-{kind}.png", "wb") as file:
+                draw(*recordings).savefig(file, format="png")
+        command = " ".join(f"ref:{reference}" for reference in networks)
+        yield f"## {title}\n\n`sppkit plot {command}`"
+        yield f"![Signal propagation: {title}](gallery/{name}-propagation.png)"
+        yield f"![Gradients: {title}](gallery/{name}-gradients.png)"
+
+
+main()
