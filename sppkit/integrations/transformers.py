@@ -16,7 +16,10 @@ from sppkit.integrations.libraries import library
 from sppkit.integrations.tracker import Tracker
 
 _WRAPPERS = frozenset(
-    {"OptimizedModule", "DistributedDataParallel", "FullyShardedDataParallel", "DeepSpeedEngine"}
+    {
+        *("OptimizedModule", "DistributedDataParallel", "FullyShardedDataParallel"),
+        *("DeepSpeedEngine", "DataParallel"),  # the last of which `record` refuses
+    }
 )
 
 
@@ -75,6 +78,7 @@ class SignalPropagationCallback(library("transformers", "transformers").TrainerC
 
         Raises:
             RecordingError: the run directory holds another recording.
+            TypeError: the Trainer runs copies of the model on several GPUs in one process.
         """
         self._attachment.begin(
             outermost(model),

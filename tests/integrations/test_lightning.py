@@ -1,5 +1,7 @@
 """Lightning's Trainer, recorded by a callback."""
 
+import importlib
+
 import pytest
 import torch
 from torch import nn
@@ -22,8 +24,8 @@ from tests.integrations.test_scalars import Notebook
 from tests.integrations.two_processes import run_two
 
 lightning = library("lightning.pytorch")
-SignalPropagationCallback = __import__(
-    "sppkit.integrations.lightning", fromlist=["_"]
+SignalPropagationCallback = importlib.import_module(
+    "sppkit.integrations.lightning"
 ).SignalPropagationCallback
 
 pytestmark = [

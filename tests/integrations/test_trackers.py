@@ -96,6 +96,7 @@ class TestWandb:
             tracker = WandbTracker()
             recording = train(chain(3), torch.ones(8, 4), tracker, steps=30, rate=FAST)
             folder = run.dir
+        self.wandb.teardown()  # which waits until all is written
         records = list(read_offline_run(folder))
         rows = list(self.history(records))
         told = {
@@ -130,6 +131,7 @@ class TestWandb:
                 optimizer.step()
                 run.log({"loss": float(loss.detach())}, step=step)
             folder = run.dir
+        self.wandb.teardown()
         rows = list(self.history(read_offline_run(folder)))
         assert [row["_step"] for row in rows] == [0, 1, 2, 3, 4, 5]
         assert all("loss" in row for row in rows)

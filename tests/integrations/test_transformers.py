@@ -1,5 +1,7 @@
 """Hugging Face's Trainer, recorded by a callback."""
 
+import importlib
+
 import pytest
 import torch
 from torch import nn
@@ -23,9 +25,8 @@ from tests.integrations.two_processes import run_two
 
 transformers = library("transformers")
 library("accelerate")
-SignalPropagationCallback = __import__(
-    "sppkit.integrations.transformers", fromlist=["_"]
-).SignalPropagationCallback
+integration = importlib.import_module("sppkit.integrations.transformers")
+SignalPropagationCallback, outermost = integration.SignalPropagationCallback, integration.outermost
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:transformers"),
@@ -156,6 +157,17 @@ def test_a_model_that_the_trainer_compiles_is_recorded(tmp_path):
     table = callback.recording.table()
     assert callback.recording.not_captured == ()
     assert_same_rows(table, expected_table(3))
+
+
+def test_what_is_called_in_the_place_of_a_model_is_found_around_it():
+    model = Model()
+    assert outermost(model) is model
+    copies = nn.DataParallel(model)
+    assert outermost(model) is copies
+    with pytest.raises(TypeError, match=r"nn\.DataParallel runs short-lived copies"):
+        sppkit.record(outermost(model))
+    compiled = torch.compile(copies, backend="eager")
+    assert outermost(model) is compiled
 
 
 def test_a_resumed_run_goes_on_where_its_checkpoint_was(tmp_path):
