@@ -28,7 +28,18 @@ class Outcome:
 
 
 def threshold(default: float, source: str) -> Any:
-    """Declare a threshold of a rule, with where its value comes from."""
+    """Declare a threshold of a rule: a field of the dataclass, with where its value comes from.
+
+    Examples:
+        >>> @dataclass(frozen=True)
+        ... class FewSamples(Rule):
+        ...     code, title, severity = "OWN001", "few samples", Severity.INFO
+        ...     least: float = threshold(8.0, "samples; a first guess")
+        ...     def judge(self, evidence):
+        ...         return Outcome()
+        >>> FewSamples().thresholds, FewSamples().sources
+        ({'least': 8.0}, {'least': 'samples; a first guess'})
+    """
     return dataclasses.field(default=default, metadata={"source": source})
 
 
@@ -54,7 +65,7 @@ class RuleBase(ABC):
     @property
     def sources(self) -> dict[str, str]:
         """Where the default of each threshold comes from, by name."""
-        return {f.name: f.metadata["source"] for f in dataclasses.fields(self)}
+        return {f.name: f.metadata.get("source", "") for f in dataclasses.fields(self)}
 
     @property
     def advice(self) -> str:
