@@ -20,6 +20,7 @@ _HOMES = {
     "check": "sppkit.gate",
     "record": "sppkit.capture.record",
     "schedule": "sppkit.capture.schedule",
+    "EarlyWarning": "sppkit.early_warning.early_warning",
     "Recorder": "sppkit.capture.recorder",
     "Recording": "sppkit.recording",
     "NotCaptured": "sppkit.recording",
@@ -28,8 +29,11 @@ _HOMES = {
     "per_sample_gradients": "sppkit.gradients",
     "plot_signal_propagation": "sppkit.plots",
     "plot_gradient_flow": "sppkit.plots",
+    "plot_weights": "sppkit.plots",
     "plot_over_training": "sppkit.plots",
+    "plot_distribution_over_training": "sppkit.plots",
     "plot_comparison": "sppkit.plots",
+    "animate": "sppkit.plots",
     "Signal": "sppkit.signals",
     "SppkitError": "sppkit.errors",
 }
@@ -39,6 +43,7 @@ __all__ = [  # noqa: RUF022  (in the order of use)
     "check",
     "record",
     "schedule",
+    "EarlyWarning",
     "read",
     "combine",
     "per_sample_gradients",
@@ -47,8 +52,11 @@ __all__ = [  # noqa: RUF022  (in the order of use)
     "NotCaptured",
     "plot_signal_propagation",
     "plot_gradient_flow",
+    "plot_weights",
     "plot_over_training",
+    "plot_distribution_over_training",
     "plot_comparison",
+    "animate",
     "Signal",
     "SppkitError",
 ]
@@ -57,14 +65,18 @@ if TYPE_CHECKING:
     from sppkit.capture.record import record
     from sppkit.capture.recorder import Recorder
     from sppkit.capture.schedule import schedule
+    from sppkit.early_warning.early_warning import EarlyWarning
     from sppkit.errors import SppkitError
     from sppkit.gate import check
     from sppkit.gradients import per_sample_gradients
     from sppkit.plots import (
+        animate,
         plot_comparison,
+        plot_distribution_over_training,
         plot_gradient_flow,
         plot_over_training,
         plot_signal_propagation,
+        plot_weights,
     )
     from sppkit.probing import probe
     from sppkit.recording import NotCaptured, Recording, combine, read

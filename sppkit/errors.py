@@ -43,5 +43,9 @@ class BaselineError(SppkitError):
     """A baseline is missing, or is none of what it would be compared with."""
 
 
+class LibraryError(SppkitError, ImportError):
+    """The library that an integration is for is missing, or cannot be imported."""
+
+
 class NothingObservedError(SppkitError):
     """A recording holds no row to draw or to judge: a tool that saw nothing has no answer."""

@@ -371,4 +371,23 @@ SITUATIONS: dict[str, tuple[Situation, ...]] = {
             "Found as what they are topologically; a pattern overrides.",
         ),
     ),
+    "Training": (
+        Situation(
+            "A training is killed at any moment",
+            "`--resume` goes on from the last flush, on a CPU to the same losses, to the bit.",
+        ),
+        Situation(
+            "A divergence follows within a look or two of its cause (a bad batch, a rate times 30)",
+            "No warning comes before the loss. Rules that compare with earlier steps need ten "
+            "looks, ten steps apart; the first hundred steps are not watched by them.",
+        ),
+        Situation(
+            "Sharded parameters with unit-wise clipping, averages, float16 or compilation",
+            "Refused by name; DDP takes them.",
+        ),
+        Situation(
+            "Processes whose recordings tell different things",
+            "Only the first rank has merged rows; it decides whether a run stops.",
+        ),
+    ),
 }

@@ -3,15 +3,16 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any, Self, cast
 
 import pandas as pd
 
-from sppkit import run_directory
+from sppkit import notebook, run_directory
 from sppkit import table as frames
 from sppkit.errors import RecordingError
 from sppkit.row_store import RowStore
-from sppkit.signals import Signal
+from sppkit.signals import Phase, Role, Signal
 from sppkit.statistics import (
     EXTENDED_STATISTICS,
     PAIR_STATISTICS,
@@ -128,6 +129,19 @@ class Recording:
         """Say in one line what the recording holds."""
         return f"Recording({_describe(self)})"
 
+    def _repr_html_(self) -> str:
+        """Draw a static table for notebooks: a row for each run; no script, everything escaped."""
+        columns = [*_LABELS, "depth", "role", "phase", "second_moment"]
+        self._settle()
+        table = self._rows.frame(columns)
+        headings = ("run", "model", "observed", "seeds", "steps", "second moment", "over depth")
+        rows = [_html_row(self, run, table[table["run"] == run]) for run in self.runs]
+        missing = [str(entry) for entry in self.not_captured]
+        return (
+            f"<div><table>{notebook.row(headings, 'th')}{''.join(rows)}</table>"
+            f"{notebook.folded(f'{len(missing)} not captured', missing)}</div>"
+        )
+
 
 def read(path: str | os.PathLike[str]) -> Recording:
     """Read a recording that `Recording.save` wrote, or the run directory that `record` writes to.
@@ -177,16 +191,51 @@ def not_captured_entry(run: str, layer: str, signal: str, reason: str) -> dict[s
     return asdict(NotCaptured(run, layer, signal, reason))
 
 
+_LABELS = ("run", "signal", "layer", "operation", "seed", "step")
+
+
 def _describe(recording: Recording) -> str:
-    names = ["signal", "layer", "operation", "seed", "step", "second_moment"]
-    table = recording._rows.frame(names)
+    table = recording._rows.frame([*_LABELS, "second_moment"])
     runs = ", ".join(repr(run) for run in recording.runs) or "none"
     activations = table[table["signal"] == Signal.ACTIVATION]
     layers = activations[["layer", "operation"]].drop_duplicates().shape[0]
     seeds, steps = table["seed"].nunique(), table["step"].nunique()
     parts = [f"run={runs}", f"{layers} layers x {seeds} seeds x {steps} steps"]
-    second = activations["second_moment"]
-    if second.notna().any():
-        parts.append(f"second moment {second.min():.3g}..{second.max():.3g}")
+    if spread := _spread(activations):
+        parts.append(f"second moment {spread}")
     parts.append(f"{len(recording.not_captured)} not captured")
     return ", ".join(parts)
+
+
+def _spread(activations: pd.DataFrame) -> str:
+    second = activations["second_moment"]
+    return f"{second.min():.3g}..{second.max():.3g}" if second.notna().any() else ""
+
+
+def _html_row(recording: Recording, run: str, table: pd.DataFrame) -> str:
+    activations = table[table["signal"] == Signal.ACTIVATION]
+    cells = (
+        run,
+        str(recording.metadata[run].get("model", "")),
+        _coverage(recording.structure(), run, activations),
+        str(table["seed"].nunique()),
+        str(table["step"].nunique()),
+        _spread(activations),
+    )
+    curve = notebook.sparkline(_over_depth(activations), "second moment over depth")
+    return notebook.row([*map(escape, cells), curve])
+
+
+def _coverage(structure: pd.DataFrame, run: str, activations: pd.DataFrame) -> str:
+    """Say how many of the layers that were called were observed."""
+    leaves = structure[(structure["run"] == run) & (structure["role"] == Role.LEAF)]
+    called = leaves.loc[leaves["calls"] > 0, "layer"]
+    seen = int(called.isin(set(activations["layer"].astype(str))).sum())
+    return f"{seen} of {len(called)} layers"
+
+
+def _over_depth(activations: pd.DataFrame) -> list[float]:
+    """Average over seeds, layer by layer, in the main phase of the first step."""
+    first = activations[activations["step"] == activations["step"].min()]
+    leaves = first[(first["role"] == Role.LEAF) & (first["phase"] != Phase.LOSS)]
+    return [float(value) for value in leaves.groupby("depth")["second_moment"].mean()]

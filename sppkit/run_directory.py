@@ -188,6 +188,25 @@ def part_files(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(parts, key=lambda part: (len(part.name), part.name))
 
 
+def forget_steps(folder: str | os.PathLike[str], first_step: int) -> None:
+    """Delete the rows of a step and of those after it, which a resumed run takes again.
+
+    Parts keep their names, so that none of them is taken for another.
+    """
+    steps: dict[str, set[int]] = {}
+    has_forgotten = False
+    for part in part_files(folder):
+        table, structure, metadata = frames.read(part)
+        kept = table[table["step"] < first_step]
+        for run, rows in kept.groupby("run", observed=True):
+            steps.setdefault(str(run), set()).update(rows["step"])
+        has_forgotten |= len(kept) < len(table)
+        if has_forgotten:
+            for run, described in metadata.items():
+                described["recorded_steps"] = len(steps.get(run, ()))
+            frames.write(part, kept, structure, metadata)
+
+
 def read(
     folder: str | os.PathLike[str],
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:

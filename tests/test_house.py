@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "sppkit"
 
-FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits", "escaping", "files"}
+FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits", "escaping", "files", "notebook"}
 FLOOR_1 = {
     *("summary", "statistics", "table", "row_store", "run_directory", "recording"),
     *("expectation", "user_code", "gradients"),
@@ -17,7 +17,8 @@ FLOOR_1 = {
 MEASURE = {"kernels", "capture", "inputs", "targets", "probing", "init"}
 JUDGE = {"rules", "baselines", "formats", "exchange"}
 APPS = {"cli", "testing", "pytest_plugin"}
-ALL = FLOOR_0 | FLOOR_1 | MEASURE | JUDGE | APPS | {"plots", "models", "gate", "training"}
+ALL = FLOOR_0 | FLOOR_1 | MEASURE | JUDGE | APPS
+ALL |= {"plots", "report", "models", "gate", "training", "early_warning", "integrations"}
 
 # room: (rooms it may import, third-party libraries it may import)
 HOUSE = {
@@ -33,13 +34,22 @@ HOUSE = {
         FLOOR_0 | FLOOR_1,
         {"numpy", "pandas", "matplotlib", "seaborn", "jinja2", "markupsafe", "PIL"},
     ),
+    "report": (
+        FLOOR_0 | FLOOR_1 | {"plots", "rules"},
+        {"numpy", "pandas", "matplotlib", "jinja2", "markupsafe"},
+    ),
     "rules": (FLOOR_0 | FLOOR_1, {"numpy", "pandas"}),
     "baselines": (FLOOR_0 | FLOOR_1 | {"rules"}, {"numpy", "pandas", "scipy"}),
     "exchange": (FLOOR_0 | FLOOR_1, {"numpy", "pandas", "pyarrow"}),
     "formats": (FLOOR_0 | FLOOR_1 | {"rules"}, set()),
     "models": (FLOOR_0, {"numpy", "torch"}),
+    "early_warning": (FLOOR_0 | FLOOR_1 | {"capture", "rules"}, {"numpy", "torch"}),
+    "integrations": (
+        FLOOR_0 | FLOOR_1 | {"capture", "early_warning", "rules", "plots"},
+        {"numpy", "torch", "PIL", "matplotlib"},  # theirs are imported by name, where they are used
+    ),
     "training": (
-        FLOOR_0 | FLOOR_1 | {"capture", "inputs"},
+        FLOOR_0 | FLOOR_1 | {"capture", "inputs", "early_warning"},
         {"numpy", "pandas", "pyarrow", "torch", "PIL", "datasets"},
     ),
     "gate": (FLOOR_0 | FLOOR_1 | MEASURE | {"rules"}, {"numpy", "pandas", "torch", "scipy"}),
@@ -47,7 +57,7 @@ HOUSE = {
     "pytest_plugin": (ALL - {"cli"}, {"pytest", "jinja2"}),
     "cli": (
         ALL - {"testing", "pytest_plugin"},
-        {"typer", "click", "rich", "torch", "numpy", "pandas", "matplotlib"},
+        {"typer", "click", "rich", "torch", "numpy", "pandas", "matplotlib", "ray"},
     ),
     "__init__": (ALL, set()),
     "__main__": ({"cli"}, set()),
@@ -125,7 +135,8 @@ def loaded_by(*arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("--help",), ("plot", "--help"), ("check", "--help"), ("models",)]
+    "arguments",
+    [(), ("--help",), ("plot", "--help"), ("check", "--help"), ("report", "--help"), ("models",)],
 )
 def test_light_doors_open_without_heavy_libraries(arguments):
     assert loaded_by(*arguments) == "LOADED []"

@@ -154,3 +154,32 @@ def test_a_foreign_file_is_left_alone(recording, tmp_path):
 def test_combining_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one recording"):
         sppkit.combine([])
+
+
+def test_notebooks_show_a_row_for_each_run_without_a_script():
+    from torch import nn
+
+    hostile = "<script>alert(1)</script>"
+    runs = [
+        sppkit.probe(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)), input_size=(4,), run=name)
+        for name in ("net", hostile)
+    ]
+    html = sppkit.combine(runs)._repr_html_()
+    assert html.count("<tr>") == 3
+    assert html.count("2 of 2 layers") == 2
+    assert html.count("<polyline") == 2
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    seconds = runs[0].table().query("signal == 'activation'")["second_moment"]
+    assert f"{seconds.min():.3g}..{seconds.max():.3g}" in html
+    assert "<details>" not in html
+
+
+def test_notebooks_show_what_was_not_captured():
+    recording = sppkit.Recording(metadata={"net": {"model": "Net"}})
+    assert "<table>" in recording._repr_html_()
+    entry = {"run": "net", "layer": "<a>", "signal": "activation", "reason": "it is scripted"}
+    recording.metadata["net"]["not_captured"] = [entry]
+    html = recording._repr_html_()
+    assert "<summary>1 not captured</summary>" in html
+    assert "activation of &lt;a&gt;: it is scripted" in html

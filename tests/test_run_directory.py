@@ -13,13 +13,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 import sppkit
 from sppkit.cli import app
 from sppkit.errors import RecordingError
 from sppkit.recording import STATISTIC_COLUMNS
-from sppkit.run_directory import RunDirectory, StreamedRows
+from sppkit.run_directory import RunDirectory, StreamedRows, forget_steps
 from sppkit.table import KEY, TABLE_COLUMNS, build_structure
 from tests.capture.test_distributed import Mlp
 from tests.cases import PostActivationResNet
@@ -358,6 +359,38 @@ def test_the_first_rank_writes_and_another_one_what_stayed_with_it(tmp_path, ski
     assert apart.exists() == (rows[1] > 0)
     if skips:
         assert set(sppkit.read(apart).table()["rank"]) == {1}
+
+
+def _stream_one_after_the_other(rank, folder):
+    torch.manual_seed(0)
+    model = Mlp()
+    if rank:
+        dist.barrier()  # the first rank has begun to write
+    recording = sppkit.record(model, run_directory=Path(folder) / "run", run="net")
+    with recording:
+        if rank == 0:
+            dist.barrier()
+        model(torch.randn(4, 8)).mean().backward()
+    return len(recording.table())
+
+
+def test_a_rank_may_come_when_the_first_one_has_taken_the_folder(tmp_path):
+    rows = run_ranks(_stream_one_after_the_other, tmp_path, str(tmp_path))
+    assert len(sppkit.read(tmp_path / "run").table()) == rows[0] > 0
+
+
+def test_the_rows_of_steps_that_are_taken_again_can_be_forgotten(tmp_path):
+    recorded(6, run_directory=tmp_path / "run", flush_rows=20)
+    whole, names = sppkit.read(tmp_path / "run").table(), parts_of(tmp_path / "run")
+    forget_steps(tmp_path / "run", 3)
+    left = sppkit.read(tmp_path / "run")
+    pd.testing.assert_frame_equal(
+        left.table().astype(str), whole[whole["step"] < 3].astype(str), check_dtype=False
+    )
+    assert parts_of(tmp_path / "run") == names
+    assert left.metadata["net"]["recorded_steps"] == 3
+    assert len(left.structure()) > 0
+    forget_steps(tmp_path / "nothing", 3)
 
 
 # --------------------------------------------------------------------------------------- memory

@@ -189,6 +189,9 @@ class CompiledSession(Session):
         """Let the hooks rest, as between any two steps: taking them off would compile anew."""
         self.detach()
 
+    def set_aside(self) -> None:
+        """Leave the passes of an unfinished step where they are: only a switch is turned."""
+
     def signature(self) -> None:
         """Look at every reading: what belongs to a pass is found out at the end of a step."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from sppkit.capture.compiled import original, originals_in_place, refuse_without_forward
@@ -12,7 +13,7 @@ from sppkit.capture.masks import MaskFunction
 from sppkit.capture.options import Options, make_signals
 from sppkit.capture.recorder import Recorder
 from sppkit.capture.schedule import StepFunction, make_schedule
-from sppkit.capture.sharding import spread_of, unwrapped, user_class
+from sppkit.capture.sharding import Spread, spread_of, unwrapped, user_class
 from sppkit.patterns import Patterns
 from sppkit.recording import STATISTIC_COLUMNS
 from sppkit.run_directory import FLUSH_ROWS, FLUSH_SECONDS, RunDirectory, StreamedRows
@@ -150,7 +151,7 @@ def record(
         scaler=scaler,
         schedule=cadence,
         layers_per_step=layers_per_step,
-        stream=_stream(run_directory, flush_rows, flush_seconds, goes_on=first_step > 0),
+        stream=_stream(*(run_directory, flush_rows, flush_seconds, spread), goes_on=first_step > 0),
         first_step=first_step,
         loss_reduction=loss_reduction,
         spread=spread,
@@ -169,7 +170,12 @@ def _check_loop(
 
 
 def _stream(
-    path: str | os.PathLike[str] | None, flush_rows: int, flush_seconds: float, *, goes_on: bool
+    path: str | os.PathLike[str] | None,
+    flush_rows: int,
+    flush_seconds: float,
+    spread: Spread,
+    *,
+    goes_on: bool,
 ) -> StreamedRows | None:
     _check_count("flush_rows", flush_rows, "rows between two writes")
     if not flush_seconds > 0:
@@ -177,7 +183,8 @@ def _stream(
     if path is None:
         return None
     directory = RunDirectory(path, goes_on=goes_on)
-    directory.check_is_free()
+    # another rank may have begun to write to its own folder already
+    directory.of_rank(dist.get_rank() if len(spread.members) > 1 else 0).check_is_free()
     return StreamedRows(
         STATISTIC_COLUMNS, directory, flush_rows=flush_rows, flush_seconds=flush_seconds
     )

@@ -3,7 +3,7 @@
 import os
 import weakref
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -99,6 +99,9 @@ class Recorder(Recording):
         self._recipes: dict[Hashable, Recipe] = {}
         self._on_the_way: deque[tuple[Columns, Recipe, PhasePages]] = deque()
         self._updates = Updates(self._session) if Signal.UPDATE in options.signals else None
+        self._listeners: list[Callable[[Columns], None]] = []
+        self._leavers: list[Callable[[], None]] = []
+        self._optimizer = optimizer
         self._loop: Loop | None = None
         if optimizer is not None:
             hear = {"before": self._before_step, "after": self._after_step}
@@ -108,6 +111,31 @@ class Recorder(Recording):
     def plan(self) -> Plan:
         """The plan that the first pass made."""
         return self._session.plan
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The model that is recorded, without a wrapper; None when it is gone."""
+        return self._model()
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """The optimiser that ends the steps, where one was given."""
+        return self._optimizer
+
+    def listen(
+        self, hear: Callable[[Columns], None], ended: Callable[[], None] | None = None
+    ) -> None:
+        """Let a function hear the rows of each recorded step as soon as they are made.
+
+        They come by column, as arrays or as one value for all rows, by the names of the table's
+        columns; a step may come in several blocks. Steps that look alike share the arrays of their
+        labels, which are not to be written to. Rows of a CUDA device come some steps later; `flush`
+        waits for them. `ended` is called when the `with` block of the recording is left, after
+        the last rows.
+        """
+        self._listeners.append(hear)
+        if ended is not None:
+            self._leavers.append(ended)
 
     def __enter__(self) -> Self:
         """Attach the hooks of the first step; entered again later, go on with the next one.
@@ -159,8 +187,12 @@ class Recorder(Recording):
         self._weights.clear()
         if self._updates:
             self._updates.forget()
-        if self._stream is not None:
-            self._end_stream(self._stream, error)
+        try:
+            if self._stream is not None:
+                self._end_stream(self._stream, error)
+        finally:
+            for leave in self._leavers:
+                leave()
 
     def _end_stream(self, stream: StreamedRows, error: BaseException | None) -> None:
         """Write the last part; what went wrong before is what the user is to see."""
@@ -202,11 +234,13 @@ class Recorder(Recording):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Read nothing inside the block, which stands between two steps: an evaluation, say.
+        """Read nothing inside the block: an evaluation, say.
 
+        It may stand between two steps, or between two passes whose gradients are accumulated.
         Without it, what the block runs belongs to the next step that is recorded.
         """
         if self._is_attached:
+            self._session.set_aside()
             self._session.rest(hooks_stay=False)
         try:
             yield
@@ -320,7 +354,7 @@ class Recorder(Recording):
             every = [page for found in pages.values() for page in found]
             if not wait and not all(page.has_arrived for page in every):
                 return
-            self._rows.append({**constants, **recipe.columns(pages)})
+            self._append({**constants, **recipe.columns(pages)})
             self._on_the_way.popleft()
             for page in every:
                 page.put_back()
@@ -372,7 +406,12 @@ class Recorder(Recording):
         read = {r.point.place: r.summary for r in readings if r.point.signal is Signal.WEIGHT}
         weights = read or {place: reading.summary for place, reading in self._weights.items()}
         model = self._session.model
-        self._rows.append(columns_of(readings, model, self.plan, self._constants(rank), weights))
+        self._append(columns_of(readings, model, self.plan, self._constants(rank), weights))
+
+    def _append(self, columns: Columns) -> None:
+        self._rows.append(columns)
+        for hear in self._listeners:
+            hear(columns)
 
     def _like_its_weight(self, update: Reading) -> Reading:
         """Give an update the phase, passes and samples of the step that made it."""

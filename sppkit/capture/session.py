@@ -193,6 +193,13 @@ class Session:
                 self.model, self.options, self.plan, self._gradients
             )
 
+    def set_aside(self) -> None:
+        """Fetch what the passes of an unfinished step have written: a pause would forget it."""
+        if self._writer:
+            for written in self._writer.passes:
+                self._fetch(written)
+            self._writer.passes.clear()
+
     def detach(self) -> None:
         """Take every hook off, those on tensors too."""
         self._is_resting = False
@@ -250,8 +257,8 @@ class Session:
         """Read the parameters, where the step has seen a pass."""
         if not self._writer or not self.has_seen_a_pass:
             return
-        if self._writer.passes:
-            self._parameters.phase = self._writer.passes[-1].phase
+        if phases := [*self._totals, *(written.phase for written in self._writer.passes)]:
+            self._parameters.phase = phases[-1]
         planned = self._planned_parameters
         if not planned or not planned.read(self._parameters):
             with originals_in_place(self.model):

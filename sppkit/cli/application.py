@@ -15,6 +15,7 @@ from sppkit.cli.export import export
 from sppkit.cli.flags import TARGET_FORMS
 from sppkit.cli.models import models
 from sppkit.cli.plot import plot
+from sppkit.cli.report import report
 from sppkit.cli.rules import rules
 from sppkit.cli.train import train
 
@@ -56,6 +57,7 @@ for command, example in (
     (check, "sppkit check ref:nf_resnet20 --activate --seeds 3"),
     (train, "sppkit train ref:mlp ref:sn_mlp --data digits --epochs 1"),
     (compare, "sppkit compare ref:mlp ref:sn_mlp --seeds 1"),
+    (report, "sppkit report ref:nf_resnet20 --seeds 1 -o report.html"),
     (baseline, "sppkit baseline ref:mlp --update -o mlp.parquet"),
     (diff, "sppkit diff before.parquet after.parquet"),
     (export, "sppkit export before.parquet -o table.csv --long"),

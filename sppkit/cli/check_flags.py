@@ -34,6 +34,18 @@ class FailOn(StrEnum):
     WARNING = "warning"
 
 
+MaximumSeeds = Annotated[
+    int,
+    typer.Option(
+        "--maximum-seeds",
+        min=1,
+        metavar="N",
+        help="Limit of the seeds that are added where the evidence is near a threshold.",
+        rich_help_panel=CIRCUMSTANCES,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class MeasuringEvidence(Measuring):
     """The flags of measuring, where the unit gradient and a training loss are measured anyway."""
@@ -117,16 +129,7 @@ class Checking:
             rich_help_panel=_VERDICT,
         ),
     ] = None
-    maximum_seeds: Annotated[
-        int,
-        typer.Option(
-            "--maximum-seeds",
-            min=1,
-            metavar="N",
-            help="Limit of the seeds that are added where the evidence is near a threshold.",
-            rich_help_panel=_VERDICT,
-        ),
-    ] = 20
+    maximum_seeds: MaximumSeeds = 20
     try_fix: Annotated[
         bool,
         typer.Option(

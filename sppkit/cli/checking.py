@@ -48,6 +48,18 @@ class Check:
             yield Report(subject.name, error=describe(error), fail_on=fail_on)
 
     def _diagnoses(self, subject: Subject) -> Iterator[tuple[str, Diagnosis, tuple[str, ...]]]:
+        recording, diagnoses = self.judged(subject)
+        for diagnosis in diagnoses:
+            run = diagnosis.target
+            name = subject.name if len(diagnoses) == 1 else f"{subject.name}: {run}"
+            yield name, diagnosis, tuple(_remarks(recording, run))
+
+    def judged(self, subject: Subject) -> tuple[Recording, list[Diagnosis]]:
+        """Give what was recorded of a subject, and a diagnosis for each of its runs.
+
+        Raises:
+            SppkitError: the subject is broken, or cannot be compared with its baseline.
+        """
         baseline = read_baseline(subject.baseline) if subject.baseline else None
         if is_recording(subject.target):
             recording, diagnoses = self._judge(subject)
@@ -55,13 +67,11 @@ class Check:
             recording, diagnoses = self._measure(subject)
         if baseline is not None:
             _compare(subject, recording, baseline)
-        structure = recording.structure()
-        for diagnosis in diagnoses:
-            run = diagnosis.target
-            whole = self.rulebook.with_drift(diagnosis, recording, baseline)
-            placed = with_places(whole, structure[structure["run"] == run], _file_of(subject))
-            name = subject.name if len(diagnoses) == 1 else f"{subject.name}: {run}"
-            yield name, placed, tuple(_remarks(recording, run))
+        structure, file = recording.structure(), _file_of(subject)
+        whole = [self.rulebook.with_drift(each, recording, baseline) for each in diagnoses]
+        return recording, [
+            with_places(each, structure[structure["run"] == each.target], file) for each in whole
+        ]
 
     def _judge(self, subject: Subject) -> tuple[Recording, list[Diagnosis]]:
         """Judge what was recorded before."""

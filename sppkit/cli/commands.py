@@ -5,6 +5,7 @@
 """
 
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sppkit.cli.configuration import read_configuration
-from sppkit.cli.configuration.keys import measures, options_by_key, variable_of
+from sppkit.cli.configuration.keys import measures, options_by_key, trains, variable_of
 from sppkit.cli.console import print_error, print_remark
 from sppkit.cli.usage import UsageError
 from sppkit.errors import ConfigurationError, NothingObservedError, SppkitError
@@ -25,6 +26,7 @@ NOTHING_OBSERVED = 5
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
+_TYPED = "sppkit.typed"
 _PACKAGE = Path(__file__).parents[1]
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
@@ -71,8 +73,10 @@ class ReportingCommand(TyperCommand):
             option.envvar, option.show_envvar = variable_of(key), False
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Read the flags; where the command measures, files give their defaults."""
-        if measures(self) and not set(ctx.help_option_names) & set(args):
+        """Read the flags; where the command measures or trains, files give their defaults."""
+        ctx.meta[_TYPED] = list(args)
+        reads_files = measures(self) or trains(self)
+        if reads_files and not set(ctx.help_option_names) & set(args):
             try:
                 ctx.obj = read_configuration(ctx)
             except ConfigurationError as error:
@@ -114,6 +118,11 @@ class ReportingCommand(TyperCommand):
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+def typed_command(context: Any) -> str:
+    """Give the command line as it was typed, for a shell."""
+    return shlex.join(["sppkit", str(context.info_name), *context.meta[_TYPED]])
 
 
 def describe(error: BaseException) -> str:

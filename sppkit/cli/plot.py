@@ -1,17 +1,15 @@
-"""`sppkit plot`: the signal propagation plot of one or several networks."""
+"""`sppkit plot`: the signal propagation plot of one or several networks, and other figures."""
 
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from sppkit.cli.console import print_remark, results
 from sppkit.cli.flag_groups import with_flags
-from sppkit.cli.flags import Force, Measuring, Talking, Targets, Theory
+from sppkit.cli.flags import Measuring, Talking, Targets
+from sppkit.cli.plot_flags import Drawing
 from sppkit.escaping import printable
 
 if TYPE_CHECKING:
@@ -20,74 +18,42 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 180  # bytes; file systems allow 255
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """What is drawn, and where to."""
-
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="Where to write the plot; ends in .png, .svg, .pdf or .html.",
-            show_default="NAME-spp.png",
-        ),
-    ] = None
-    theory: Theory = True
-    gradient: Annotated[bool, typer.Option("--gradient", help="Add a row for the gradients.")] = (
-        False
-    )
-    step: Annotated[
-        int | None,
-        typer.Option(
-            "--step", metavar="N", help="Step of a recording to draw.", show_default="the first"
-        ),
-    ] = None
-    save_recording: Annotated[
-        Path | None,
-        typer.Option(
-            "--save-recording", metavar="FILE", help="Write what was measured, as .parquet."
-        ),
-    ] = None
-    force: Force = False
-
-
 @with_flags
 def plot(targets: Targets, drawing: Drawing, measuring: Measuring, talking: Talking) -> None:
     """Draw the signal propagation plot of one or several networks.
 
     Models are measured at initialisation, and recordings are drawn as they are; several overlay
-    in one figure.
+    in one figure. --kind draws gradients, weights, or a training over its steps instead.
     """
+    from sppkit.cli import figures
     from sppkit.cli.recording_file import check_recording_destination
     from sppkit.cli.remarks import remarks_on
     from sppkit.cli.sources import open_source, record_all
     from sppkit.cli.summary import numerical_remarks, summarize_runs, summary_table
-    from sppkit.plots import plot_signal_propagation
-    from sppkit.plots.files import check_destination, save_figure
 
+    kind = figures.kind_of(drawing.kind, drawing.output)
+    flags = figures.flags_of(kind, drawing)
     sources = [open_source(text, measuring) for text in targets]
-    place = drawing.output or default_path([source.name for source in sources])
-    check_destination(place, force=drawing.force)
+    names = [source.name for source in sources]
+    place = drawing.output or default_path(names, figures.ending_of(kind))
+    figures.check_figure_place(kind, place, force=drawing.force)
     if drawing.save_recording:
         check_recording_destination(drawing.save_recording, force=drawing.force)
     recording = record_all(sources, talking)
-    shown = {"theory": drawing.theory, "gradient": drawing.gradient}
-    figure = plot_signal_propagation(recording, step=drawing.step, **shown)
+    drawn = figures.draw(kind, recording, flags)
     summaries = summarize_runs(recording, drawing.step)
     remarks = [*numerical_remarks(summaries), *remarks_on(recording, all_names=talking.verbose)]
     if measuring != Measuring() and not all(source.seeds for source in sources):
         remarks.append("recordings are drawn as they are: flags of measuring apply to models alone")
     table = summary_table(summaries)
     title, description = " vs ".join(recording.runs), "\n".join([_as_text(table), *remarks])
-    save_figure(figure, place, force=drawing.force, title=title, description=description)
+    figures.save(kind, drawn, place, force=drawing.force, title=title, description=description)
     if drawing.save_recording:
         recording.save(drawing.save_recording)
     _print(place, table, remarks, talking)
 
 
-def default_path(names: Sequence[str]) -> Path:
+def default_path(names: Sequence[str], ending: str = "-spp.png") -> Path:
     r"""Name the file after what it shows, without what a file name must not hold.
 
     >>> str(default_path(["net", "other/net\n"]))
@@ -95,7 +61,7 @@ def default_path(names: Sequence[str]) -> Path:
     """
     safe = [re.sub(r"[^\w.+-]", "_", name).lstrip(".-") or "model" for name in names]
     bounded = "-vs-".join(safe).encode()[:_LONGEST_NAME].decode(errors="ignore")
-    return Path(f"{bounded}-spp.png")
+    return Path(f"{bounded}{ending}")
 
 
 def _print(place: Path, table: "RenderableType", remarks: Sequence[str], talking: Talking) -> None:

@@ -1,4 +1,4 @@
-"""`sppkit rules`: what a check asks, with thresholds and their sources."""
+"""`sppkit rules`: what a check and a training ask, with thresholds and their sources."""
 
 import json
 import textwrap
@@ -15,7 +15,7 @@ from sppkit.cli.flags import Talking
 from sppkit.cli.models import Format
 
 if TYPE_CHECKING:
-    from sppkit.rules import Rule
+    from sppkit.rules.rule import RuleBase
 
 
 @with_flags
@@ -29,11 +29,13 @@ def rules(
         Format.TEXT
     ),
 ) -> None:
-    """List the rules of a check, or explain one."""
+    """List the rules of a check and of the early warning in training (SPP6), or explain one."""
     from sppkit.cli.rulebook import every_rule
+    from sppkit.early_warning.catalogue import WARNING_RULES
     from sppkit.rules.selection import selected
 
-    found = every_rule() if code is None else selected(every_rule(), [code.upper()])
+    known: tuple[RuleBase, ...] = (*every_rule(), *WARNING_RULES)
+    found = known if code is None else selected(known, [code.upper()])
     if form is Format.JSON:
         typer.echo(json.dumps([describe_rule(rule) for rule in found], indent=2))
     elif code is None:
@@ -43,7 +45,7 @@ def rules(
         results(talking.color).print(Text(text), soft_wrap=True)
 
 
-def describe_rule(rule: "Rule") -> dict[str, Any]:
+def describe_rule(rule: "RuleBase") -> dict[str, Any]:
     """Say everything about a rule."""
     sources = rule.sources
     return {
@@ -59,7 +61,7 @@ def describe_rule(rule: "Rule") -> dict[str, Any]:
     }
 
 
-def _weights(rule: "Rule") -> dict[str, Any]:
+def _weights(rule: "RuleBase") -> dict[str, Any]:
     """Add the fitted model of the rule that weighs everything."""
     from sppkit.rules.weighing import WeighedEvidence, fitted
 
@@ -69,7 +71,7 @@ def _weights(rule: "Rule") -> dict[str, Any]:
     return {"weighing": None if model is None else dict(model.content)}
 
 
-def _print_list(found: "tuple[Rule, ...]", color: Color) -> None:
+def _print_list(found: "tuple[RuleBase, ...]", color: Color) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("code", "severity", "title"):
         table.add_column(heading)
@@ -79,7 +81,7 @@ def _print_list(found: "tuple[Rule, ...]", color: Color) -> None:
     print_remark("Explain one with: sppkit rules CODE")
 
 
-def _explained(rule: "Rule") -> Iterator[str]:
+def _explained(rule: "RuleBase") -> Iterator[str]:
     described = describe_rule(rule)
     yield f"{rule.code}: {rule.title} ({rule.severity.value})"
     yield ""

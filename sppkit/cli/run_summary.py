@@ -87,7 +87,16 @@ def read_run(folder: Path) -> TrainedRun:
 
 
 def count_spikes(losses: np.ndarray) -> int:
-    """Count the steps whose loss leaves what was usual in the fifty steps before.
+    """Count the steps whose loss leaves what was usual in the fifty steps before; see `spikes`.
+
+    >>> count_spikes(np.array([1.0] * 10 + [2.5, 1.0, float("nan")]))
+    2
+    """
+    return int(spikes(losses).sum())
+
+
+def spikes(losses: np.ndarray) -> np.ndarray:
+    """Say of each step whether its loss leaves what was usual in the fifty steps before.
 
     With l = log(loss), m the median of the fifty and s = 1.4826 median(|l - m|), a spike is
 
@@ -95,21 +104,19 @@ def count_spikes(losses: np.ndarray) -> int:
 
     so that batches of a few samples, whose losses differ by more than a factor of 2, are none.
     Medians are of finite losses above 0, five at least.
-
-    >>> count_spikes(np.array([1.0] * 10 + [2.5, 1.0, float("nan")]))
-    2
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logarithms = np.log(losses)
     logarithms = np.where(np.isfinite(logarithms), logarithms, np.nan)
     before = np.concatenate([np.full(_WINDOW, np.nan), logarithms])[: len(losses) + _WINDOW - 1]
     if not len(losses):
-        return 0
+        return np.zeros(0, dtype=bool)
     windows = np.lib.stride_tricks.sliding_window_view(before, _WINDOW)
     is_known = np.isfinite(windows).sum(1) >= _FIRST
     usual = np.full(len(losses), np.inf)
     usual[is_known] = _highest_usual(windows[is_known])
-    return int((~np.isfinite(losses) | (logarithms > usual)).sum())
+    found: np.ndarray = ~np.isfinite(losses) | (logarithms > usual)
+    return found
 
 
 def _highest_usual(windows: np.ndarray) -> np.ndarray:
@@ -126,9 +133,18 @@ def runs_table(runs: Sequence[TrainedRun]) -> Table:
         is_name = heading == "run"
         least = _NARROWEST_NAME if is_name else None
         table.add_column(heading, min_width=least, no_wrap=not is_name, overflow="fold")
-    for name in dict.fromkeys(run.run for run in runs):
-        table.add_row(*map(Text, _cells(name, [run for run in runs if run.run == name])))
+    for cells in runs_in_words(runs)[1]:
+        table.add_row(*map(Text, cells))
     return table
+
+
+def runs_in_words(
+    runs: Sequence[TrainedRun],
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Give the headings of the columns, and a text for each of them for each run."""
+    names = dict.fromkeys(run.run for run in runs)
+    rows = (_cells(name, [run for run in runs if run.run == name]) for name in names)
+    return tuple(heading.replace("\n", " ") for heading in _HEADINGS), tuple(map(tuple, rows))
 
 
 def _cells(name: str, runs: Sequence[TrainedRun]) -> Iterator[str]:

@@ -34,10 +34,32 @@ class ScheduleKind(StrEnum):
     LINEAR = "linear"
 
 
+class Executor(StrEnum):
+    """What runs the runs."""
+
+    PROCESSES = "processes"
+    RAY = "ray"
+
+
+class ParallelKind(StrEnum):
+    """How one run is spread over processes."""
+
+    DDP = "ddp"
+    FSDP = "fsdp"
+
+
 class Augmentation(StrEnum):
     """What is done to pictures at random; `sppkit.training.data.AUGMENTATIONS` holds it."""
 
     CROP_FLIP = "crop-flip"
+
+
+class StopOn(StrEnum):
+    """The least severity of an event that ends a run; those of `sppkit.EarlyWarning`."""
+
+    NEVER = "never"
+    ERROR = "error"
+    WARNING = "warning"
 
 
 @dataclass(frozen=True)
@@ -45,9 +67,15 @@ class Feeding:
     """The data."""
 
     data: Annotated[
-        str,
-        typer.Option("--data", metavar="DATA", help=f"Data: {DATA_FORMS}.", rich_help_panel=_DATA),
-    ] = "digits"
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="DATA",
+            help=f"Data: {DATA_FORMS}.",
+            show_default="digits",
+            rich_help_panel=_DATA,
+        ),
+    ] = None
     input_size: Annotated[
         str | None,
         typer.Option(
@@ -95,6 +123,11 @@ class Feeding:
     ] = None
 
     @property
+    def source(self) -> str:
+        """What was asked for, or the digits."""
+        return self.data or "digits"
+
+    @property
     def size(self) -> tuple[int, ...] | None:
         """The size as numbers.
 
@@ -130,11 +163,28 @@ class Learning:
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="A published recipe; without a TARGET it brings its own network.",
+            help="A published recipe, or an experiment of a paper, which brings its networks, data "
+            "and grid; without a TARGET a recipe brings its own network. See --presets.",
             show_default="Adam, cosine from 0.003, 8 samples, 10 epochs",
             rich_help_panel=_RECIPE,
         ),
     ] = None
+    presets: Annotated[
+        bool,
+        typer.Option(
+            "--presets",
+            help="List the presets, or tell all about the one that --preset names.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = False
+    full_size: Annotated[
+        bool,
+        typer.Option(
+            "--full-size",
+            help="An experiment of a paper in its published size, for a GPU.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = False
     epochs: Annotated[
         int | None,
         _changes("--epochs", kind="N", least=1, help_text="Passes over the data."),
@@ -209,9 +259,16 @@ class Running:
     """Seeds, device, precision."""
 
     number_of_seeds: Annotated[  # not `seeds`, which means probes in configuration files
-        int,
-        typer.Option("--seeds", min=1, metavar="N", help="Runs of each.", rich_help_panel=_RUNS),
-    ] = 1
+        int | None,
+        typer.Option(
+            "--seeds",
+            min=1,
+            metavar="N",
+            help="Runs of each.",
+            show_default="1, or as in the preset",
+            rich_help_panel=_RUNS,
+        ),
+    ] = None
     seed: Annotated[
         int,
         typer.Option(
@@ -247,6 +304,33 @@ class Running:
         bool,
         typer.Option("--compile", help="Compile the model by torch.", rich_help_panel=_RUNS),
     ] = False
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            metavar="N",
+            help="Runs at a time, each in a process of its own.",
+            show_default="1; of Ray, as many as its cluster takes",
+            rich_help_panel=_RUNS,
+        ),
+    ] = None
+    executor: Annotated[
+        Executor,
+        typer.Option(
+            "--executor",
+            help="What runs several runs at a time: processes of this machine, or Ray.",
+            rich_help_panel=_RUNS,
+        ),
+    ] = Executor.PROCESSES
+    parallel: Annotated[
+        ParallelKind | None,
+        typer.Option(
+            "--parallel",
+            help="Train each run in all processes that torchrun has started: DDP or FSDP2.",
+            rich_help_panel=_RUNS,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -292,6 +376,14 @@ class Keeping:
             rich_help_panel=_RECORDING,
         ),
     ] = None
+    stop_on: Annotated[
+        StopOn,
+        typer.Option(
+            "--stop-on",
+            help="End a run at the first event so severe, and keep its checkpoint.",
+            rich_help_panel=_RECORDING,
+        ),
+    ] = StopOn.NEVER
     flush_seconds: Annotated[
         float,
         typer.Option(

@@ -10,11 +10,13 @@ from typing import Any
 
 from sppkit.cli.sources import choose_device, load_loss
 from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
+from sppkit.cli.training_entries import Entry, Request, read_request
 from sppkit.errors import TargetError
 from sppkit.models import find_reference
 from sppkit.targets import Target, declared_input_size, parse_arguments, resolve
-from sppkit.training.choices import change, find_preset, read_clipping
+from sppkit.training.choices import change, read_clipping
 from sppkit.training.data import Data, Wishes, find_data
+from sppkit.training.parallel import ALONE, Parallel
 from sppkit.training.recipes import Recipe
 from sppkit.training.run_folder import RunFolder
 from sppkit.training.task import Task
@@ -52,6 +54,7 @@ def plan_runs(
     feeding: Feeding,
     running: Running,
     keeping: Keeping,
+    parallel: Parallel = ALONE,
 ) -> list[PlannedRun]:
     """Plan every run, seeds innermost, so that what is compared comes close together.
 
@@ -59,43 +62,49 @@ def plan_runs(
         ValueError: a flag has no meaning.
         SppkitError: a target or the data cannot be found.
     """
-    preset = find_preset(learning.preset)
     given = parse_arguments(running.arguments or ())
-    texts = list(targets) or _own_network(preset)
-    variants = list(_variants(preset, learning))
-    find = _Data(feeding)
-    device = choose_device(running.device)
-    planned = []
-    names = _distinct([resolve(text, given).name for text in texts])
-    for text, name in zip(texts, names, strict=True):
-        # a recipe's arguments are those of its own network, and what is typed comes before them
-        own = preset.model_arguments if text == f"ref:{preset.reference}" else {}
-        target, data = _with_its_data(text, {**own, **given}, feeding, find)
-        for variant in variants:
-            run = f"{name} {variant.label}".strip()
-            for seed in range(running.seed, running.seed + running.number_of_seeds):
-                task = Task(
-                    run=run,
-                    build=target.build,
-                    origin=target.origin,
-                    data=data,
-                    recipe=variant.recipe,
-                    batch_size=variant.batch_size,
-                    seed=seed,
-                    device=device,
-                    amp=running.amp.value,
-                    compile=running.compile,
-                    loss=None if feeding.loss is None else load_loss(feeding.loss),
-                    every=keeping.every,
-                    include=keeping.include,
-                    exclude=keeping.exclude,
-                    flush_seconds=keeping.flush_seconds,
-                    description=_description(text, given, feeding),
-                )
-                label = f"{run} seed{seed}" if running.number_of_seeds > 1 or seed else run
-                folder = keeping.output / folder_name(label)
-                planned.append(PlannedRun(label, task, RunFolder(folder)))
-    return planned
+    request = read_request(targets, learning, feeding, running, given)
+    names = _distinct([e.name or resolve(e.target, given).name for e in request.entries])
+    find = _Data(request.feeding)
+    return [
+        planned
+        for entry, name in zip(request.entries, names, strict=True)
+        for planned in _runs(replace(entry, name=name), request, keeping, find, parallel)
+    ]
+
+
+def _runs(
+    entry: Entry, request: Request, keeping: Keeping, find: "_Data", parallel: Parallel
+) -> Iterator[PlannedRun]:
+    """Plan the runs of one network: each point of the grid, with each seed."""
+    feeding, running = request.feeding, request.running
+    target, data = _with_its_data(entry.target, entry.arguments, feeding, find)
+    seeds = running.number_of_seeds or 1
+    for variant in _variants(entry.recipe, request.learning):
+        run = f"{entry.name} {variant.label}".strip()
+        for seed in range(running.seed, running.seed + seeds):
+            task = Task(
+                run=run,
+                build=target.build,
+                origin=target.origin,
+                data=data,
+                recipe=variant.recipe,
+                batch_size=variant.batch_size,
+                seed=seed,
+                device=choose_device(running.device),
+                amp=running.amp.value,
+                compile=running.compile,
+                loss=None if feeding.loss is None else load_loss(feeding.loss),
+                every=keeping.every,
+                include=keeping.include,
+                exclude=keeping.exclude,
+                flush_seconds=keeping.flush_seconds,
+                parallel=parallel,
+                stop_on=keeping.stop_on.value,
+                description=_description(entry.target, entry.arguments, feeding),
+            )
+            label = f"{run} seed{seed}" if seeds > 1 or seed else run
+            yield PlannedRun(label, task, RunFolder(keeping.output / folder_name(label)))
 
 
 def folder_name(label: str) -> str:
@@ -179,17 +188,8 @@ class _Data:
                 augmentation=feeding.augmentation and feeding.augmentation.value,
                 workers=feeding.workers,
             )
-            self._found[size] = find_data(feeding.data, wishes)
+            self._found[size] = find_data(feeding.source, wishes)
         return self._found[size]
-
-
-def _own_network(preset: Recipe) -> list[str]:
-    if preset.reference:
-        return [f"ref:{preset.reference}"]
-    raise TargetError(
-        "no network was named. Name one or several, such as 'sppkit train ref:nf_resnet20 "
-        "model.py:Net', or a recipe that brings its own by --preset."
-    )
 
 
 def _with_its_data(
@@ -213,7 +213,7 @@ def _with_its_data(
 
 def _size(target: Target, feeding: Feeding) -> tuple[int, ...] | None:
     sizes = feeding.sizes or target.input_size
-    if sizes is None and not feeding.data.endswith(".npz"):
+    if sizes is None and not feeding.source.endswith(".npz"):
         sizes = declared_input_size(target.build())
     if sizes is not None and len(sizes) > 1:
         raise TargetError(
@@ -237,7 +237,7 @@ def _description(text: str, arguments: Mapping[str, object], feeding: Feeding) -
     return {
         "target": text,
         "arguments": {key: repr(value) for key, value in arguments.items()},
-        "data_source": feeding.data,
+        "data_source": feeding.source,
         "augmentation": feeding.augmentation and feeding.augmentation.value,
         "hold_out": feeding.hold_out,
         "loss": feeding.loss,

@@ -13,7 +13,8 @@ from sppkit.gate.try_fix import try_fixes
 from sppkit.probing.conditions import check as check_conditions
 from sppkit.probing.measurement import Model
 from sppkit.recording import Recording
-from sppkit.rules import Diagnosis, all_rules, judge
+from sppkit.rules import Diagnosis, Rule, judge
+from sppkit.rules.judgement import rules_with
 from sppkit.rules.selection import selected, with_thresholds
 from sppkit.user_code import did_you_mean
 
@@ -51,6 +52,7 @@ def check(
     seeds: int = 5,
     maximum_seeds: int = MAXIMUM_SEEDS,
     seed: int = 0,
+    rules: Iterable[Rule] = (),
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     extend_select: Iterable[str] = (),
@@ -81,7 +83,8 @@ def check(
         seeds: number of seeds to begin with.
         maximum_seeds: number of seeds to stop at; `seeds` are drawn in any case.
         seed: the first seed.
-        select, ignore, extend_select, thresholds, per_layer_ignores: as in `sppkit.rules.judge`.
+        rules, select, ignore, extend_select, thresholds, per_layer_ignores: as in
+            `sppkit.rules.judge`.
         try_fix: apply the fixes that findings name to copies in memory, probe these, and report
             before and after in `tried_fixes`.
         on_seed: is called with each seed when it is done.
@@ -98,7 +101,7 @@ def check(
     Raises:
         ProbeError: the model could not be measured for any seed.
         ValueError: an argument is out of its range, or names no rule, threshold or layer.
-        TypeError: an unknown keyword.
+        TypeError: an unknown keyword, or one of the rules is none.
 
     Examples:
         >>> import torch, sppkit
@@ -113,6 +116,7 @@ def check(
         seeds=seeds,
         maximum_seeds=maximum_seeds,
         seed=seed,
+        rules=rules,
         select=select,
         ignore=ignore,
         extend_select=extend_select,
@@ -267,15 +271,16 @@ def _sorted(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _check_rules(
+    rules: Sequence[Rule] = (),
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     extend_select: Sequence[str] = (),
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
     per_layer_ignores: Mapping[str, Any] | None = None,
 ) -> None:
-    """Refuse codes and thresholds that no rule has, before anything is measured."""
-    rules = with_thresholds(all_rules(), thresholds or {})
-    selected(rules, select, ignore, extend_select)
+    """Refuse what is no rule, code or threshold before anything is measured."""
+    known = with_thresholds(rules_with(rules), thresholds or {})
+    selected(known, select, ignore, extend_select)
 
 
 def _listed(value: Any) -> Any:

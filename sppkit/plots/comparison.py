@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sppkit.errors import NothingObservedError
-from sppkit.plots import style
+from sppkit.plots import marks, style
+from sppkit.plots.circumstances import footer, steps_shown
 from sppkit.plots.frames import BLOCK, VARIANCE, at_step, joined, places_on_axis
 from sppkit.recording import STATISTIC_COLUMNS, Recording
 from sppkit.signals import Signal, label
@@ -27,6 +28,8 @@ def plot_comparison(
     statistic: str = VARIANCE,
     step: int | None = None,
     axis: Axis = "auto",
+    theme: style.ThemeName = "light",
+    width: style.Width = "screen",
 ) -> Figure:
     """Draw a statistic of several runs over each other, and below their ratio to the first run.
 
@@ -46,6 +49,8 @@ def plot_comparison(
         step: which step, by default the last one that all runs have recorded.
         axis: "block", where all runs have residual blocks; "depth"; or "auto": blocks where all
             runs have as many of them.
+        theme: "light" or "dark".
+        width: "screen"; "column" or "page" of a paper (3.25 and 6.75 inches); or inches.
 
     Returns:
         The figure; it is not shown, and pyplot does not know it.
@@ -69,7 +74,7 @@ def plot_comparison(
     table = recording.table()
     table = at_step(table, last_common_step(table) if step is None else step)
     frame, kind = comparable(table, recording.structure(), Signal(signal), statistic, axis)
-    with style.house_style():
+    with style.house_style(theme, width):
         return _draw(frame, recording, table, kind, statistic, Signal(signal))
 
 
@@ -109,7 +114,9 @@ def comparable(
         mean=_geometric_mean,
         low=lambda v: v.quantile(0.1),
         high=lambda v: v.quantile(0.9),
-    ).reset_index()
+    )
+    frame = frame.assign(layer=placed.groupby(["run", "x"], observed=True)["layer"].first())
+    frame = frame.reset_index()
     frame["run"] = frame["run"].astype(str)
     reference = frame[frame["run"] == _first_run(table, structure)]
     return frame.assign(ratio=frame["mean"] / _interpolated(reference, frame["x"])), kind
@@ -150,8 +157,10 @@ def _draw(
     statistic: str,
     signal: Signal,
 ) -> Figure:
-    figure = style.SignalFigure(figsize=(6.4, 5.0), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1.0])
+    figure, grid = style.new_figure(
+        2, 1, (6.4, 2.25), sharex=True, gridspec_kw={"height_ratios": [2.2, 1.0]}
+    )
+    above, below = grid[:, 0]
     styles = style.run_styles(recording.runs)
     log = style.wants_log(list(frame["mean"]))
     for axes, column in ((above, "mean"), (below, "ratio")):
@@ -159,27 +168,13 @@ def _draw(
         axes.set_yscale("log" if is_log else "linear")
         for run in recording.runs:
             curve = frame[frame["run"] == run]
-            shown = curve[column].where(np.isfinite(curve[column]))
-            shown = shown.where(shown > 0) if is_log else shown
-            marker = "o" if len(curve) == 1 else None
-            axes.plot(curve["x"], shown, label=run, marker=marker, markersize=3, **styles[run])
-            if column == "mean":
-                low, color = curve["low"].where(shown.notna()), styles[run]["color"]
-                axes.fill_between(
-                    curve["x"], low, curve["high"], color=color, alpha=0.18, linewidth=0
-                )
+            is_mean = column == "mean"
+            marks.draw_curve(axes, curve, run, styles[run], value=column, band=is_mean)
     name = label(statistic)
     above.set_title(name if signal == Signal.ACTIVATION else f"{str(signal).capitalize()}: {name}")
     above.set_ylabel("log scale" if log else "")
     _finish_ratios(below, recording.runs[0], kind)
-    figure.supxlabel(
-        style.footer(recording.metadata, style.steps_shown(table)),
-        parse_math=False,
-        fontsize=7,
-        color=style.FAINT,
-        x=0.01,
-        ha="left",
-    )
+    style.add_footer(figure, footer(recording.metadata, steps_shown(table)))
     style.add_heading(figure, above, recording.runs, {})
     return figure
 

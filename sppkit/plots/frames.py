@@ -1,6 +1,7 @@
 """From tables to what a figure shows: selected, placed on the depth axis, aggregated over seeds."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,16 +134,18 @@ def curves(placed: pd.DataFrame) -> pd.DataFrame:
     value = placed[VARIANCE].where(placed["panel"] != SQUARED_MEAN, squared)
     placed = placed.assign(value=value)
     groups = placed.groupby(["run", "panel", "x"], observed=True, sort=True)
-    frame = groups.agg(
-        mean=("value", lambda v: v.mean(skipna=False)),
-        low=("value", lambda v: v.quantile(0.1)),
-        high=("value", lambda v: v.quantile(0.9)),
-        layer=("layer", "first"),
-        operation=("operation", "first"),
-        stage=("stage", "first"),
-        kind=("kind", "first"),
-    ).reset_index()
+    named = groups[["layer", "operation", "stage", "kind"]].first()
+    frame = over_seeds(groups["value"]).join(named).reset_index()
     following = frame.groupby(["run", "panel"], observed=True)["stage"].shift(-1)
     ends_stage = (following != frame["stage"]).fillna(True).astype(bool)
     frame["stage_end"] = ends_stage & (frame["kind"] == BLOCK) & (frame["stage"].fillna(0) > 0)
     return frame
+
+
+def over_seeds(groups: Any) -> pd.DataFrame:
+    """Aggregate grouped values: columns mean, low and high (10 and 90 %).
+
+    The mean is arithmetic, NaN where any value is.
+    """
+    mean = groups.mean().where(groups.count() == groups.size())
+    return pd.DataFrame({"mean": mean, "low": groups.quantile(0.1), "high": groups.quantile(0.9)})

@@ -7,28 +7,37 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sppkit.errors import NothingObservedError
-from sppkit.plots import style
+from sppkit.plots import marks, style
+from sppkit.plots.circumstances import footer, steps_shown
 from sppkit.plots.frames import PHASES, at_step, joined
 from sppkit.recording import Recording
 from sppkit.signals import Phase, Role, Signal
 
 _PANELS = {
-    Signal.GRADIENT: "Gradient of each layer's output, root mean square",
-    Signal.WEIGHT_GRADIENT: "Gradient of each weight, root mean square",
+    Signal.GRADIENT: "Gradient of each layer's output",
+    Signal.WEIGHT_GRADIENT: "Gradient of each weight",
 }
 
 
-def plot_gradient_flow(*recordings: Recording, step: int | None = None) -> Figure:
+def plot_gradient_flow(
+    *recordings: Recording,
+    step: int | None = None,
+    theme: style.ThemeName = "light",
+    width: style.Width = "screen",
+) -> Figure:
     """Draw the root mean square of gradients over depth, for outputs and for weights.
 
     Root mean square: sqrt(mean(g²)) of one tensor, on a logarithmic axis where it spans more than a
-    factor of 20. The loss is stated below; under "unit-gradient" every element of the network's
-    output receives a gradient of variance 1. Of the evidence of a check, the pass under a training
-    loss is drawn.
+    factor of 20. Grey lines are limits of fp16, bf16 and fp8; the first layer without a gradient,
+    or with one that is not finite, is named. The loss is stated below; under "unit-gradient" every
+    element of the network's output receives a gradient of variance 1. Of the evidence of a check,
+    the pass under a training loss is drawn.
 
     Args:
         recordings: what to draw; several runs overlay.
         step: which step, by default the first recorded one.
+        theme: "light" or "dark".
+        width: "screen"; "column" or "page" of a paper (3.25 and 6.75 inches); or inches.
 
     Returns:
         The figure; it is not shown, and pyplot does not know it.
@@ -48,12 +57,12 @@ def plot_gradient_flow(*recordings: Recording, step: int | None = None) -> Figur
             "no gradient was recorded: run a backward pass inside the recording, and check what "
             "recording.not_captured says."
         )
-    with style.house_style():
+    with style.house_style(theme, width):
         return _draw(frames, recording, table)
 
 
 def _root_mean_squares(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
-    """Aggregate over seeds: columns run, x, mean, low, high."""
+    """Aggregate over seeds, as `marks.seed_curves` does."""
     rows = table[(table["signal"] == signal) & table["depth"].notna()]
     if signal is Signal.GRADIENT:
         rows = rows[
@@ -63,39 +72,31 @@ def _root_mean_squares(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
         rows = rows[rows["tensor"].astype(str).str.endswith(("weight", "original"))]
     rows = rows.assign(value=np.sqrt(rows["second_moment"]))
     rows["x"] = rows.groupby("run", observed=True)["depth"].rank(method="dense").astype(float)
-    return (
-        rows.groupby(["run", "x"], observed=True)["value"]
-        .agg(
-            mean=lambda v: v.mean(skipna=False),
-            low=lambda v: v.quantile(0.1),
-            high=lambda v: v.quantile(0.9),
-        )
-        .reset_index()
-    )
+    return marks.seed_curves(rows, "value")
 
 
 def _draw(frames: dict[Signal, pd.DataFrame], recording: Recording, table: pd.DataFrame) -> Figure:
-    figure = style.SignalFigure(figsize=(4.6 * len(frames), 3.4), layout="constrained")
-    grid = figure.subplots(1, len(frames), squeeze=False)[0]
+    figure, grid = style.new_figure(1, len(frames), (4.6, 2.9))
     styles = style.run_styles(recording.runs)
-    for axes, (signal, frame) in zip(grid, frames.items(), strict=True):
+    for axes, (signal, frame) in zip(grid[0], frames.items(), strict=True):
         log = style.wants_log(list(frame["mean"]))
-        if log:
-            axes.set_yscale("log")
-        for run, curve in frame.groupby("run", observed=True):
-            shown = curve["mean"].where(curve["mean"] > 0) if log else curve["mean"]
-            axes.plot(curve["x"], shown, label=run, **styles[str(run)])
-            low, color = curve["low"].where(shown.notna()), styles[str(run)]["color"]
-            axes.fill_between(curve["x"], low, curve["high"], color=color, alpha=0.18, linewidth=0)
+        axes.set_yscale("log" if log else "linear")
+        for run in recording.runs:
+            if (frame["run"] == run).any():
+                marks.draw_curve(axes, frame[frame["run"] == run], run, styles[run])
+        if not log:
+            axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        if np.isfinite(frame["mean"]).any():
+            marks.draw_precision_limits(axes)
+        marks.annotate_first(axes, frame, ~(np.isfinite(frame["mean"]) & (frame["mean"] > 0)))
         axes.set_title(_PANELS[signal])
         axes.set_ylabel("root mean square" + (", log scale" if log else ""))
-        axes.set_xlabel("Layer, in order of execution")
+        style.set_depth_label(axes, "Layer, in order of execution")
         style.integer_ticks(axes)
     losses = {_loss_name(entry.get("loss")) for entry in recording.metadata.values()}
-    circumstances = style.footer(recording.metadata, style.steps_shown(table))
-    notes = f"{circumstances}\nloss: {', '.join(sorted(losses))}"
-    figure.supxlabel(notes, parse_math=False, fontsize=7, color=style.FAINT, x=0.01, ha="left")
-    style.add_heading(figure, grid[0], recording.runs, {})
+    circumstances = footer(recording.metadata, steps_shown(table))
+    style.add_footer(figure, circumstances, f"loss: {', '.join(sorted(losses))}")
+    style.add_heading(figure, grid[0][0], recording.runs, {})
     return figure
 
 

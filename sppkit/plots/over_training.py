@@ -10,21 +10,22 @@ from matplotlib.figure import Figure
 
 from sppkit.errors import NothingObservedError
 from sppkit.plots import style
+from sppkit.plots.circumstances import footer
 from sppkit.plots.frames import joined
 from sppkit.recording import STATISTIC_COLUMNS, Recording
-from sppkit.signals import Phase, Role, Signal, label
+from sppkit.signals import OF_OUTPUTS, Phase, Role, Signal, label
 
 _MOST_NAMES = 40  # layers beyond which only every k-th is named
 _LONGEST_NAME = 32
-_OF_PARAMETERS = frozenset(
-    {Signal.WEIGHT, Signal.EFFECTIVE_WEIGHT, Signal.WEIGHT_GRADIENT, Signal.UPDATE}
-)
+_OF_PARAMETERS = frozenset(set(Signal) - OF_OUTPUTS)
 
 
 def plot_over_training(
     *recordings: Recording,
     signal: Signal | str = Signal.ACTIVATION,
     statistic: str = "second_moment",
+    theme: style.ThemeName = "light",
+    width: style.Width = "screen",
 ) -> Figure:
     """Draw log10 of a statistic as a heat map of layers over steps, a panel for each run.
 
@@ -39,6 +40,8 @@ def plot_over_training(
             "effective weight", "weight gradient", "clipped weight gradient" or "update".
         statistic: a column of the table with values of 0 or more, such as "second_moment",
             "average_channel_variance" or "norm_to_weight_ratio".
+        theme: "light" or "dark".
+        width: "screen"; "column" or "page" of a paper (3.25 and 6.75 inches); or inches.
 
     Returns:
         The figure; it is not shown, and pyplot does not know it.
@@ -65,7 +68,7 @@ def plot_over_training(
         )
     recording = joined(recordings)
     frame = layers_over_steps(recording.table(), Signal(signal), statistic)
-    with style.house_style():
+    with style.house_style(theme, width):
         return _draw(frame, recording, Signal(signal), statistic)
 
 
@@ -79,9 +82,31 @@ def layers_over_steps(table: pd.DataFrame, signal: Signal, statistic: str) -> pd
     Raises:
         NothingObservedError: there is none.
     """
+    rows = rows_of_layers(table, signal)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rows = rows.assign(value=np.log10(rows[statistic].to_numpy(float)))
+    return mean_over_seeds(rows, ["value"])
+
+
+def mean_over_seeds(rows: pd.DataFrame, values: list[str]) -> pd.DataFrame:
+    """Average columns over seeds, for each layer and step; NaN where any seed is."""
+    seeds = rows.groupby(["run", "place", "layer", "step"], observed=True)[values]
+    means = seeds.mean()
+    return means.where(seeds.count().eq(seeds.size(), axis=0)).reset_index()
+
+
+def rows_of_layers(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
+    """Choose the rows of layers in training, and number the layers in order of execution.
+
+    Returns:
+        The rows, with `layer` named with its call, where there are several, and `place` from 1.
+
+    Raises:
+        NothingObservedError: there is none.
+    """
     rows = table[(table["signal"] == signal) & (table["phase"] == Phase.TRAIN)]
     rows = rows[rows["depth"].notna() & (rows["operation"].astype(str) == "")]
-    if signal in _OF_PARAMETERS or signal == Signal.CLIPPED_WEIGHT_GRADIENT:
+    if signal in _OF_PARAMETERS:
         rows = rows[rows["tensor"].astype(str).str.endswith(("weight", "original"))]
     else:
         rows = rows[rows["role"] == Role.LEAF]
@@ -90,14 +115,10 @@ def layers_over_steps(table: pd.DataFrame, signal: Signal, statistic: str) -> pd
             f"no {signal} of a layer was recorded in training. Record a few steps by "
             "sppkit.record or sppkit train, and check what recording.not_captured says."
         )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rows = rows.assign(value=np.log10(rows[statistic].to_numpy(float)))
-    keys = ["run", "depth", "call", "layer", "tensor", "step"]
-    seeds = rows.groupby(keys, observed=True, dropna=False)
-    means = seeds.agg(value=("value", lambda v: v.mean(skipna=False))).reset_index()
-    order = means["depth"].astype(float) + means["call"] / (1 + means["call"].max())
-    means["place"] = order.groupby(means["run"], observed=True).rank(method="dense").astype(int)
-    return means.assign(layer=_names(means))[["run", "layer", "place", "step", "value"]]
+    order = rows["depth"].astype(float) + rows["call"] / (1 + rows["call"].max())
+    place = order.groupby(rows["run"], observed=True).rank(method="dense").astype(int)
+    named = rows.assign(place=place, layer=_names(rows))
+    return named.drop_duplicates(["run", "seed", "rank", "step", "place"])  # of a tuple, the first
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
@@ -112,21 +133,16 @@ def _draw(frame: pd.DataFrame, recording: Recording, signal: Signal, statistic: 
     runs = [run for run in recording.runs if (frame["run"] == run).any()]
     layers = int(frame["place"].max())
     height = min(9.0, 2.2 + 0.13 * min(layers, 2 * _MOST_NAMES))
-    figure = style.SignalFigure(figsize=(1.6 + 3.6 * len(runs), height), layout="constrained")
-    grid = figure.subplots(1, len(runs), squeeze=False)[0]
+    figure, grid = style.new_figure(1, len(runs), (3.6 + 1.6 / len(runs), height - 0.5))
     scale = _scale(frame["value"])
-    for axes, run in zip(grid, runs, strict=True):
+    for axes, run in zip(grid[0], runs, strict=True):
         mesh = _draw_run(axes, frame[frame["run"] == run], scale)
+        figure.cells.append(_cells(axes, run, frame[frame["run"] == run]))
         axes.set_title(style.shortened(run), parse_math=False)
-    bar = figure.colorbar(mesh, ax=list(grid), extend="min", shrink=0.9, aspect=30)
+    bar = figure.colorbar(mesh, ax=list(grid.flat), extend="min", shrink=0.9, aspect=30)
     bar.set_label(f"log10 of the {label(statistic)[0].lower()}{label(statistic)[1:]}")
-    figure.suptitle(
-        f"{str(signal).capitalize()} over training", x=0.01, ha="left", fontsize=10.5, weight="bold"
-    )
-    circumstances = style.footer({run: recording.metadata[run] for run in runs}, {})
-    figure.supxlabel(
-        circumstances, parse_math=False, fontsize=7, color=style.FAINT, x=0.01, ha="left"
-    )
+    style.add_title(figure, f"{str(signal).capitalize()} over training")
+    style.add_footer(figure, footer({run: recording.metadata[run] for run in runs}, {}))
     return figure
 
 
@@ -142,7 +158,7 @@ def _scale(values: pd.Series) -> Normalize:
 def _draw_run(axes: Axes, frame: pd.DataFrame, scale: Normalize) -> QuadMesh:
     cells = frame.pivot_table("value", "place", "step", aggfunc="first", dropna=False)
     values, steps = cells.to_numpy(float), cells.columns.to_numpy(float)
-    colors = mpl.colormaps["viridis"].with_extremes(under=style.INK, bad="white")
+    colors = mpl.colormaps["viridis"].with_extremes(under=style.colors().faint, bad="none")
     mesh = axes.pcolormesh(
         *(
             _edges(steps),
@@ -155,12 +171,24 @@ def _draw_run(axes: Axes, frame: pd.DataFrame, scale: Normalize) -> QuadMesh:
     )
     measured = frame.set_index(["place", "step"])["value"]
     bad = measured[measured.isna() | np.isposinf(measured)].index.to_frame(index=False)
-    axes.plot(bad["step"], bad["place"], "x", color=style.INK, markersize=3, label="_not finite")
+    axes.plot(
+        bad["step"], bad["place"], "x", color=style.colors().ink, markersize=3, label="_not finite"
+    )
     axes.invert_yaxis()
     axes.set_xlabel("step")
-    axes.set_ylabel("layer, in order of execution")
+    if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]  # of a grid
+        axes.set_ylabel("layer, in order of execution")
     _name_layers(axes, frame)
     return mesh
+
+
+def _cells(axes: Axes, run: str, frame: pd.DataFrame) -> style.Cells:
+    """Tell what is shown, for those who point at it."""
+    values = frame.pivot_table("value", "place", "step", aggfunc="first", dropna=False)
+    names = frame.drop_duplicates("place").set_index("place")["layer"].sort_index()
+    return style.Cells(
+        axes, run, tuple(names), tuple(int(s) for s in values.columns), values.to_numpy(float)
+    )
 
 
 def _kept(values: np.ndarray, scale: Normalize) -> np.ndarray:
@@ -185,4 +213,4 @@ def _name_layers(axes: Axes, frame: pd.DataFrame) -> None:
     names = frame.drop_duplicates("place").set_index("place")["layer"].sort_index()
     shown = names.iloc[:: -(-len(names) // _MOST_NAMES)]
     texts = [style.shortened(name, _LONGEST_NAME) for name in shown]
-    axes.set_yticks(list(shown.index), texts, fontsize=6, parse_math=False)
+    axes.set_yticks(list(shown.index), texts, fontsize="x-small", parse_math=False)

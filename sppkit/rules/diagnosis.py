@@ -6,13 +6,11 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any, Literal
 
+from sppkit import notebook
 from sppkit.recording import NotCaptured
 from sppkit.rules.finding import Finding, Severity, Skipped, TriedFix
 
 SCHEMA_VERSION = 1
-
-_WIDTH, _HEIGHT = 120, 20
-"""Of the sparkline, in pixels."""
 
 Verdict = Literal["pass", "fail", "nothing observed"]
 
@@ -117,18 +115,15 @@ class Diagnosis:
     def _repr_html_(self) -> str:
         """Draw a static table for notebooks; no script, everything escaped."""
         rows = "".join(_html_row(finding) for finding in self.findings)
-        skipped = "".join(f"<li>{escape(s.code)}: {escape(s.reason)}</li>" for s in self.skipped)
-        header = "<tr><th>rule</th><th>severity</th><th>layer</th><th>finding</th></tr>"
+        header = notebook.row(("rule", "severity", "layer", "finding"), "th")
+        skipped = [f"{skipped.code}: {skipped.reason}" for skipped in self.skipped]
+        curve = notebook.sparkline(self.stream, "second moment over depth")
         return (
             f"<div><p><strong>{escape(self.target)}: {escape(self.verdict)}</strong> "
             f"({escape(_counts(self.counted))}; {len(self.passed)} rules passed, "
-            f"{len(self.skipped)} skipped) {_sparkline(self.stream)}</p>"
+            f"{len(self.skipped)} skipped) {curve}</p>"
             + (f"<table>{header}{rows}</table>" if rows else "")
-            + (
-                f"<details><summary>skipped</summary><ul>{skipped}</ul></details>"
-                if skipped
-                else ""
-            )
+            + notebook.folded("skipped", skipped)
             + "</div>"
         )
 
@@ -143,31 +138,11 @@ def _counts(findings: tuple[Finding, ...]) -> str:
     return ", ".join(words) or "no findings"
 
 
-def _sparkline(stream: tuple[float, ...]) -> str:
-    """Draw the logarithm of the second moment over depth; nothing where there is none."""
-    logs = [math.log10(value) for value in stream if math.isfinite(value) and value > 0]
-    if len(logs) < 2:
-        return ""
-    low, high = min(logs), max(max(logs), min(logs) + 1.0)
-    step = _WIDTH / (len(logs) - 1)
-    points = " ".join(
-        f"{k * step:.1f},{_HEIGHT * (high - log) / (high - low) + 1:.1f}"
-        for k, log in enumerate(logs)
-    )
-    title = f"second moment over depth, {10 ** logs[0]:.2g} to {10 ** logs[-1]:.2g}"
-    return (
-        f'<svg width="{_WIDTH}" height="{_HEIGHT + 2}" role="img"><title>{title}</title>'
-        f'<polyline points="{points}" fill="none" stroke="#0072b2"/></svg>'
-    )
-
-
 def _html_row(finding: Finding) -> str:
     severity = f"{finding.severity.value} (ignored)" if finding.ignored else finding.severity.value
-    cells = (finding.code, severity, finding.layer or "(network)")
-    plain = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return (
-        f"<tr>{plain}<td>{escape(finding.message)}<br><em>{escape(finding.advice)}</em></td></tr>"
-    )
+    told = f"{escape(finding.message)}<br><em>{escape(finding.advice)}</em>"
+    plain = (finding.code, severity, finding.layer or "(network)")
+    return notebook.row([*map(escape, plain), told])
 
 
 def _plain(value: Any) -> Any:

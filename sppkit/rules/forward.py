@@ -90,10 +90,10 @@ class GainOfPlace(Rule):
         curve = evidence.activation("second_moment")
         if len(curve) < 4:
             return Outcome(skipped="fewer than four places: there are no peers to compare with")
-        steps = np.diff(curve.log, axis=1)
-        away = steps - middle(steps_of(curve))
+        usual = steps_of(curve)
+        away = np.diff(curve.log, axis=1) - middle(usual)
         limit = math.log10(self.factor)
-        for place in range(away.shape[1]):
+        for place in map(int, np.flatnonzero(~np.isnan(usual))):
             comparison = compare(np.abs(away[:, place]), limit)
             if comparison.margin > self.deviations:
                 return Outcome((self._report(evidence, curve, place),))

@@ -24,6 +24,29 @@ def all_rules() -> tuple[Rule, ...]:
     return RULES
 
 
+def rules_with(own: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Return every rule, those of sppkit before those of a user.
+
+    Raises:
+        TypeError: one is no rule, such as the class in place of an instance of it.
+        ValueError: two have the same code.
+    """
+    rules = RULES
+    for rule in own:
+        if not isinstance(rule, Rule):
+            raise TypeError(
+                f"rules= takes instances of subclasses of sppkit.rules.Rule, got {rule!r}"
+                + (f"; give {rule.__name__}()" if isinstance(rule, type) else "")
+            )
+        if rule.code in {other.code for other in rules}:
+            raise ValueError(
+                f"{type(rule).__name__} has the code {rule.code!r}, which another rule has; "
+                "choose one of your own, such as 'OWN001'"
+            )
+        rules = (*rules, rule)
+    return rules
+
+
 def named_statistics(recording: Recording, run: str | None = None) -> dict[str, float]:
     """Return the statistics that the weighing rule uses: logarithms, medians over seeds."""
     return named_medians(Evidence.of(recording, run))
@@ -33,6 +56,7 @@ def judge(
     recording: Recording,
     *,
     run: str | None = None,
+    rules: Iterable[Rule] = (),
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     extend_select: Iterable[str] = (),
@@ -44,17 +68,19 @@ def judge(
     Args:
         recording: of `sppkit.check`, of a probe, or of training; or read from a file.
         run: which of its runs; needed where there are several.
+        rules: of your own, which are asked beside those of sppkit.
         select, ignore, extend_select: codes, their beginnings ("SPP1"), or "ALL"; the most
             specific one wins, and without `select` every rule is asked.
         thresholds: code of a rule -> name of a threshold -> value.
         per_layer_ignores: pattern of layer names -> codes, or a mapping with `codes` and `reason`.
 
     Raises:
-        ValueError: an unknown run, code or threshold.
+        TypeError: one of the rules is none.
+        ValueError: an unknown run, code or threshold, or two rules of one code.
     """
     evidence = Evidence.of(recording, run)
-    rules = with_thresholds(all_rules(), thresholds or {})
-    asked = selected(rules, select, ignore, extend_select)
+    known = with_thresholds(rules_with(rules), thresholds or {})
+    asked = selected(known, select, ignore, extend_select)
     answers = {rule: _answer(rule, evidence) for rule in asked} if evidence.observed else {}
     found = [finding for outcome in answers.values() for finding in outcome.findings]
     ordered = _in_order_of_execution(found, evidence)

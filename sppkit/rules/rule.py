@@ -28,25 +28,74 @@ class Outcome:
 
 
 def threshold(default: float, source: str) -> Any:
-    """Declare a threshold of a rule, with where its value comes from."""
+    """Declare a threshold of a rule: a field of the dataclass, with where its value comes from.
+
+    Examples:
+        >>> @dataclass(frozen=True)
+        ... class FewSamples(Rule):
+        ...     code, title, severity = "OWN001", "few samples", Severity.INFO
+        ...     least: float = threshold(8.0, "samples; a first guess")
+        ...     def judge(self, evidence):
+        ...         return Outcome()
+        >>> FewSamples().thresholds, FewSamples().sources
+        ({'least': 8.0}, {'least': 'samples; a first guess'})
+    """
     return dataclasses.field(default=default, metadata={"source": source})
 
 
 @dataclass(frozen=True)
-class Rule(ABC):
-    """A question about one run of a recording; its docstring is the advice, its fields thresholds.
+class RuleBase(ABC):
+    """What every rule has; its docstring is the advice, its fields are its thresholds.
 
     Attributes:
         code: as written in selections and findings.
         title: what it asks, in a few words.
         severity: of its findings, at worst.
-        foretells: whether its errors say that nothing will be learned, which a rehearsal of
-            training refutes where it makes progress; other errors are facts.
     """
 
     code: ClassVar[str]
     title: ClassVar[str]
     severity: ClassVar[Severity]
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The thresholds in use, by name."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Where the default of each threshold comes from, by name."""
+        return {f.name: f.metadata.get("source", "") for f in dataclasses.fields(self)}
+
+    @property
+    def advice(self) -> str:
+        """What to do about a finding: the docstring of the rule."""
+        return (type(self).__doc__ or "").strip()
+
+    def with_thresholds(self, values: dict[str, float]) -> Self:
+        """Return the rule with other thresholds.
+
+        Raises:
+            ValueError: the rule has no threshold of that name.
+        """
+        unknown = [name for name in values if name not in self.thresholds]
+        if unknown:
+            known = ", ".join(self.thresholds) or "none"
+            raise ValueError(
+                f"{self.code} ({self.title}) has no threshold {unknown[0]!r}; it has: {known}"
+            )
+        return dataclasses.replace(self, **values)
+
+
+@dataclass(frozen=True)
+class Rule(RuleBase):
+    """A question about one run of a recording.
+
+    Attributes:
+        foretells: whether its errors say that nothing will be learned, which a rehearsal of
+            training refutes where it makes progress; other errors are facts.
+    """
+
     foretells: ClassVar[bool] = True
 
     @abstractmethod
@@ -83,32 +132,3 @@ class Rule(ABC):
             file=file,
             line=line,
         )
-
-    @property
-    def thresholds(self) -> dict[str, float]:
-        """The thresholds in use, by name."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-
-    @property
-    def sources(self) -> dict[str, str]:
-        """Where the default of each threshold comes from, by name."""
-        return {f.name: f.metadata["source"] for f in dataclasses.fields(self)}
-
-    @property
-    def advice(self) -> str:
-        """What to do about a finding: the docstring of the rule."""
-        return (type(self).__doc__ or "").strip()
-
-    def with_thresholds(self, values: dict[str, float]) -> Self:
-        """Return the rule with other thresholds.
-
-        Raises:
-            ValueError: the rule has no threshold of that name.
-        """
-        unknown = [name for name in values if name not in self.thresholds]
-        if unknown:
-            known = ", ".join(self.thresholds) or "none"
-            raise ValueError(
-                f"{self.code} ({self.title}) has no threshold {unknown[0]!r}; it has: {known}"
-            )
-        return dataclasses.replace(self, **values)

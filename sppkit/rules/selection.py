@@ -2,21 +2,23 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from sppkit.patterns import matcher
 from sppkit.rules.finding import Finding
-from sppkit.rules.rule import Rule
+from sppkit.rules.rule import RuleBase
 
 ALL = "ALL"
 
+AnyRule = TypeVar("AnyRule", bound=RuleBase)
+
 
 def selected(
-    rules: Sequence[Rule],
+    rules: Sequence[AnyRule],
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     extend_select: Iterable[str] = (),
-) -> tuple[Rule, ...]:
+) -> tuple[AnyRule, ...]:
     """Choose rules by code or by the beginning of one ("SPP1"), or "ALL"; the longest match wins.
 
     Raises:
@@ -34,7 +36,7 @@ def selected(
     )
 
 
-def _known(selector: str, rules: Sequence[Rule]) -> str:
+def _known(selector: str, rules: Sequence[RuleBase]) -> str:
     codes = [rule.code for rule in rules]
     if selector == ALL or (selector and any(code.startswith(selector) for code in codes)):
         return selector
@@ -58,8 +60,8 @@ def _reach(code: str, selectors: Iterable[str]) -> int:
 
 
 def with_thresholds(
-    rules: Sequence[Rule], thresholds: Mapping[str, Mapping[str, float]]
-) -> tuple[Rule, ...]:
+    rules: Sequence[AnyRule], thresholds: Mapping[str, Mapping[str, float]]
+) -> tuple[AnyRule, ...]:
     """Replace thresholds by the code of their rule.
 
     Raises:

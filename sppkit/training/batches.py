@@ -98,6 +98,7 @@ class Samples(Batches):
         augment: for training, of a whole batch; random transforms of the data set's own are drawn
             from a stream of their own.
         workers: processes that read.
+        stream: what random numbers depend on besides seed and epoch.
     """
 
     def __init__(
@@ -107,9 +108,11 @@ class Samples(Batches):
         *,
         augment: Augmentation | None = None,
         workers: int = 0,
+        stream: tuple[object, ...] = (),
     ) -> None:
-        self.dataset, self._name, self._workers = dataset, name, workers
-        self._augment = augment
+        self.dataset, self.name, self.workers = dataset, name, workers
+        self.augment = augment
+        self._stream = stream
         self._length = len(cast(Sized, dataset))
 
     def steps(self, batch_size: int) -> int:
@@ -119,25 +122,27 @@ class Samples(Batches):
     def epoch(self, seed: int, epoch: int, batch_size: int, *, first: int = 0) -> Iterator[Batch]:
         """Give shuffled batches; those before `first` are read too, as they draw numbers."""
         order = _order(self._length, seed, epoch)[: self.steps(batch_size) * batch_size]
-        found = self._read(order.split(batch_size), RandomStream("samples", seed, epoch))
+        found = self._read(
+            order.split(batch_size), RandomStream("samples", seed, epoch, *self._stream)
+        )
         for number, batch in enumerate(found):
             if number < first:
                 continue
-            if self._augment:
-                generator = generator_of("augmentation", seed, epoch, number)
-                batch = Batch(self._augment(batch.x, generator), batch.y)
+            if self.augment:
+                generator = generator_of("augmentation", seed, epoch, number, *self._stream)
+                batch = Batch(self.augment(batch.x, generator), batch.y)
             yield batch
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """Give all samples."""
         return self._read(
-            torch.arange(self._length).split(batch_size), RandomStream("evaluation", self._name)
+            torch.arange(self._length).split(batch_size), RandomStream("evaluation", self.name)
         )
 
     def _read(self, chosen: Iterable[Tensor], stream: RandomStream) -> Iterator[Batch]:
         numbers = [part.tolist() for part in chosen]
-        loader = DataLoader(self.dataset, batch_sampler=numbers, num_workers=self._workers)
-        yield from _drawn(loader, self._name, stream)
+        loader = DataLoader(self.dataset, batch_sampler=numbers, num_workers=self.workers)
+        yield from _drawn(loader, self.name, stream)
 
 
 class Loader(Batches):

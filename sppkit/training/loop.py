@@ -5,21 +5,30 @@ outcome = train(task, RunFolder(Path("runs/net")))
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from sppkit.capture.record import record
 from sppkit.capture.recorder import Recorder
+from sppkit.early_warning.early_warning import STOPS, EarlyWarning
 from sppkit.errors import TrainingError
+from sppkit.run_directory import part_files
 from sppkit.training.batches import Batch
 from sppkit.training.environment import describe_environment
 from sppkit.training.metrics import Metrics, Row
-from sppkit.training.random_streams import RandomStream, random_state, set_random_state
+from sppkit.training.random_streams import (
+    RandomStream,
+    random_state,
+    seed_of,
+    set_random_state,
+)
 from sppkit.training.run_folder import RunFolder
+from sppkit.training.shares import share_of
+from sppkit.training.silent_folder import SilentFolder
 from sppkit.training.task import Task
 from sppkit.training.trainee import Trainee
 
@@ -27,6 +36,9 @@ PATIENCE = 20
 """Steps in a row without a finite loss after which a run has diverged."""
 
 _TELL_SECONDS = 0.2
+
+_AGREED_STEPS = 10
+"""Steps after which several processes agree whether a checkpoint is due, or the run to end."""
 
 FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
 
@@ -97,7 +109,8 @@ def train(
         task: what, on what, how.
         folder: where to; made where it does not exist.
         resume: go on where an interrupted run has stopped. On a CPU the result is that of a run
-            that was not interrupted, to the bit. A run that has ended is left as it is.
+            that was not interrupted, to the bit. A run that has ended is left as it is, but for
+            one that was stopped by an event that the task does not stop on.
         hear: is told, a few times in a second, how the run stands.
 
     Raises:
@@ -105,12 +118,12 @@ def train(
         TrainingError: the network does not fit the data, or the run to resume is another one.
         DataError: the data is not as it should be.
     """
-    if resume and folder.holds_a_run:
-        folder.check_settings(task.settings())
-        if "outcome" in (found := folder.description()):
-            return _outcome_of(found["outcome"])
-    else:
-        folder.check_is_free()
+    parallel = task.parallel
+    folder = folder if parallel.is_first else SilentFolder(folder.path, parallel.rank)
+    outcome: Outcome | None = parallel.first_says(_earlier_outcome(task, folder, resume))
+    if outcome is not None:
+        return outcome
+    task = replace(task, data=share_of(task.data, parallel))
     with RandomStream("training", task.seed).active(), _random_numbers_of(task.device):
         run = _Run(task, folder, hear)
         with run.leaving_nothing_behind_if_it_never_began(), run.recording():
@@ -126,27 +139,48 @@ def train(
         return run.end()
 
 
+def _earlier_outcome(task: Task, folder: RunFolder, resume: bool) -> Outcome | None:
+    """Check that the run may begin or go on; give its outcome where it has ended already."""
+    if not (resume and folder.holds_a_run):
+        folder.check_is_free()
+        return None
+    folder.check_settings(task.settings())
+    found = folder.description()
+    if "outcome" not in found or goes_on(found, folder, task):
+        return None
+    return _outcome_of(found["outcome"])
+
+
 class _Run:
     """A run under way: the network, how far it is, and what was measured."""
 
     def __init__(self, task: Task, folder: RunFolder, hear: Hear) -> None:
         self._task, self._folder, self._hear = task, folder, hear
         self._began = time.time()
+        self._warning: EarlyWarning | None = None
         self._trainee = Trainee(task)
         folder.create()
         folder.describe(self._description("running"))
-        state = folder.load()
+        parallel = task.parallel
+        if not parallel.is_first:  # it has the weights of the first, and random numbers of its own
+            torch.manual_seed(seed_of("rank", task.seed, parallel.rank))
+        state = parallel.first_says(folder.load())
+        folder.keep_parts(state["ranks"][parallel.rank]["parts"] if state else None)
         clipping = self._trainee.training.clipping
-        self._metrics = Metrics(task.run, task.seed, folder.metrics(), clipping)
+        earlier = parallel.first_says(folder.metrics())
+        self._metrics = Metrics(task.run, task.seed, earlier, clipping)
         self._evaluation = self._metrics.latest("eval")
         self._events = folder.events()
+        self._judged = len(self._events)
         self._recorder: Recorder | None = None
+        self._causes: list[Mapping[str, Any]] = []
+        self._warned = state.get("early_warning") if state else None
         self._ended = ""
         self._step = 0
         if state is not None:
             self._step = int(state["step"])
             self._trainee.restore(state)
-            set_random_state(state["random"])
+            set_random_state(state["ranks"][parallel.rank]["random"])
         self._flushed = self._stepped = time.monotonic()
         self._told = -math.inf
 
@@ -162,7 +196,11 @@ class _Run:
 
     @property
     def is_due(self) -> bool:
-        return time.monotonic() - self._flushed >= self._task.flush_seconds
+        parallel = self._task.parallel
+        if parallel.size > 1 and self._step % _AGREED_STEPS:
+            return False
+        is_due = time.monotonic() - self._flushed >= self._task.flush_seconds
+        return bool(parallel.first_says(is_due))
 
     @contextmanager
     def leaving_nothing_behind_if_it_never_began(self) -> Iterator[None]:
@@ -193,6 +231,9 @@ class _Run:
             flush_seconds=math.inf,  # `save` writes everything at once
             first_step=self._step,
         )
+        self._warning = EarlyWarning(self._recorder)
+        if self._warned is not None:
+            self._warning.load_state_dict(self._warned)
         return self._recorder
 
     def batches(self) -> Iterator[Batch]:
@@ -216,7 +257,7 @@ class _Run:
             right,
             step=self._step,
             epoch=self._step / task.steps_per_epoch,
-            samples=len(batch.y),
+            samples=len(batch.y) * task.parallel.size,
             learning_rate=rate,
             seconds=now - self._stepped,
             is_recorded=bool(task.every) and self._step % task.every == 0,
@@ -235,9 +276,14 @@ class _Run:
         self._metrics.add_evaluation(self._evaluation)
 
     def look(self) -> None:
-        """Look at the losses now and then, and tell how the run stands."""
+        """Hear the early warning, look at the losses now and then, and tell how the run stands."""
+        self._hear_warning()
         if self._step % PATIENCE == 0 or self._step == self._task.steps:
             self._look_at_losses()
+        self._causes += stopping(self._events[self._judged :], self._task)
+        self._judged = len(self._events)
+        if not self._ended and (cause := self._agreed_cause()):
+            self._stop(cause)
         if time.monotonic() - self._told > _TELL_SECONDS or self._step == self._task.steps:
             self._hear(self._progress())
             self._told = time.monotonic()
@@ -253,13 +299,36 @@ class _Run:
             self._tell(DIVERGED, "the loss does not come back from infinity or NaN", self._step)
             self._ended = DIVERGED
 
+    def _agreed_cause(self) -> Mapping[str, Any] | None:
+        """Give the event to stop on; several processes, of which one hears events, agree on it."""
+        parallel, cause = self._task.parallel, next(iter(self._causes), None)
+        if parallel.size == 1 or self._task.stop_on == "never":
+            return cause
+        agreed: Mapping[str, Any] | None = None
+        if self._step % _AGREED_STEPS == 0:
+            agreed = parallel.first_says(cause)
+        return agreed
+
+    def _hear_warning(self) -> None:
+        for event in self._warning.new_events() if self._warning else ():
+            self._add_event(event.as_dict())
+
+    def _stop(self, cause: Mapping[str, Any]) -> None:
+        """End the run because of an event."""
+        why = f"stopped at the {cause['severity']} of step {cause['step']}: {cause['message']}"
+        self._tell(STOPPED, why, self._step, "info")
+        self._ended = STOPPED
+
     def _tell(self, kind: str, message: str, step: int, severity: str = "error") -> None:
-        """Write an event."""
-        epoch = step / self._task.steps_per_epoch
-        event = {"step": step, "epoch": epoch, "kind": kind, "severity": severity, "layer": ""}
-        event |= {"message": message, "evidence": {}}
-        self._events.append(event)
-        self._folder.add_event(event)
+        """Write an event of the run as a whole."""
+        event = {"step": step, "kind": kind, "severity": severity, "layer": ""}
+        self._add_event({**event, "message": message, "advice": "", "evidence": {}})
+
+    def _add_event(self, event: Mapping[str, Any]) -> None:
+        epoch = event["step"] / self._task.steps_per_epoch
+        whole = {"step": event["step"], "epoch": epoch, **event}
+        self._events.append(whole)
+        self._folder.add_event(whole)
 
     def save(self) -> None:
         """Write everything; the checkpoint comes last, since it says how much of the rest counts.
@@ -273,9 +342,14 @@ class _Run:
         self._flushed = time.monotonic()
 
     def _write(self) -> None:
+        self._hear_warning()  # of rows that a GPU has given only now
         rows = self._metrics.frame()
         self._folder.write_metrics(rows)
-        state = {"step": self._step, "random": random_state(), **self._trainee.state()}
+        own = {"random": random_state(), "parts": len(part_files(self._folder.own_recording))}
+        ranks = self._task.parallel.of_all(own)
+        state = {"step": self._step, "ranks": ranks, **self._trainee.state()}
+        if self._warning is not None:
+            state["early_warning"] = self._warning.state_dict()
         self._folder.save(state, metrics=len(rows), events=len(self._events))
 
     def end(self) -> Outcome:
@@ -322,9 +396,21 @@ class _Run:
             "state": state,
             "settings": self._task.settings(),
             "environment": describe_environment(self._task.device),
+            "not_measured": self._warning.not_measured if self._warning else {},
             "began": self._began,
             "changed": time.time(),
         }
+
+
+def stopping(events: Sequence[Mapping[str, Any]], task: Task) -> list[Mapping[str, Any]]:
+    """List the events that a task stops on."""
+    return [event for event in events if event["severity"] in STOPS[task.stop_on]]
+
+
+def goes_on(found: Mapping[str, Any], folder: RunFolder, task: Task) -> bool:
+    """Say whether a run was stopped by an event that would not stop it now."""
+    was_stopped = found["outcome"].get("ended") == STOPPED
+    return was_stopped and not stopping(folder.events(), task)
 
 
 @contextmanager

@@ -6,6 +6,7 @@
     RUN/events.jsonl        what was noticed during training, a line each
     RUN/checkpoint.pt       where `resume` goes on
     RUN/over-training.png   the activations of every layer over the steps, drawn at the end
+    RUN/report.html         all of it to look at, made at the end
 
 Every file but the events appears whole or not at all, and a checkpoint says how much of the others
 was written before it: what came later is cut off when the run goes on, and is made again.
@@ -30,8 +31,8 @@ from sppkit.run_directory import part_files
 
 SCHEMA = 1
 RUN, METRICS, EVENTS, CHECKPOINT = "run.json", "metrics.parquet", "events.jsonl", "checkpoint.pt"
-OVER_TRAINING = "over-training.png"
-_OURS = (RUN, METRICS, EVENTS, CHECKPOINT, OVER_TRAINING, "report.html")
+OVER_TRAINING, REPORT = "over-training.png", "report.html"
+_OURS = (RUN, METRICS, EVENTS, CHECKPOINT, OVER_TRAINING, REPORT)
 
 
 class RunFolder:
@@ -112,6 +113,14 @@ class RunFolder:
         for folder in self._made:
             with suppress(OSError):  # it holds something of someone else's
                 folder.rmdir()
+
+    @property
+    def own_recording(self) -> Path:
+        """The folder of what this process records."""
+        return self.path
+
+    def keep_parts(self, count: int | None) -> None:
+        """Keep so many parts of a rank's own recording; `load` does that of the first one's."""
 
     # ----------------------------------------------------------------------------- description
 

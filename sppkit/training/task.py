@@ -7,7 +7,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from sppkit.early_warning.early_warning import STOPS, StopOn
 from sppkit.training.data import Data
+from sppkit.training.parallel import ALONE, Parallel
 from sppkit.training.recipes import Recipe
 
 Precision = Literal["off", "bf16", "fp16"]
@@ -36,6 +38,9 @@ class Task:
         include, exclude: layers to record, as in `sppkit.record`.
         flush_seconds: what is recorded, measured and learnt is written when the last time was so
             long ago; a kill loses no more.
+        parallel: how the run is spread over processes.
+        stop_on: severity of events from which on the run is stopped: "error", "warning" (and
+            errors), or "never". Its checkpoint is kept.
         description: what is written to run.json besides, and must be alike to resume.
     """
 
@@ -54,6 +59,8 @@ class Task:
     include: list[str] | None = None
     exclude: list[str] | None = None
     flush_seconds: float = 60.0
+    parallel: Parallel = ALONE
+    stop_on: StopOn = "never"
     description: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,8 +68,11 @@ class Task:
             raise ValueError(f"batch_size={self.batch_size} must be 1 sample or more")
         if self.every < 0:
             raise ValueError(f"every={self.every} must be 1 or more, or 0 to record nothing")
+        if self.stop_on not in STOPS:
+            raise ValueError(f"stop_on={self.stop_on!r} must be one of {', '.join(STOPS)}")
         if not self.flush_seconds > 0:
             raise ValueError(f"flush_seconds={self.flush_seconds} must be above 0 seconds")
+        self.parallel.check(self.recipe, self.samples_per_step, amp=self.amp, compile=self.compile)
 
     def settings(self) -> dict[str, Any]:
         """List what the result depends on."""
@@ -81,6 +91,7 @@ class Task:
             "include": self.include,
             "exclude": self.exclude,
             "recipe": {name: value for name, value in recipe.items() if name not in _CONTEXT},
+            **self.parallel.settings(),
             **self.description,
         }
 

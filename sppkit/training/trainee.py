@@ -33,9 +33,11 @@ class Trainee:
                 f"{task.origin} has no parameter that requires a gradient: there is nothing to "
                 "train."
             )
+        task.parallel.shard(self.model)
         self.called: nn.Module = self.model
         if task.compile:
             self.called = torch.compile(self.model)  # type: ignore[assignment]  # a module too
+        self.called = task.parallel.wrap(self.called, task.device)
         self.training: Training = prepare_training(
             task.recipe,
             self.model,
@@ -51,7 +53,7 @@ class Trainee:
 
         Returns:
             The loss, and how many samples were right (NaN where there are no classes), both
-            before the step and on their device.
+            before the step and on their device; of all ranks.
 
         Raises:
             TrainingError: the network cannot be run or has no gradient.
@@ -69,7 +71,9 @@ class Trainee:
             )
         self.scaler.scale(loss).backward()
         self._update()
-        return loss.detach(), _right(output.detach(), batch.y)
+        told = torch.stack([loss.detach().float(), _right(output.detach(), batch.y)])
+        loss, right = self._task.parallel.sum(told)
+        return loss / self._task.parallel.size, right
 
     def _update(self) -> None:
         training, model = self.training, self.model
@@ -94,7 +98,9 @@ class Trainee:
         Returns:
             The mean loss, the share that was right (NaN without classes), and the samples.
         """
-        network = self.training.average or self.called
+        # not what averages gradients, which exchanges buffers whenever it is called
+        network = self.training.average or self._whole()
+        self._task.parallel.share_buffers(network)
         network.eval()
         losses, right, samples = [], [], 0
         for batch in batches.in_order(self._task.samples_per_step):
@@ -105,15 +111,19 @@ class Trainee:
             right.append(_right(output, batch.y).double())
             samples += len(batch.y)
         network.train()
-        loss, correct = torch.stack(losses).sum(), torch.stack(right).sum()
-        return float(loss) / samples, float(correct) / samples, samples
+        counted = torch.full_like(losses[0], samples)
+        told = torch.stack([torch.stack(losses).sum(), torch.stack(right).sum(), counted])
+        loss, correct, of_all = self._task.parallel.sum(told).tolist()
+        return loss / of_all, correct / of_all, int(of_all)
+
+    def _whole(self) -> nn.Module:
+        return self.model if self._task.parallel.kind == "ddp" else self.called
 
     def state(self) -> dict[str, Any]:
         """Give all that changes in training."""
         training = self.training
         return {
-            "model": self.model.state_dict(),
-            "optimizer": training.optimizer.state_dict(),
+            **self._task.parallel.state(self.model, training.optimizer),
             "schedule": training.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "average": training.average.state_dict() if training.average else None,
@@ -127,8 +137,7 @@ class Trainee:
         """
         training = self.training
         try:
-            self.model.load_state_dict(state["model"])
-            training.optimizer.load_state_dict(state["optimizer"])
+            self._task.parallel.restore(state, self.model, training.optimizer)
             training.schedule.load_state_dict(state["schedule"])
             self.scaler.load_state_dict(state["scaler"])
             if training.average is not None:

@@ -1,5 +1,6 @@
 """In a training loop the rows say what the optimiser saw: unscaled, raw and clipped apart."""
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -332,3 +333,97 @@ def test_a_recorder_is_pickled_as_what_it_recorded():
     again = pickle.loads(pickle.dumps(recording))
     assert again.table().equals(recording.table())
     assert again.metadata == recording.metadata
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_step_that_calls_a_closure_ends_when_the_closure_has_returned(by_name):
+    tables = []
+    for with_closure in (True, False):
+        torch.manual_seed(0)
+        model = net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with sppkit.record(model, optimizer=optimizer) as recording:
+            for step in range(3):
+                x = torch.full((5, 8), 1.0 + step)
+
+                def passes(x=x, model=model, optimizer=optimizer):
+                    optimizer.zero_grad()
+                    loss = model(x).pow(2).mean()
+                    loss.backward()
+                    nn.utils.clip_grad_norm_(model.parameters(), 0.01)
+                    return loss
+
+                if not with_closure:
+                    passes()
+                    optimizer.step()
+                elif by_name:
+                    assert optimizer.step(closure=passes) > 0
+                else:
+                    assert optimizer.step(passes) > 0
+        tables.append(recording.table())
+    pd.testing.assert_frame_equal(*tables)
+    assert sorted(set(tables[0]["step"])) == [0, 1, 2]
+
+
+def test_of_the_closures_of_one_step_the_first_is_recorded():
+    model = net()
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.01, max_iter=4)
+    losses = []
+    x = torch.randn(5, 8)
+
+    def passes():
+        optimizer.zero_grad()
+        loss = model(x).pow(2).mean()
+        loss.backward()
+        losses.append(float(loss.detach()))
+        return loss
+
+    with sppkit.record(model, optimizer=optimizer) as recording:
+        for _ in range(2):
+            optimizer.step(passes)
+    assert len(losses) > 4
+    table = recording.table()
+    outputs = table[(table["layer"] == "2") & (table["signal"] == "activation")]
+    assert list(outputs["step"]) == [0, 1]
+    assert set(outputs["passes"]) == {1}
+    assert outputs["second_moment"].iloc[0] == pytest.approx(losses[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("warm_up", [0, 2])
+def test_a_pause_between_accumulated_passes_loses_none_of_them(warm_up):
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.randn(12, 8)
+    with sppkit.record(model, optimizer=optimizer) as recording:
+        for step in range(warm_up + 1):
+            optimizer.zero_grad()
+            for number, part in enumerate(x.chunk(3)):
+                model(part).pow(2).mean().backward()
+                if step == warm_up and number == 0:
+                    with recording.paused():
+                        model(100 * x)
+            expected = float(weight_gradient(model).pow(2).mean())
+            with torch.no_grad(), recording.paused():
+                activation = float(model(x).pow(2).mean())
+            optimizer.step()
+    key = {"step": warm_up, "layer": "2", "signal": "activation"}
+    read = row(recording, **key)
+    assert (read["passes"], read["samples"]) == (3, 12)
+    assert read["second_moment"] == pytest.approx(activation, rel=1e-5)
+    key = {"step": warm_up, "layer": "0", "signal": "weight gradient", "tensor": "weight"}
+    assert row(recording, **key)["second_moment"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_who_listens_hears_every_row_and_the_end():
+    heard, ended = [], []
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    recording = sppkit.record(model, optimizer=optimizer)
+    recording.listen(heard.append, lambda: ended.append(len(heard)))
+    with recording:
+        for _ in range(3):
+            model(torch.randn(5, 8)).pow(2).mean().backward()
+            optimizer.step()
+        assert not ended
+    assert sum(len(columns["layer"]) for columns in heard) == len(recording.table())
+    assert ended == [len(heard)]

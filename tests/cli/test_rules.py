@@ -6,24 +6,27 @@ import pytest
 
 from sppkit.cli.rulebook import every_rule
 from sppkit.cli.rules import _formula
+from sppkit.early_warning.catalogue import WARNING_RULES
 from sppkit.rules.weighing import fitted
+
+KNOWN = (*every_rule(), *WARNING_RULES)
 
 
 def test_the_list_names_every_rule_with_its_severity(spp):
     text = spp("rules").stdout
-    for rule in every_rule():
+    for rule in KNOWN:
         assert f"\n{rule.code}  {rule.severity.value}" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_codes_are_unique():
-    codes = [rule.code for rule in every_rule()]
+    codes = [rule.code for rule in KNOWN]
     assert len(set(codes)) == len(codes)
 
 
-@pytest.mark.parametrize("code", [rule.code for rule in every_rule()])
+@pytest.mark.parametrize("code", [rule.code for rule in KNOWN])
 def test_a_rule_is_explained_with_advice_thresholds_and_sources(code, spp):
-    (rule,) = [rule for rule in every_rule() if rule.code == code]
+    (rule,) = [rule for rule in KNOWN if rule.code == code]
     text = spp("rules", code).stdout
     words = " ".join(text.split())
     assert text.startswith(f"{code}: {rule.title} ({rule.severity.value})")
@@ -41,7 +44,7 @@ def test_the_beginning_of_a_code_explains_several(spp):
 
 def test_rules_are_there_for_machines(spp):
     listed = json.loads(spp("rules", "--format", "json").stdout)
-    assert [entry["code"] for entry in listed] == [rule.code for rule in every_rule()]
+    assert [entry["code"] for entry in listed] == [rule.code for rule in KNOWN]
     assert all(t["source"] for entry in listed for t in entry["thresholds"])
 
 

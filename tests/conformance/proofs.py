@@ -292,4 +292,17 @@ PROOFS: dict[str, tuple[str, ...]] = {
     "There is no compiler for the C kernel": (
         "tests/kernels/test_native.py::test_without_the_kernel_every_tensor_is_left_unread_and_the_reason_is_told",
     ),
+    "A training is killed at any moment": (
+        "tests/training/test_kills.py::test_twenty_kills_lose_nothing_beyond_an_interval_and_change_nothing",
+    ),
+    "A divergence follows within a look or two of its cause (a bad batch, a rate times 30)": (
+        "tests/early_warning/test_rules.py::test_courses_need_ten_recorded_steps",
+        "tests/early_warning/test_watch.py::test_what_is_recorded_more_often_is_looked_at_one_step_in_ten",
+    ),
+    "Sharded parameters with unit-wise clipping, averages, float16 or compilation": (
+        "tests/training/test_parallel.py::test_what_shards_do_not_allow_is_named",
+    ),
+    "Processes whose recordings tell different things": (
+        "tests/training/test_parallel.py::test_ranks_stop_together",
+    ),
 }

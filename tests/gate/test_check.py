@@ -10,6 +10,7 @@ from sppkit.errors import ProbeError
 from sppkit.gate import examine
 from tests.capture.test_left_as_found import all_hooks, randomness, state_of
 from tests.gate.test_evidence import FailsFor, small
+from tests.rules.test_diagnosis import LoudestLayer
 
 
 def test_a_healthy_network_passes_and_a_dying_one_fails_at_its_first_layers():
@@ -168,6 +169,10 @@ def test_bad_arguments_are_refused_with_what_was_received(options, kind, message
         sppkit.check(small, **{"input_size": (8,), **options})
 
 
+def never_built():
+    raise AssertionError("built")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -177,11 +182,15 @@ def test_bad_arguments_are_refused_with_what_was_received(options, kind, message
     ],
 )
 def test_rules_that_do_not_exist_are_refused_before_anything_is_built(options, message):
-    def build():
-        raise AssertionError("built")
-
     with pytest.raises(ValueError, match=message):
-        sppkit.check(build, input_size=(8,), **options)
+        sppkit.check(never_built, input_size=(8,), **options)
+
+
+def test_a_rule_of_ones_own_is_asked_of_every_network_and_refused_before_anything_is_built():
+    diagnosis = sppkit.check(small, input_size=(8,), rules=[LoudestLayer(loudest=0.0)])
+    assert "OWN001" in {finding.code for finding in diagnosis.findings}
+    with pytest.raises(TypeError, match=r"rules= takes instances"):
+        sppkit.check(never_built, input_size=(8,), rules=[LoudestLayer])
 
 
 def test_a_loss_of_the_users_is_used_and_named():

@@ -380,7 +380,11 @@ FACTS: dict[str, Fact] = {
     ),
     "S8": Fact(
         "animations: labels, one scale, frames per second",
-        not_applicable="sppkit draws figures, no animations; steps are chosen and overlaid (D9)",
+        (
+            "plots/test_animation.py::test_each_step_is_drawn_as_the_plot_of_that_step_draws_it",
+            "plots/test_animation.py::test_axes_stay_and_hold_the_values_of_all_steps",
+            "plots/test_animation.py::test_a_gif_has_a_picture_for_each_step_holds_the_last_and_names_sppkit",
+        ),
     ),
     "S9": Fact(
         "the post-activation ResNet's curve",

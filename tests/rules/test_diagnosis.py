@@ -1,10 +1,22 @@
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 
 from sppkit.recording import Recording, combine
-from sppkit.rules import Diagnosis, Finding, Fix, Severity, all_rules, judge, named_statistics
+from sppkit.rules import (
+    Diagnosis,
+    Finding,
+    Fix,
+    Outcome,
+    Rule,
+    Severity,
+    all_rules,
+    judge,
+    named_statistics,
+    threshold,
+)
 from tests.rules.frames import chain, recording
 
 
@@ -129,6 +141,58 @@ def test_selection_takes_codes_and_their_beginnings_and_the_longest_wins():
 def test_an_unknown_code_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match=r"'SPP4O1' is no code of a rule.*Did you mean 'SPP401'"):
         judge(recording(chain(3)), select=["SPP4O1"])
+
+
+@dataclass(frozen=True)
+class LoudestLayer(Rule):
+    """Turn the loudest layer down."""
+
+    code, title, severity = "OWN001", "loudest layer", Severity.ERROR
+    loudest: float = threshold(3.0, "ours")
+
+    def judge(self, evidence):
+        curve = evidence.activation("second_moment")
+        place = int(np.argmax(curve.typical))
+        measured = 10 ** curve.typical[place]
+        if measured <= self.loudest:
+            return Outcome()
+        found = self.finding(
+            evidence,
+            curve.layers[place],
+            statistic="second_moment",
+            measured=measured,
+            expected=f"at most {self.loudest:g}",
+            message="it is loud",
+            advice=self.advice,
+        )
+        return Outcome((found,))
+
+
+def test_a_rule_of_ones_own_is_asked_beside_the_others_and_obeys_selection_and_thresholds():
+    layers = chain(6)
+    layers[2].second_moment = 5.0
+    network, own = recording(layers), [LoudestLayer()]
+    diagnosis = judge(network, rules=own)
+    (found,) = [f for f in diagnosis.findings if f.code == "OWN001"]
+    assert (found.layer, found.file, found.line) == ("2", "net.py", 7)
+    assert found.measured == pytest.approx(5.0)
+    assert diagnosis.verdict == "fail"
+    assert diagnosis.settings["rules"]["OWN001"] == {"loudest": 3.0}
+    assert judge(network).verdict == "pass"
+    louder = judge(network, rules=own, select=["OWN"], thresholds={"OWN001": {"loudest": 6.0}})
+    assert louder.passed == ("OWN001",)
+    assert "OWN001" not in judge(network, rules=own, ignore=["OWN001"]).settings["rules"]
+    assert judge(network, rules=own, per_layer_ignores={"2": ["OWN001"]}).verdict == "pass"
+
+
+def test_a_class_in_place_of_a_rule_and_a_code_that_is_taken_are_refused():
+    network = recording(chain(3))
+    with pytest.raises(TypeError, match=r"instances of .*Rule, got .*; give LoudestLayer\(\)"):
+        judge(network, rules=[LoudestLayer])
+    with pytest.raises(TypeError, match=r"instances of subclasses of .*Rule, got 'SPP101'$"):
+        judge(network, rules=["SPP101"])
+    with pytest.raises(ValueError, match="LoudestLayer has the code 'OWN001', which another rule"):
+        judge(network, rules=[LoudestLayer(), LoudestLayer()])
 
 
 def test_thresholds_are_replaced_by_code_and_name():

@@ -98,6 +98,16 @@ def test_a_place_that_jumps_unlike_its_peers_is_a_warning_there():
     assert outcome(recording(drifting(3.0)), "SPP102") == "passed"
 
 
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_place_behind_which_nothing_is_finite_is_no_jump(value):
+    layers = drifting(1.0)
+    for layer in layers[7:]:
+        layer.second_moment = value
+    assert outcome(recording(layers), "SPP102") == "passed"
+    layers[3].second_moment *= 1e6
+    assert outcome(recording(layers), "SPP102").layer == "3"
+
+
 def test_exponential_drift_is_told_from_linear_growth():
     found = outcome(recording(drifting(2.0)), "SPP103")
     assert found.severity is Severity.WARNING

@@ -12,13 +12,14 @@ from sppkit.cli.configuration.keys import (
     options_by_key,
     require_known,
     require_table,
+    trains,
 )
 from sppkit.cli.configuration.models import ConfiguredModel, anchored, read_models
 from sppkit.cli.flags import Measuring, Talking
 from sppkit.errors import ConfigurationError
 
 _TABLES = ("model", "per-layer-ignores", "thresholds")
-_NAMES_OF_FILES = ("input", "example-input", "loss", "baseline")
+_NAMES_OF_FILES = ("input", "example-input", "loss", "baseline", "data")
 _SHARED = frozenset(field.name for group in (Measuring, Talking) for field in fields(group))
 
 
@@ -76,8 +77,11 @@ class _Reader:
         self._file = file
         self._context = context
         commands = context.parent.command.commands.items()
-        self._options = {name: options_by_key(c.params) for name, c in commands if measures(c)}
-        everything = {k: o for options in self._options.values() for k, o in options.items()}
+        options = {n: options_by_key(c.params) for n, c in commands if measures(c) or trains(c)}
+        self._options = options
+        self._training = {name for name, command in commands if trains(command)}
+        measuring = [options[name] for name in options if name not in self._training]
+        everything = {key: o for each in measuring for key, o in each.items()}
         self._shared = {key: o for key, o in everything.items() if o.name in _SHARED}
 
     def check(self) -> None:
@@ -97,7 +101,7 @@ class _Reader:
         own = require_table(self._place(command), self.values.get(command, {}))
         options = self._options[command]
         require_known(self._place(command), own, options)
-        shared = {k: v for k, v in self.values.items() if k in self._shared and k in options}
+        shared = {k: v for k, v in self.values.items() if k in self._shared_with(command)}
         return {
             **{options[key].name: self._setting(key, v, options[key]) for key, v in shared.items()},
             **{
@@ -105,6 +109,16 @@ class _Reader:
                 for key, v in own.items()
             },
         }
+
+    def _shared_with(self, command: str) -> set[str]:
+        """Give the shared keys that a command reads.
+
+        Training reads those of talking alone: `seeds` and `batch-size` of a probe are other things.
+        """
+        keys = self._shared.keys() & self._options[command].keys()
+        if command not in self._training:
+            return keys
+        return {key for key in keys if self._shared[key].name in _TALKING}
 
     def models(self) -> tuple[ConfiguredModel, ...]:
         measuring = {k: o for k, o in self._shared.items() if o.name not in _TALKING}
@@ -124,7 +138,7 @@ class _Reader:
         place = self._place(*section)
         checked = checked_value(place, key, value, option, self._context)
         if key in _NAMES_OF_FILES:
-            checked = anchored(checked, self._file.path.parent)
+            checked = _anchored(checked, self._file.path.parent)
         return Setting(checked, place)
 
     def _place(self, *section: str) -> str:
@@ -141,6 +155,15 @@ class _Reader:
             )
 
 
+def _anchored(text: str, folder: Path) -> str:
+    """Write the name of a file, or folder:DIR, as it would be typed in the current folder."""
+    scheme, colon, path = text.partition(":")
+    if scheme in _SCHEMES and (folder / path).is_dir():
+        return f"{scheme}:{anchored(path, folder)}"
+    return text if scheme in _SCHEMES and colon else anchored(text, folder)
+
+
+_SCHEMES = ("folder", "hf")
 _TALKING = frozenset(field.name for field in fields(Talking))
 
 

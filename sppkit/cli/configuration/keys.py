@@ -28,8 +28,13 @@ def key_of(parameter: Any) -> str | None:
 
 
 def measures(command: Any) -> bool:
-    """Say whether a command measures networks: those are the ones that files have settings for."""
+    """Say whether a command measures networks: those share the settings of a file."""
     return any(parameter.name == "seeds" for parameter in command.params)
+
+
+def trains(command: Any) -> bool:
+    """Say whether a command trains networks: files have a table for it, and nothing shared."""
+    return any(parameter.name == "number_of_seeds" for parameter in command.params)
 
 
 def variable_of(key: str) -> str:
@@ -103,9 +108,24 @@ def _as_flag(value: Any, parameter: Any) -> Any:
     if getattr(parameter, "is_flag", False):
         return value if isinstance(value, bool) else None
     if getattr(parameter, "multiple", False):
+        if _takes_numbers(parameter):
+            return _as_numbers(value)
         return _as_texts(value, sizes=parameter.name == _SIZE)
-    scalar = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return value if scalar else None
+    return value if _is_scalar(value) else None
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _takes_numbers(parameter: Any) -> bool:
+    return parameter.type_descriptor.annotation in (list[int], list[float])
+
+
+def _as_numbers(value: Any) -> list[Any] | None:
+    """Read a list of numbers, or one; the flag judges each of them."""
+    values = value if isinstance(value, list) else [value]
+    return values if all(map(_is_scalar, values)) else None
 
 
 def _as_texts(value: Any, *, sizes: bool) -> list[str] | None:
