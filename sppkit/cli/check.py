@@ -54,8 +54,8 @@ def check(
     if writing.show_settings:
         _print_settings(context, talking)
         return
-    if writing.output_file:
-        check_output_file(writing.output_file, force=writing.force)
+    if writing.place:
+        check_output_file(writing.place, force=writing.force)
     check_statistics(writing)
     rulebook = open_rulebook(asking, context.obj)
     subjects = find_subjects(targets, measuring, checking.baseline, context)
@@ -109,12 +109,12 @@ def _write(found: "CheckResults", writing: Writing, talking: Talking) -> None:
         if writing.statistics
         else FORMATS[writing.output_format](found)
     )
-    if writing.output_file is None:
+    if writing.place is None:
         _print(text, writing.output_format, talking)
         return
-    write_results(writing.output_file, text)
+    write_results(writing.place, text)
     if not talking.quiet:
-        print_remark(f"{found.summary} Written to {writing.output_file}", talking.color)
+        print_remark(f"{found.summary} Written to {writing.place}", talking.color)
 
 
 _COLOURED = (OutputFormat.TEXT, OutputFormat.CONCISE)

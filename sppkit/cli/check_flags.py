@@ -153,7 +153,7 @@ class Writing:
         typer.Option(
             "--output-file",
             metavar="FILE",
-            help="Write to a file, whole or not at all.",
+            help="Write to a file, whole or not at all; - is standard output.",
             show_default="standard output",
             rich_help_panel=_OUTPUT,
         ),
@@ -173,6 +173,11 @@ class Writing:
         ),
     ] = False
     force: Force = False
+
+    @property
+    def place(self) -> Path | None:
+        """The file to write; None is standard output."""
+        return None if self.output_file == Path("-") else self.output_file
 
 
 def codes(given: list[str] | None) -> tuple[str, ...]:

@@ -116,6 +116,12 @@ def test_a_file_of_others_is_replaced_by_force_alone(spp, fails, chain, folder):
     assert "no folder" in fails("check", chain, "--output-file", "nowhere/out")
 
 
+def test_a_dash_is_standard_output(spp, chain, folder):
+    text = spp("check", chain, *FAST, "--output-format", "json", "--output-file", "-").stdout
+    assert json.loads(text)["verdict"] == "pass"
+    assert not (folder / "-").exists()
+
+
 def test_an_empty_file_may_be_written_to(spp, chain, folder):
     (folder / "out").touch()
     spp("check", chain, *FAST, "--output-file", "out")
