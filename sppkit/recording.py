@@ -200,7 +200,13 @@ def _describe(recording: Recording) -> str:
     activations = table[table["signal"] == Signal.ACTIVATION]
     layers = activations[["layer", "operation"]].drop_duplicates().shape[0]
     seeds, steps = table["seed"].nunique(), table["step"].nunique()
-    parts = [f"run={runs}", f"{layers} layers x {seeds} seeds x {steps} steps"]
+    counts = {"layers": layers, "seeds": seeds, "steps": steps}
+    several = [
+        f"{n} {name if n != 1 else name[:-1]}"
+        for name, n in counts.items()
+        if n > 1 or name == "layers"
+    ]
+    parts = [f"run={runs}", " x ".join(several)]
     if spread := _spread(activations):
         parts.append(f"second moment {spread}")
     parts.append(f"{len(recording.not_captured)} not captured")

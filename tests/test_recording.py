@@ -111,7 +111,7 @@ def test_a_write_that_fails_leaves_the_old_file(recording, tmp_path, monkeypatch
 def test_the_representation_is_one_line(recording):
     text = repr(recording)
     assert text.startswith("Recording(run='resnet', ")
-    assert "layers x 2 seeds x 1 steps" in text
+    assert "layers x 2 seeds, second moment" in text
     assert "0 not captured" in text
     assert "\n" not in text
 
