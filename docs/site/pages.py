@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 import mkdocs_gen_files
 
 import sppkit
+from sppkit.cli.rulebook import every_rule
 from sppkit.cli.rules import describe_rule
+from sppkit.early_warning.catalogue import WARNING_RULES
 from sppkit.models import build, find_reference
-from sppkit.rules import all_rules
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,11 +66,12 @@ def cells(notebook: Path) -> Iterator[str]:
 
 def write_rules() -> None:
     """Write a page for each rule of the check, and their list."""
-    described = [describe_rule(rule) for rule in all_rules()]
+    described = [describe_rule(rule) for rule in (*every_rule(), *WARNING_RULES)]
     lines = [
         "# Rules",
         "",
-        "What `sppkit check` asks.",
+        "What `sppkit check` asks of a network before training; and from SPP601 on what the early "
+        "warning asks of recorded steps.",
         "",
         "| code | severity | title |",
         "|---|---|---|",
@@ -94,9 +96,17 @@ def rule_page(rule: dict[str, object]) -> str:
         rows = [f"| `{t['name']}` | {t['value']:g} | {t['source']} |" for t in thresholds]
         parts.append("\n".join(["| threshold | value | source |", "|---|---|---|", *rows]))
         name = thresholds[0]["name"]
-        table = f"[tool.sppkit.thresholds.{rule['code']}]\n{name} = {thresholds[0]['value']:g}"
-        parts.append(f"Another value, in `pyproject.toml`:\n\n```toml\n{table}\n```")
+        parts.append(other_value(str(rule["code"]), thresholds[0]["name"], thresholds[0]["value"]))
     return "\n\n".join(parts) + "\n"
+
+
+def other_value(code: str, name: str, value: float) -> str:
+    """Say how a threshold is changed."""
+    if code in {rule.code for rule in WARNING_RULES}:
+        call = f'sppkit.EarlyWarning(recording, thresholds={{"{code}": {{"{name}": {value:g}}}}})'
+        return f"Another value:\n\n```python\n{call}\n```"
+    table = f"[tool.sppkit.thresholds.{code}]\n{name} = {value:g}"
+    return f"Another value, in `pyproject.toml`:\n\n```toml\n{table}\n```"
 
 
 # --------------------------------------------------------------------------------- reference
