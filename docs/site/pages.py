@@ -95,8 +95,8 @@ def rule_page(rule: dict[str, object]) -> str:
     if thresholds:
         rows = [f"| `{t['name']}` | {t['value']:g} | {t['source']} |" for t in thresholds]
         parts.append("\n".join(["| threshold | value | source |", "|---|---|---|", *rows]))
-        name = thresholds[0]["name"]
-        parts.append(other_value(str(rule["code"]), thresholds[0]["name"], thresholds[0]["value"]))
+        first = thresholds[0]
+        parts.append(other_value(str(rule["code"]), first["name"], first["value"]))
     return "\n\n".join(parts) + "\n"
 
 
