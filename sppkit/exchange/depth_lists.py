@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from sppkit.exchange.imported import recording_of, row
+from sppkit.exchange.imported import UNBIASED, recording_of, row
 from sppkit.exchange.numbers import numbers
 from sppkit.recording import Recording
 from sppkit.signals import Role
 
-_FLAG = "variance over n - 1"
 _REMARK = (
     "signal_propagation_plot divides variances by n - 1, and of a matrix (N, F) its average "
     "channel squared mean is the second moment"
@@ -59,7 +58,7 @@ def from_depth_lists(
     for depth, layer in enumerate(names[0]):
         found = {name: listed[depth] for name, listed in values.items()}
         role = _role(layer, names[0])
-        rows.append(row(layer, depth, found, role=role, call=seen[layer], flags=_FLAG))
+        rows.append(row(layer, depth, found, role=role, call=seen[layer], flags=UNBIASED))
         seen[layer] += 1
     return recording_of(rows, run, "signal_propagation_plot", remarks=(_REMARK,))
 

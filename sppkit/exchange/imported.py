@@ -13,6 +13,9 @@ UNKNOWN = 0
 """Number of samples, channels and passes of a tensor that nobody has counted."""
 
 
+UNBIASED = "variance over n - 1"
+"""The flag of rows whose variances are torch's default, where ours are divided by n."""
+
 _USUAL: dict[str, Any] = {
     **dict.fromkeys(("seed", "rank", "step", "call"), 0),
     **dict.fromkeys(("passes", "batch", "channels", "samples"), UNKNOWN),

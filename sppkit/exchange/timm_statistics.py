@@ -7,14 +7,13 @@ variance is the unbiased one, over n - 1.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sppkit.exchange.imported import recording_of, row
+from sppkit.exchange.imported import UNBIASED, recording_of, row
 from sppkit.exchange.numbers import numbers
 from sppkit.recording import Recording
 from sppkit.signals import Role, Tap
 
 _SQUARED_MEAN, _VARIANCE, _RESIDUAL = "avg_sq_ch_mean", "avg_ch_var", "avg_ch_var_residual"
 _NAMES = {_SQUARED_MEAN: "average_channel_squared_mean", _VARIANCE: "average_channel_variance"}
-_FLAG = "variance over n - 1"
 _REMARK = (
     "timm's variances are divided by n - 1, where sppkit divides by n; the layers' names are not "
     "in its lists"
@@ -50,7 +49,7 @@ def from_timm(stats: Mapping[str, Sequence[float]], *, run: str = "timm") -> Rec
 
 def _block(lists: Mapping[str, Sequence[float]], index: int) -> Iterator[dict[str, Any]]:
     """Make the rows of a block: the end of its branch, and its output."""
-    place: dict[str, Any] = {"block": index + 1, "role": Role.CONTAINER, "flags": _FLAG}
+    place: dict[str, Any] = {"block": index + 1, "role": Role.CONTAINER, "flags": UNBIASED}
     if _RESIDUAL in lists:
         end = {"average_channel_variance": lists[_RESIDUAL][index]}
         yield row(f"branch {index + 1}", 2 * index, end, tap=Tap.RESIDUAL_BRANCH, **place)
