@@ -81,8 +81,6 @@ def export(
             "path, or replace it with --force."
         )
     found = _read(recording, exporting)
-    if place.exists() and exporting.force and not is_export(place):
-        place.unlink()
     write(found, place, long=exporting.long)
     results(talking.color).print(printable(str(place)), soft_wrap=True)
 
