@@ -1,7 +1,11 @@
 """The reference networks, measured by sppkit itself, follow the curves of the papers."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import sppkit
 from sppkit.expectation import expected_ladder
@@ -100,3 +104,59 @@ def test_white_noise_is_not_neutral_where_a_network_averages():
         last[source] = rows["average_channel_variance"].mean()
     assert last["gaussian"] == pytest.approx(1 / 16, rel=0.1)
     assert last["pink"] > 5 * last["gaussian"]
+
+
+class _BareProjections(nn.Module):
+    """Pre-activation blocks whose transitions project their input as it is, not normalised."""
+
+    def __init__(self, pool=False):
+        super().__init__()
+        widths = (64, 64, 96, 96, 128)
+        self.stem = circular(3, widths[0])
+        self.blocks = nn.ModuleList(_BareBlock(*pair, pool) for pair in pairwise(widths))
+
+    def forward(self, x):
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class _BareBlock(nn.Module):
+    def __init__(self, channels, out, pool):
+        super().__init__()
+        self.norm, self.conv = nn.BatchNorm2d(channels), circular(channels, out)
+        self.pool = nn.AvgPool2d(3, 1, 1) if pool and out != channels else nn.Identity()
+        self.skip = nn.Identity() if out == channels else nn.Conv2d(channels, out, 1, bias=False)
+
+    def forward(self, x):
+        return self.skip(self.pool(x)) + self.conv(torch.relu(self.norm(x)))
+
+
+def circular(channels, out):
+    layer = nn.Conv2d(channels, out, 3, padding=1, padding_mode="circular", bias=False)
+    nn.init.kaiming_normal_(layer.weight)
+    return layer
+
+
+def ladder_of(build):
+    recording = sppkit.probe(build, input_size=(3, 16, 16), seeds=5, batch_size=16, run="net")
+    table = recording.table()
+    rows = table[(table["signal"] == "activation") & (table["tap"] == "block")]
+    variance = rows.groupby("block")["average_channel_variance"].mean()
+    return variance, expected_ladder(recording.structure(), table, recording.metadata["net"])
+
+
+def test_a_projection_of_values_that_are_not_normalised_keeps_a_share_of_them():
+    variance, ladder = ladder_of(_BareProjections)
+    stem, branch = 2.0, 2 * (0.5 - 0.5 / np.pi)  # He's weights, of noise and of a rectified unit
+    expected = [stem + branch]
+    for kept in (1 / 3, 1, 1 / 3):  # torch's own draw of a projection has gain 1/3
+        expected.append(kept * expected[-1] + branch)
+    assert np.allclose(ladder.average_channel_variance, expected, rtol=0.04)
+    assert np.allclose(variance, expected, rtol=0.06)
+
+
+def test_where_a_projection_reads_averages_nothing_is_expected():
+    _, ladder = ladder_of(lambda: _BareProjections(pool=True))
+    assert ladder is None

@@ -15,13 +15,15 @@ from sppkit.signals import Signal, Tap
 from sppkit.theory import (
     NONLINEARITIES,
     Ladder,
+    nonlinearity_moments,
     normalizer_free_ladder,
     postactivation_ladder,
-    preactivation_ladder,
+    summed_ladder,
 )
 
 _WEIGHTED = frozenset({"conv1d", "conv2d", "conv3d", "linear"})
 _SUMS = frozenset({"add", "sub"})
+_MOMENTS = ["average_channel_variance", "average_channel_squared_mean"]
 _UNIT_GAIN_TOLERANCE = 0.1  # of fan_in x second moment of a standardised weight
 
 
@@ -40,7 +42,7 @@ def residual_expectation(
     depths = _runs_between_projections(list(blocks["skip_kind"]))
     return (
         _post_activation(structure, blocks, ends, depths)
-        or _pre_activation(blocks, ends, depths, table)
+        or _pre_activation(structure, blocks, ends, table)
         or _normalizer_free(structure, ends, depths, table)
     )
 
@@ -84,24 +86,55 @@ def _unknown_until(ladder: Ladder, blocks: int) -> Ladder:
 
 
 def _pre_activation(
-    blocks: pd.DataFrame, ends: pd.DataFrame, depths: list[int], table: pd.DataFrame
+    structure: pd.DataFrame, blocks: pd.DataFrame, ends: pd.DataFrame, table: pd.DataFrame
 ) -> Ladder | None:
-    gains = _weight_gains(ends, table)
+    """Sum up branches that end in a linear map of something normalised, with their own weights.
+
+    What enters the first block is measured.
+    """
     adds = blocks["computes"].isin(_SUMS).all() and (ends["constant"] == 1.0).all()
-    before = ends["before"].unique()
-    if not adds or len(before) != 1 or gains is None:
+    stem = table[(table["tap"] == Tap.STEM) & (table["signal"] == Signal.ACTIVATION)]
+    if not adds or stem.empty:
         return None
-    match = re.search(r"batch_norm(?: > (?P<nonlinearity>\w+))?$", before[0])
-    if match is None:
+    branches = _maps(structure, Tap.RESIDUAL_BRANCH, table).reindex(ends["block"])
+    skip_paths = _maps(structure, Tap.SKIP_PATH, table).reindex(blocks["block"])
+    identity = (blocks["skip_kind"] == "identity").to_numpy()
+    skip_paths.loc[identity] = (1.0, 0.0, 0.0)
+    if branches.isna().any(axis=None) or skip_paths.isna().any(axis=None) or branches["kept"].any():
         return None
-    nonlinearity = match["nonlinearity"]
-    if nonlinearity is None:
-        return preactivation_ladder(depths, order="relu-bn", weight_gain=gains.mean())
-    if nonlinearity not in NONLINEARITIES:
-        return None
-    return preactivation_ladder(
-        depths, order="bn-relu", weight_gain=gains.mean(), nonlinearity=nonlinearity
+    return summed_ladder(
+        stem[_MOMENTS].mean().to_numpy(),
+        branches[_MOMENTS].to_numpy(),
+        kept=skip_paths["kept"].to_numpy(),
+        fresh=skip_paths[_MOMENTS].to_numpy(),
     )
+
+
+def _maps(structure: pd.DataFrame, tap: Tap, table: pd.DataFrame) -> pd.DataFrame:
+    """Describe what the last linear map of each path makes of the path's input, by block.
+
+    `kept`: factor of the input's moments, if the map reads the input itself; else the moments of
+    the map's output, if it reads something normalised; else NaN.
+    """
+    rows = structure[structure["tap"] == tap].drop_duplicates("block").set_index("block")
+    gains = _weight_gains(rows, table)
+    if gains is None:
+        return pd.DataFrame(np.nan, rows.index, ["kept", *_MOMENTS])
+    seen = pd.DataFrame([_normalised(text) for text in rows["before"]], rows.index, _MOMENTS)
+    seen = seen.mul(gains, axis=0).assign(kept=0.0)
+    of_the_input = rows["before"] == ""
+    seen.loc[of_the_input] = 0.0
+    seen["kept"] = gains.where(of_the_input, 0.0)
+    return seen[["kept", *_MOMENTS]]
+
+
+def _normalised(before: str) -> tuple[float, float]:
+    """Give variance and squared mean behind `batch_norm` or `batch_norm > nonlinearity`."""
+    match = re.search(r"batch_norm(?: > (?P<nonlinearity>\w+))?$", before)
+    if match is None or match["nonlinearity"] not in {None, *NONLINEARITIES}:
+        return np.nan, np.nan
+    moments = nonlinearity_moments(match["nonlinearity"] or "identity")
+    return moments.variance, moments.mean**2
 
 
 def _normalizer_free(

@@ -14,6 +14,7 @@ from sppkit.theory.ladders import (
     normalizer_free_ladder,
     postactivation_ladder,
     preactivation_ladder,
+    summed_ladder,
 )
 from sppkit.theory.mean_field import (
     MeanField,
@@ -55,4 +56,5 @@ __all__ = [
     "plain_ladder",
     "postactivation_ladder",
     "preactivation_ladder",
+    "summed_ladder",
 ]

@@ -120,6 +120,41 @@ def preactivation_ladder(
     )
 
 
+def summed_ladder(
+    stem: Sequence[float], branch_ends: Array, *, kept: Array, fresh: Array
+) -> Ladder:
+    """Add up residual branches that know nothing of what they are added to.
+
+        s_i = kept_i s_(i-1) + fresh_i + b_i,   s_0 = stem,   s = (variance, squared mean)
+
+    b_i is what branch i ends in, of a normalised input. An identity skip path keeps all (kept 1,
+    fresh 0), a convolution with weights of mean 0 and variance g / fan_in keeps g, and one of
+    normalised values replaces what was there by fresh values (kept 0). Holds at initialisation,
+    where branches and skip paths are uncorrelated.
+
+    Args:
+        stem: average channel variance and average channel squared mean of what enters block 1.
+        branch_ends: the same of each branch's end, (blocks, 2).
+        kept: factor of each skip path, (blocks,).
+        fresh: what each skip path adds, (blocks, 2).
+
+    References:
+        Brock, De, Smith, 2021, arXiv 2101.08692, section 3: the sums of pre-activation networks.
+
+    Examples:
+        >>> ends = np.array([[1.0, 0.0]] * 3)
+        >>> ladder = summed_ladder((1.0, 0.5), ends, kept=np.ones(3), fresh=np.zeros((3, 2)))
+        >>> ladder.average_channel_variance, ladder.average_channel_squared_mean
+        (array([2., 3., 4.]), array([0.5, 0.5, 0.5]))
+    """
+    level, levels = np.asarray(stem, dtype=np.float64), []
+    for end, factor, added in zip(branch_ends, kept, fresh, strict=True):
+        level = factor * level + added + end
+        levels.append(level)
+    variance, squared_mean = np.transpose(levels)
+    return Ladder(variance, squared_mean, np.asarray(branch_ends)[:, 0])
+
+
 def _rectified_walk(steps: int, start_variance: float) -> tuple[Array, Array]:
     """Compute E[x] and E[x²] along x <- relu(x + z), z ~ N(0, 1), from x = relu(N(0, variance)).
 
