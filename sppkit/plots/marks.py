@@ -69,8 +69,16 @@ def draw_curve(
     is_log = axes.get_yscale() == "log"
     values = curve[value].where(np.isfinite(curve[value]))
     shown = values.where(values > 0) if is_log else values
-    marker = "o" if _has_isolated_points(shown) else None
-    axes.plot(curve["x"], shown, label=run, marker=marker, markersize=style.mark_size(3), **look)
+    alone = _isolated(shown)
+    axes.plot(
+        curve["x"],
+        shown,
+        label=run,
+        marker="o" if len(alone) else None,
+        markevery=alone,
+        markersize=style.mark_size(3),
+        **look,
+    )
     if band:
         low = curve["low"].where(shown.notna())
         axes.fill_between(
@@ -83,11 +91,12 @@ def draw_curve(
     return shown
 
 
-def _has_isolated_points(values: "pd.Series[float]") -> bool:
-    """Say whether a point stands alone, where a line without marks would not show it."""
+def _isolated(values: "pd.Series[float]") -> list[int]:
+    """Find the points that stand alone, which a line without marks would not show."""
     drawn = values.notna().to_numpy()
     beside = np.concatenate([[False], drawn, [False]])
-    return len(drawn) < 3 or bool((drawn & ~beside[:-2] & ~beside[2:]).any())
+    alone = drawn if len(drawn) < 3 else drawn & ~beside[:-2] & ~beside[2:]
+    return [int(place) for place in np.flatnonzero(alone)]
 
 
 def remember(axes: Axes, run: str, frame: pd.DataFrame) -> None:

@@ -121,7 +121,7 @@ def preactivation_ladder(
 
 
 def summed_ladder(
-    stem: Sequence[float], branch_ends: Array, *, kept: Array, fresh: Array
+    stem: Sequence[float] | Array, branch_ends: Array, *, kept: Array, fresh: Array
 ) -> Ladder:
     """Add up residual branches that know nothing of what they are added to.
 
