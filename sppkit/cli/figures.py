@@ -30,7 +30,9 @@ _DRAWERS = {
     Kind.SPP: _Drawer(plots.plot_signal_propagation, ("theory", "gradient", "step")),
     Kind.GRADIENT_FLOW: _Drawer(plots.plot_gradient_flow, ("step",)),
     Kind.WEIGHTS: _Drawer(plots.plot_weights, ("step",)),
-    Kind.OVER_TRAINING: _Drawer(plots.plot_over_training, ("signal", "statistic")),
+    Kind.OVER_TRAINING: _Drawer(
+        plots.plot_over_training, ("signal", "statistic", "layers", "relative")
+    ),
     Kind.DISTRIBUTION: _Drawer(plots.plot_distribution_over_training, ("signal", "layers")),
     Kind.ANIMATION: _Drawer(plots.animate, ("theory", "gradient")),
 }
@@ -63,6 +65,7 @@ def flags_of(kind: Kind, drawing: Drawing) -> dict[str, Any]:
         "signal": drawing.signal,
         "statistic": drawing.statistic,
         "layers": drawing.layers,
+        "relative": drawing.relative or None,
     }
     taken = {name: value for name, value in given.items() if value is not None}
     takes = _DRAWERS[kind].takes

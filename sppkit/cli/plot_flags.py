@@ -93,11 +93,20 @@ class Drawing:
         typer.Option(
             "--layers",
             metavar="GLOB",
-            help="Layers that distribution shows, by name; re:... is a regular expression.",
-            show_default="twelve",
+            help="Layers that over-training and distribution show, by name; re:... is a regular "
+            "expression.",
+            show_default="all, and twelve",
             rich_help_panel=_FIGURE,
         ),
     ] = None
+    relative: Annotated[
+        bool,
+        typer.Option(
+            "--relative",
+            help="Let over-training show values over each layer's first.",
+            rich_help_panel=_FIGURE,
+        ),
+    ] = False
     theme: Annotated[
         ThemeChoice, typer.Option("--theme", help="Ground of the figure.", rich_help_panel=_FIGURE)
     ] = ThemeChoice.LIGHT

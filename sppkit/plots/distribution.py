@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sppkit.patterns import Patterns, matcher, require_match
+from sppkit.patterns import Patterns
 from sppkit.plots import marks, style
 from sppkit.plots.circumstances import footer
 from sppkit.plots.frames import joined
@@ -61,23 +61,22 @@ def plot_distribution_over_training(
     if not recordings:
         raise ValueError("give at least one recording, as sppkit.record returns it")
     recording = joined(recordings)
-    frame = spread_over_steps(recording.table(), Signal(signal))
-    chosen = _chosen(frame, layers)
+    frame = spread_over_steps(rows_of_layers(recording.table(), Signal(signal), layers))
+    chosen = _chosen(frame)
     with style.house_style(theme, width):
         return _draw(frame[frame["layer"].isin(chosen)], chosen, recording, Signal(signal))
 
 
-def spread_over_steps(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
+def spread_over_steps(rows: pd.DataFrame) -> pd.DataFrame:
     """Lay out where the values of each layer lie at each recorded step.
+
+    Args:
+        rows: as `rows_of_layers` chooses them.
 
     Returns:
         Columns run, layer, place, step, mean, and the ends of each band as (band, "low") and
         (band, "high") joined by a blank; means over seeds, NaN where a value is not finite.
-
-    Raises:
-        NothingObservedError: there is none.
     """
-    rows = rows_of_layers(table, signal)
     between = np.sqrt(np.maximum(rows["variance"] - rows["average_channel_variance"], 0.0))
     deviation = np.sqrt(rows["variance"])
     middle = {"low": rows["quantile_05"], "high": rows["quantile_95"]}
@@ -95,11 +94,8 @@ def spread_over_steps(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
     return mean_over_seeds(keyed, ["mean", *ends])
 
 
-def _chosen(frame: pd.DataFrame, patterns: Patterns | None) -> list[str]:
+def _chosen(frame: pd.DataFrame) -> list[str]:
     names = list(frame.sort_values("place")["layer"].drop_duplicates())
-    if matches := matcher(patterns):
-        require_match("layers", patterns, names)
-        names = [name for name in names if matches(name)]
     if len(names) <= _MOST_PANELS:
         return names
     spread = np.linspace(0, len(names) - 1, _MOST_PANELS).round().astype(int)

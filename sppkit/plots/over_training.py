@@ -1,14 +1,17 @@
 """How a signal changes in training: every layer, every recorded step, in one picture."""
 
+from dataclasses import dataclass
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
 from sppkit.errors import NothingObservedError
+from sppkit.patterns import Patterns, matcher, require_match
 from sppkit.plots import style
 from sppkit.plots.circumstances import footer
 from sppkit.plots.frames import joined
@@ -17,6 +20,7 @@ from sppkit.signals import OF_OUTPUTS, Phase, Role, Signal, label
 
 _MOST_NAMES = 40  # layers beyond which only every k-th is named
 _LONGEST_NAME = 32
+_LEAST_SPAN, _LEAST_CHANGE = 0.01, 0.1  # decades of the scale of colours
 _OF_PARAMETERS = frozenset(set(Signal) - OF_OUTPUTS)
 
 
@@ -24,6 +28,8 @@ def plot_over_training(
     *recordings: Recording,
     signal: Signal | str = Signal.ACTIVATION,
     statistic: str = "second_moment",
+    layers: Patterns | None = None,
+    relative: bool = False,
     theme: style.ThemeName = "light",
     width: style.Width = "screen",
 ) -> Figure:
@@ -34,12 +40,18 @@ def plot_over_training(
     of the logarithm. A value that is not finite is left blank and marked by a cross, a zero has the
     colour below the scale.
 
+    Levels of layers of different kinds differ: the rows of a network that mixes them are striped.
+    Relative to the first recorded step, rows begin at log10 1 = 0 and show what training changes;
+    a row whose first value is zero or not finite has nothing to be compared with, and is crosses.
+
     Args:
         recordings: what to draw; several runs stand side by side.
         signal: of the layers' outputs "activation" or "gradient"; of their weights "weight",
             "effective weight", "weight gradient", "clipped weight gradient" or "update".
         statistic: a column of the table with values of 0 or more, such as "second_moment",
             "average_channel_variance" or "norm_to_weight_ratio".
+        layers: globs, or regular expressions behind "re:", of the layers to draw; None takes all.
+        relative: divide each layer's values by its first.
         theme: "light" or "dark".
         width: "screen"; "column" or "page" of a paper (3.25 and 6.75 inches); or inches.
 
@@ -48,7 +60,8 @@ def plot_over_training(
 
     Raises:
         NothingObservedError: the signal was not recorded in training.
-        ValueError: no recording was given, or there is no such signal or statistic.
+        ValueError: no recording was given, or there is no such signal or statistic, or a pattern
+            matches nothing.
 
     Examples:
         >>> import torch, sppkit
@@ -67,25 +80,41 @@ def plot_over_training(
             f"there is no statistic {statistic!r}; there are: {', '.join(STATISTIC_COLUMNS)}"
         )
     recording = joined(recordings)
-    frame = layers_over_steps(recording.table(), Signal(signal), statistic)
+    rows = rows_of_layers(recording.table(), Signal(signal), layers)
+    frame = layers_over_steps(rows, statistic, relative=relative)
+    words = f"{label(statistic)[0].lower()}{label(statistic)[1:]}"
+    meaning = f"log10 of the {words}" + (" over its first" if relative else "")
     with style.house_style(theme, width):
-        return _draw(frame, recording, Signal(signal), statistic)
+        return _draw(frame, recording, Signal(signal), meaning, _colors(frame["value"], relative))
 
 
-def layers_over_steps(table: pd.DataFrame, signal: Signal, statistic: str) -> pd.DataFrame:
+def layers_over_steps(
+    rows: pd.DataFrame, statistic: str, *, relative: bool = False
+) -> pd.DataFrame:
     """Place the rows of a signal on the two axes, aggregated over seeds.
+
+    Args:
+        rows: as `rows_of_layers` chooses them.
+        statistic: a column of them.
+        relative: divide by the value at the first step.
 
     Returns:
         Columns run, layer (with its call or tensor, where there are several), place (its number in
         order of execution, from 1), step, and value (log10; -inf for zero, NaN where not finite).
-
-    Raises:
-        NothingObservedError: there is none.
     """
-    rows = rows_of_layers(table, signal)
     with np.errstate(divide="ignore", invalid="ignore"):
         rows = rows.assign(value=np.log10(rows[statistic].to_numpy(float)))
+    if relative:
+        rows = rows.assign(value=rows["value"] - _at_the_first_step(rows))
     return mean_over_seeds(rows, ["value"])
+
+
+def _at_the_first_step(rows: pd.DataFrame) -> "pd.Series[float]":
+    """Give each row the value that its layer began with; NaN where that is not finite."""
+    key = ["run", "seed", "rank", "place"]
+    ordered = rows.sort_values("step").groupby(key, observed=True)
+    begun = ordered["value"].transform(lambda values: values.iloc[0])
+    return begun.where(np.isfinite(begun)).reindex(rows.index)
 
 
 def mean_over_seeds(rows: pd.DataFrame, values: list[str]) -> pd.DataFrame:
@@ -95,7 +124,9 @@ def mean_over_seeds(rows: pd.DataFrame, values: list[str]) -> pd.DataFrame:
     return means.where(seeds.count().eq(seeds.size(), axis=0)).reset_index()
 
 
-def rows_of_layers(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
+def rows_of_layers(
+    table: pd.DataFrame, signal: Signal, layers: Patterns | None = None
+) -> pd.DataFrame:
     """Choose the rows of layers in training, and number the layers in order of execution.
 
     Returns:
@@ -103,6 +134,7 @@ def rows_of_layers(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
 
     Raises:
         NothingObservedError: there is none.
+        ValueError: a pattern matches no layer.
     """
     rows = table[(table["signal"] == signal) & (table["phase"] == Phase.TRAIN)]
     rows = rows[rows["depth"].notna() & (rows["operation"].astype(str) == "")]
@@ -115,6 +147,9 @@ def rows_of_layers(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
             f"no {signal} of a layer was recorded in training. Record a few steps by "
             "sppkit.record or sppkit train, and check what recording.not_captured says."
         )
+    if matches := matcher(layers):
+        require_match("layers", layers, list(rows["layer"].astype(str).unique()))
+        rows = rows[rows["layer"].astype(str).map(matches)]
     order = rows["depth"].astype(float) + rows["call"] / (1 + rows["call"].max())
     place = order.groupby(rows["run"], observed=True).rank(method="dense").astype(int)
     named = rows.assign(place=place, layer=_names(rows))
@@ -129,44 +164,55 @@ def _names(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _draw(frame: pd.DataFrame, recording: Recording, signal: Signal, statistic: str) -> Figure:
+@dataclass(frozen=True)
+class _Colors:
+    """Which colour a value has."""
+
+    map: Colormap
+    scale: Normalize
+
+
+def _colors(values: "pd.Series[float]", relative: bool) -> _Colors:
+    """Span the finite values; relative ones about 0, which has the colour of the ground."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (-1.0, 1.0)
+    name, faint = style.heat_colors(diverging=relative), style.colors().faint
+    if relative:
+        high = max(-low, high, _LEAST_CHANGE)
+        low = -high
+    scale = Normalize(low, max(high, low + _LEAST_SPAN))
+    return _Colors(mpl.colormaps[name].with_extremes(under=faint, bad="none"), scale)
+
+
+def _draw(
+    frame: pd.DataFrame, recording: Recording, signal: Signal, meaning: str, colors: _Colors
+) -> Figure:
     runs = [run for run in recording.runs if (frame["run"] == run).any()]
     layers = int(frame["place"].max())
     height = min(9.0, 2.2 + 0.13 * min(layers, 2 * _MOST_NAMES))
     figure, grid = style.new_figure(1, len(runs), (3.6 + 1.6 / len(runs), height - 0.5))
-    scale = _scale(frame["value"])
     for axes, run in zip(grid[0], runs, strict=True):
-        mesh = _draw_run(axes, frame[frame["run"] == run], scale)
+        mesh = _draw_run(axes, frame[frame["run"] == run], colors)
         figure.cells.append(_cells(axes, run, frame[frame["run"] == run]))
         axes.set_title(style.shortened(run), parse_math=False)
     bar = figure.colorbar(mesh, ax=list(grid.flat), extend="min", shrink=0.9, aspect=30)
-    bar.set_label(f"log10 of the {label(statistic)[0].lower()}{label(statistic)[1:]}")
+    bar.set_label(meaning)
     style.add_title(figure, f"{str(signal).capitalize()} over training")
     style.add_footer(figure, footer({run: recording.metadata[run] for run in runs}, {}))
     return figure
 
 
-def _scale(values: pd.Series) -> Normalize:
-    """Span the finite values, a hundredth of a decade at least."""
-    finite = values[np.isfinite(values)]
-    if finite.empty:
-        return Normalize(-1.0, 1.0)
-    low, high = float(finite.min()), float(finite.max())
-    return Normalize(low, max(high, low + 0.01))
-
-
-def _draw_run(axes: Axes, frame: pd.DataFrame, scale: Normalize) -> QuadMesh:
+def _draw_run(axes: Axes, frame: pd.DataFrame, colors: _Colors) -> QuadMesh:
     cells = frame.pivot_table("value", "place", "step", aggfunc="first", dropna=False)
     values, steps = cells.to_numpy(float), cells.columns.to_numpy(float)
-    colors = mpl.colormaps["viridis"].with_extremes(under=style.colors().faint, bad="none")
     mesh = axes.pcolormesh(
         *(
             _edges(steps),
             np.arange(len(cells) + 1) + 0.5,
-            np.ma.masked_invalid(_kept(values, scale)),
+            np.ma.masked_invalid(_kept(values, colors.scale)),
         ),
-        cmap=colors,
-        norm=scale,
+        cmap=colors.map,
+        norm=colors.scale,
         rasterized=True,
     )
     measured = frame.set_index(["place", "step"])["value"]

@@ -212,6 +212,13 @@ def colors() -> Theme:
     return _LOOK.get().theme
 
 
+def heat_colors(*, diverging: bool) -> str:
+    """Name the colours of a heat map; of diverging ones the middle is near the ground."""
+    if not diverging:
+        return "viridis"
+    return "vlag" if colors().ground == THEMES["light"].ground else "icefire"
+
+
 def new_figure(
     rows: int,
     columns: int,

@@ -36,7 +36,12 @@ from sppkit.rules import Diagnosis, Severity, all_rules
 from sppkit.signals import Phase, Signal
 
 _HERE = Path(__file__).parent
-_HEAT_MAPS = (Signal.ACTIVATION, Signal.GRADIENT, Signal.WEIGHT_GRADIENT)
+_HEAT_MAPS = (  # of which signals, and whether relative to the first step
+    (Signal.ACTIVATION, False),
+    (Signal.ACTIVATION, True),
+    (Signal.GRADIENT, False),
+    (Signal.WEIGHT_GRADIENT, False),
+)
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_HERE),
@@ -197,15 +202,22 @@ def _drawings(recording: Recording) -> Iterator[_Drawing]:
     yield _Drawing("Gradients and weights", "flow", caption, plots.plot_gradient_flow, of_last)
     caption = f"Weights over depth{at}, and what moves them."
     yield _Drawing("Gradients and weights", "weights", caption, plots.plot_weights, of_last)
-    for signal in _HEAT_MAPS if first != last else ():
-        name = f"map-{signal.replace(' ', '-')}"
-        caption = (
-            f"{signal.capitalize()} of every layer over the steps, log10 of the second moment."
-        )
-        yield _Drawing("Over training", name, caption, plots.plot_over_training, {"signal": signal})
+    if first != last:
+        yield from _heat_maps()
     if len(recording.runs) > 1:
         caption = f"Average channel variance of all runs{at}, and the ratio to the first."
         yield _Drawing("Comparison", "comparison", caption, plots.plot_comparison, of_last)
+
+
+def _heat_maps() -> Iterator[_Drawing]:
+    for signal, relative in _HEAT_MAPS:
+        name = f"map-{signal.replace(' ', '-')}{'-relative' if relative else ''}"
+        caption = (
+            f"{signal.capitalize()} of every layer over the steps, log10 of the second moment"
+            f"{' over that at the first step: what training changes' if relative else ''}."
+        )
+        options = {"signal": signal, "relative": relative}
+        yield _Drawing("Over training", name, caption, plots.plot_over_training, options)
 
 
 def _signal_propagation(recording: Recording, step: int | None) -> Any:

@@ -8,6 +8,7 @@ from torch import nn
 import sppkit
 from sppkit.errors import NothingObservedError
 from sppkit.plots.distribution import spread_over_steps
+from sppkit.plots.over_training import rows_of_layers
 from sppkit.signals import Signal
 from tests.plots.reading import bands, line, lines, title
 from tests.plots.test_over_training import record
@@ -52,10 +53,10 @@ def test_without_quantiles_the_middle_is_a_standard_deviation_around_the_mean():
     recording = shifted()
     table = recording.table()
     table[["quantile_05", "quantile_95"]] = np.nan
-    frame = spread_over_steps(table, Signal.ACTIVATION)
+    frame = spread_over_steps(rows_of_layers(table, Signal.ACTIVATION))
     np.testing.assert_allclose(frame["values high"], np.sqrt(101), rtol=1e-6)  # 10² + 1²
     table["quantile_05"], table["quantile_95"] = -3.0, 4.0
-    frame = spread_over_steps(table, Signal.ACTIVATION)
+    frame = spread_over_steps(rows_of_layers(table, Signal.ACTIVATION))
     assert frame[["values low", "values high"]].to_numpy().tolist() == [[-3, 4], [-3, 4]]
 
 

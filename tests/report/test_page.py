@@ -113,7 +113,8 @@ def test_what_clips_and_marks_a_drawing_is_in_the_same_drawing(read):
 def test_there_are_the_figures_of_a_training_of_two_runs(read):
     assert [e["data-figure"] for e in read.all("figure")] == [
         *("spp", "spp-last", "flow", "weights"),
-        *("map-activation", "map-gradient", "map-weight-gradient", "comparison"),
+        *("map-activation", "map-activation-relative", "map-gradient", "map-weight-gradient"),
+        "comparison",
     ]
     for drawing in (e for e in read.all("div") if e.get("class") == "drawing"):
         assert drawing["role"] == "img"
