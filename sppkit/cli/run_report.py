@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sppkit.cli.run_recordings import together
-from sppkit.cli.run_summary import read_run, runs_in_words
+from sppkit.cli.run_summary import outcomes, read_run, runs_in_words
 from sppkit.report import Trained, make_report, save_report
 from sppkit.rules import judge
 from sppkit.run_directory import part_files
@@ -33,7 +33,8 @@ def read_trained(folders: Sequence[Path]) -> Trained:
     Raises:
         TargetError, OutputError: a folder holds no run that can be read.
     """
-    headings, rows = runs_in_words([read_run(folder) for folder in folders])
+    runs = [read_run(folder) for folder in folders]
+    headings, rows = runs_in_words(runs)
     described = {folder: RunFolder(folder).description()["settings"] for folder in folders}
     events = [
         {**event, "run": f"{settings['run']}, seed {settings['seed']}"}
@@ -45,4 +46,5 @@ def read_trained(folders: Sequence[Path]) -> Trained:
         rows=rows,
         settings={str(settings["run"]): settings for settings in described.values()},
         events=tuple(events),
+        outcomes=outcomes(runs),
     )

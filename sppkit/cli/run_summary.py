@@ -147,6 +147,22 @@ def runs_in_words(
     return tuple(heading.replace("\n", " ") for heading in _HEADINGS), tuple(map(tuple, rows))
 
 
+def outcomes(runs: Sequence[TrainedRun]) -> dict[str, str]:
+    """Say in a few words what the training of each run came to."""
+    found = {}
+    for name in dict.fromkeys(run.run for run in runs):
+        own = [run for run in runs if run.run == name]
+        accuracies = [run.accuracy for run in own]
+        is_classifier = not all(map(math.isnan, accuracies))
+        measured = (
+            f"test accuracy {spread(accuracies, '.3f')}"
+            if is_classifier
+            else f"test loss {spread([run.test_loss for run in own], '.2g')}"
+        )
+        found[name] = f"training {', '.join(_counted([run.ended for run in own]))}: {measured}"
+    return found
+
+
 def _cells(name: str, runs: Sequence[TrainedRun]) -> Iterator[str]:
     yield one_line(name)
     yield str(len(runs))

@@ -42,7 +42,7 @@ def plot_over_training(
 
     Levels of layers of different kinds differ: the rows of a network that mixes them are striped.
     Relative to the first recorded step, rows begin at log10 1 = 0 and show what training changes;
-    a row whose first value is zero or not finite has nothing to be compared with, and is crosses.
+    what was zero or not finite at first and no longer is cannot be compared, and is a cross.
 
     Args:
         recordings: what to draw; several runs stand side by side.
@@ -83,9 +83,11 @@ def plot_over_training(
     rows = rows_of_layers(recording.table(), Signal(signal), layers)
     frame = layers_over_steps(rows, statistic, relative=relative)
     words = f"{label(statistic)[0].lower()}{label(statistic)[1:]}"
-    meaning = f"log10 of the {words}" + (" over its first" if relative else "")
+    title = f"{str(signal).capitalize()} over training{', relative to its start' * relative}"
+    meaning = f"log10 of the {words}{' over its first' * relative}"
     with style.house_style(theme, width):
-        return _draw(frame, recording, Signal(signal), meaning, _colors(frame["value"], relative))
+        colors = _colors(frame["value"], relative)
+        return _draw(frame, recording, title, meaning, colors)
 
 
 def layers_over_steps(
@@ -105,16 +107,16 @@ def layers_over_steps(
     with np.errstate(divide="ignore", invalid="ignore"):
         rows = rows.assign(value=np.log10(rows[statistic].to_numpy(float)))
     if relative:
-        rows = rows.assign(value=rows["value"] - _at_the_first_step(rows))
+        rows = rows.assign(value=_over_the_first(rows))
     return mean_over_seeds(rows, ["value"])
 
 
-def _at_the_first_step(rows: pd.DataFrame) -> "pd.Series[float]":
-    """Give each row the value that its layer began with; NaN where that is not finite."""
+def _over_the_first(rows: pd.DataFrame) -> "pd.Series[float]":
+    """Take from each logarithm the one that its layer began with; zeros stay zeros."""
     key = ["run", "seed", "rank", "place"]
-    ordered = rows.sort_values("step").groupby(key, observed=True)
-    begun = ordered["value"].transform(lambda values: values.iloc[0])
-    return begun.where(np.isfinite(begun)).reindex(rows.index)
+    ordered = rows.sort_values("step").groupby(key, observed=True)["value"]
+    begun = ordered.transform(lambda values: values.iloc[0]).reindex(rows.index)
+    return (rows["value"] - begun).where(~np.isneginf(rows["value"]), -np.inf)
 
 
 def mean_over_seeds(rows: pd.DataFrame, values: list[str]) -> pd.DataFrame:
@@ -185,7 +187,7 @@ def _colors(values: "pd.Series[float]", relative: bool) -> _Colors:
 
 
 def _draw(
-    frame: pd.DataFrame, recording: Recording, signal: Signal, meaning: str, colors: _Colors
+    frame: pd.DataFrame, recording: Recording, title: str, meaning: str, colors: _Colors
 ) -> Figure:
     runs = [run for run in recording.runs if (frame["run"] == run).any()]
     layers = int(frame["place"].max())
@@ -197,7 +199,7 @@ def _draw(
         axes.set_title(style.shortened(run), parse_math=False)
     bar = figure.colorbar(mesh, ax=list(grid.flat), extend="min", shrink=0.9, aspect=30)
     bar.set_label(meaning)
-    style.add_title(figure, f"{str(signal).capitalize()} over training")
+    style.add_title(figure, title)
     style.add_footer(figure, footer({run: recording.metadata[run] for run in runs}, {}))
     return figure
 
@@ -218,7 +220,11 @@ def _draw_run(axes: Axes, frame: pd.DataFrame, colors: _Colors) -> QuadMesh:
     measured = frame.set_index(["place", "step"])["value"]
     bad = measured[measured.isna() | np.isposinf(measured)].index.to_frame(index=False)
     axes.plot(
-        bad["step"], bad["place"], "x", color=style.colors().ink, markersize=3, label="_not finite"
+        *(bad["step"], bad["place"], "x"),
+        color=style.colors().ink,
+        markersize=3,
+        label="_not finite",
+        rasterized=True,  # there may be one in each cell
     )
     axes.invert_yaxis()
     axes.set_xlabel("step")

@@ -1,7 +1,7 @@
 """Under which circumstances was measured, what was not captured, and what a training came to."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sppkit.recording import NotCaptured, Recording
@@ -18,12 +18,15 @@ class Trained:
         rows: a text for each column, a row for each run.
         settings: of each run by its name, as `run.json` has them.
         events: what was noticed, each with `run`, `step`, `severity` and `message`.
+        outcomes: of each run by its name, in a few words; they stand beside its verdict, which is
+            about the first step only.
     """
 
     headings: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     settings: Mapping[str, Mapping[str, Any]] | None = None
     events: tuple[Mapping[str, Any], ...] = ()
+    outcomes: Mapping[str, str] = field(default_factory=dict)
 
 
 def circumstances(recording: Recording) -> list[tuple[str, list[tuple[str, str]]]]:

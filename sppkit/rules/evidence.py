@@ -10,6 +10,7 @@ import pandas as pd
 
 from sppkit.recording import Recording
 from sppkit.rules.curve import Array, Curve, curve_of
+from sppkit.rules.places import own_source
 from sppkit.rules.rows import Rows
 from sppkit.signals import Phase, Role, Signal, Tap
 
@@ -164,13 +165,8 @@ class Evidence:
         return self._leaves.where(signal=Signal.ACTIVATION)
 
     def source(self, layer: str) -> tuple[str, int | None]:
-        """Give file and line of the class of a layer; "" and None where they are not known."""
-        own = (self.structure["layer"] == layer) & (self.structure["operation"] == "")
-        rows = self.structure[own]
-        if rows.empty or pd.isna(rows["file"].iloc[0]):
-            return "", None
-        line = rows["line"].iloc[0]
-        return str(rows["file"].iloc[0]), None if pd.isna(line) else int(line)
+        """Give file and line of the innermost class of the user's around a layer, if any."""
+        return own_source(self.structure, layer)
 
     # -- quantities along the network ----------------------------------------------------------
 

@@ -116,7 +116,7 @@ class Rule(RuleBase):
         severity: Severity | None = None,
         fix: Fix | None = None,
     ) -> Finding:
-        """Make a finding of this rule; file and line are those of the layer's class."""
+        """Make a finding of this rule; file and line are those of the user's class around it."""
         file, line = evidence.source(layer)
         return Finding(
             code=self.code,

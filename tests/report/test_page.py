@@ -176,6 +176,18 @@ def test_results_and_events_of_a_training_are_told(read):
     assert "net, step 7: loss not finite" in told
 
 
+def test_what_a_training_came_to_stands_beside_the_verdict_about_its_first_step(read):
+    net, other = (
+        verdict["text"]
+        for verdict in (
+            element for element in read.all("li") if element.get("class", "").startswith("verdict")
+        )
+    )
+    assert "judged at step 0" in net
+    assert "Then: training finished: test accuracy 0.913." in net
+    assert "Then" not in other
+
+
 def test_names_of_others_cannot_do_anything():
     recording = renamed(residual_network(steps=2), HOSTILE, {"blocks.4": HOSTILE, "stem": "a#b'c"})
     recording.metadata[HOSTILE] = {
