@@ -96,7 +96,7 @@ def rule_page(rule: dict[str, object]) -> str:
         rows = [f"| `{t['name']}` | {t['value']:g} | {t['source']} |" for t in thresholds]
         parts.append("\n".join(["| threshold | value | source |", "|---|---|---|", *rows]))
         first = thresholds[0]
-        parts.append(other_value(str(rule["code"]), first["name"], first["value"]))
+        parts.append(other_value(str(rule["code"]), first["name"], 1.1 * first["value"]))
     return "\n\n".join(parts) + "\n"
 
 

@@ -42,7 +42,7 @@ class Comparing:
         int | None,
         typer.Option("--step", metavar="N", help="Step to compare.", show_default="the first"),
     ] = None
-    form: Annotated[Format, typer.Option("--format", help="Text, or json for machines.")] = (
+    form: Annotated[Format, typer.Option("--output-format", help="Text, or json for machines.")] = (
         Format.TEXT
     )
     exit_zero: Annotated[

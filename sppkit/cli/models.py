@@ -26,7 +26,7 @@ class Format(StrEnum):
 def models(
     talking: Talking,
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Network to describe.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="Text, or json for machines.")] = (
+    form: Annotated[Format, typer.Option("--output-format", help="Text, or json for machines.")] = (
         Format.TEXT
     ),
 ) -> None:

@@ -25,7 +25,7 @@ def rules(
         str | None,
         typer.Argument(metavar="CODE", help="Rule to explain, or the beginning of its code."),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="Text, or json for machines.")] = (
+    form: Annotated[Format, typer.Option("--output-format", help="Text, or json for machines.")] = (
         Format.TEXT
     ),
 ) -> None:

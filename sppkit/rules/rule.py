@@ -1,6 +1,7 @@
 """What a rule is: a code, a question, thresholds with their sources, and a three-valued answer."""
 
 import dataclasses
+import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -70,7 +71,7 @@ class RuleBase(ABC):
     @property
     def advice(self) -> str:
         """What to do about a finding: the docstring of the rule."""
-        return (type(self).__doc__ or "").strip()
+        return inspect.cleandoc(type(self).__doc__ or "")
 
     def with_thresholds(self, values: dict[str, float]) -> Self:
         """Return the rule with other thresholds.

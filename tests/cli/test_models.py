@@ -18,7 +18,7 @@ def test_the_list_names_every_reference_with_family_size_and_expectation(spp):
 
 
 def test_the_list_is_there_for_machines(spp):
-    listed = json.loads(spp("models", "--format", "json").stdout)
+    listed = json.loads(spp("models", "--output-format", "json").stdout)
     assert [entry["name"] for entry in listed] == [reference.name for reference in REFERENCES]
     assert listed[0]["input_size"] == [64]
     assert listed[0]["parameters"] == 479_754
@@ -35,7 +35,7 @@ def test_a_reference_is_described_with_paper_arguments_and_parameters(spp):
 
 
 def test_a_description_is_there_for_machines(spp):
-    described = json.loads(spp("models", "ref:mlp", "--format", "json").stdout)
+    described = json.loads(spp("models", "ref:mlp", "--output-format", "json").stdout)
     assert described["arguments"]["depth"] == 8
     assert described["parameters"] > 0
 

@@ -364,7 +364,7 @@ def test_the_default_name_is_safe_and_bounded():
 
 
 def test_a_closed_pipe_is_silent(pytestconfig):
-    command = [sys.executable, "-m", "sppkit", "models", "--format", "json"]
+    command = [sys.executable, "-m", "sppkit", "models", "--output-format", "json"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=pytestconfig.rootpath, **pipes) as process:
         process.stdout.close()

@@ -43,7 +43,7 @@ def test_the_beginning_of_a_code_explains_several(spp):
 
 
 def test_rules_are_there_for_machines(spp):
-    listed = json.loads(spp("rules", "--format", "json").stdout)
+    listed = json.loads(spp("rules", "--output-format", "json").stdout)
     assert [entry["code"] for entry in listed] == [rule.code for rule in KNOWN]
     assert all(t["source"] for entry in listed for t in entry["thresholds"])
 

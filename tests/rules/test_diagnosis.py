@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -101,6 +102,7 @@ def test_every_rule_has_a_code_a_title_advice_and_sources():
     for rule in rules:
         assert rule.title
         assert len(rule.advice) > 80
+        assert not re.search(r"^\s+\S", rule.advice, re.MULTILINE), "indented as in the source"
         assert set(rule.sources) == set(rule.thresholds)
         assert all(rule.sources.values())
 
