@@ -156,7 +156,9 @@ def test_moved_layers_are_told_with_values_and_sigmas(spp, folder):
 def test_numbers_of_the_difference_are_there_for_machines(spp, folder):
     record("a", wide, seeds=5)
     record("b", louder, seeds=5)
-    found = json.loads(spp("diff", "a.parquet", "b.parquet", "--output-format", "json", code=1).stdout)
+    found = json.loads(
+        spp("diff", "a.parquet", "b.parquet", "--output-format", "json", code=1).stdout
+    )
     assert found["run"] == "wide -> louder"
     assert {"layer", "signal", "statistic", "before", "after", "ratio", "sigma", "sigmas"} <= set(
         found["moved"][0]
