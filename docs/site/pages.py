@@ -4,6 +4,7 @@ Run by `mkdocs build` (plug-in gen-files). Links of a page that lead out of `doc
 path in the repository.
 """
 
+import importlib
 import json
 import re
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ def main() -> None:
         write(page.name, relinked(page.read_text(), page.parent))
     write("tutorial.md", "\n\n".join(cells(ROOT / "notebooks" / "01_first_plot.ipynb")))
     write_rules()
-    write("reference.md", reference())
+    write_reference()
     write("gallery.md", "# Gallery\n\n" + "\n\n".join(gallery()))
 
 
@@ -112,11 +113,41 @@ def other_value(code: str, name: str, value: float) -> str:
 # --------------------------------------------------------------------------------- reference
 
 
-def reference() -> str:
-    """List the public names of the package."""
+TRAINERS_AND_TRACKERS = (
+    *("lightning", "transformers", "accelerate"),
+    *("tensorboard", "wandb", "mlflow"),
+)
+ROOMS = {
+    "sppkit.testing": "assertions for test suites",
+    "sppkit.init": "initialisations, and the way to a normaliser-free network",
+    "sppkit.rules": "judging a recording, and rules of one's own",
+    "sppkit.exchange": "tables for other programs, and recordings of other tools",
+    "sppkit.theory": "what a signal should look like",
+    "sppkit.models": "the reference networks",
+    "sppkit.integrations": "trainers and trackers",
+    "sppkit.errors": "what can go wrong",
+}
+
+
+def write_reference() -> None:
+    """Write a page of the names of the package, and one for each of its public rooms."""
     names = [name for name in sppkit.__all__ if name != "SppkitError"]
     listed = [f"::: sppkit.{name}" for name in names]
-    return "\n\n".join(["# Reference", *listed, "## Errors", "::: sppkit.errors"]) + "\n"
+    rooms = [f"- [`{room}`]({room}.md): {about}" for room, about in ROOMS.items()]
+    write("reference/index.md", "\n\n".join(["# Reference", "\n".join(rooms), *listed]) + "\n")
+    for room in ROOMS:
+        write(f"reference/{room}.md", "\n\n".join([f"# {room}", *_identifiers(room)]) + "\n")
+
+
+def _identifiers(room: str) -> list[str]:
+    """Give what mkdocstrings is asked for: the room, or each name that it offers."""
+    if room == "sppkit.integrations":  # each needs its library, and is read without importing it
+        return [f"::: {room}.{name}" for name in TRAINERS_AND_TRACKERS]
+    module = importlib.import_module(room)
+    offered = {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+    # by where it is defined: a module of the room may have the same name
+    homes = {name: getattr(value, "__module__", room) for name, value in offered.items()}
+    return [f"::: {home}.{name}" for name, home in homes.items()] or [f"::: {room}"]
 
 
 # ----------------------------------------------------------------------------------- gallery
