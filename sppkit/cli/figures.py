@@ -8,7 +8,7 @@ from typing import Any
 from sppkit import plots
 from sppkit.cli.plot_flags import Drawing, Kind
 from sppkit.errors import OutputError
-from sppkit.plots.files import check_destination, save_animation, save_figure
+from sppkit.plots.files import check_destination, save_figure
 from sppkit.plots.style import check_width
 from sppkit.recording import Recording
 
@@ -115,7 +115,7 @@ def draw(kind: Kind, recording: Recording, flags: dict[str, Any]) -> Any:
 def save(kind: Kind, drawn: Any, place: Path, *, force: bool, **texts: str) -> None:
     """Write what was drawn."""
     if kind is Kind.ANIMATION:
-        save_animation(drawn, place, force=force)
+        drawn.save(place, force=force)
     else:
         save_figure(drawn, place, force=force, **texts)
 

@@ -4,6 +4,7 @@ import base64
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from sppkit.errors import NothingObservedError
+from sppkit.files import replace
 from sppkit.plots import style
+from sppkit.plots.files import check_destination
 from sppkit.plots.frames import at_step, joined
+from sppkit.plots.moving_pictures import as_gif, as_mp4
 from sppkit.plots.panels import draw_panel, panels_of, title
 from sppkit.plots.signal_propagation import Row, add_texts, of_panel, rows_at
 from sppkit.recording import Recording
@@ -28,7 +32,7 @@ _ROOM = 0.08  # of the span, above and below the values
 class Animation:
     """A signal propagation plot over the steps of a training.
 
-    Made by `animate`; `sppkit.plots.files.save_animation` and `save` write it, notebooks show it.
+    Made by `animate`; `save` writes it, notebooks show it.
 
     Attributes:
         figure: on which all steps are drawn, on the same axes.
@@ -67,20 +71,35 @@ class Animation:
         finally:
             self.figure.set_dpi(before)
 
-    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Write it as .gif, or as .mp4 where ffmpeg is installed.
 
-        Raises:
-            OutputError: it cannot be written there, or the ending is unknown.
-        """
-        from sppkit.plots.files import save_animation
+        The file names sppkit in its metadata, appears whole or not at all, and takes the place of
+        an earlier one only if sppkit wrote that too.
 
-        save_animation(self, path, force=force)
+        Args:
+            path: ends in .gif or .mp4.
+            force: replace whatever file is there.
+
+        Returns:
+            The path.
+
+        Raises:
+            OutputError: the ending is unknown, ffmpeg is missing, or nothing can be written there.
+        """
+        place = check_destination(path, force=force, animated=True)
+        replace(place, self.as_gif() if place.suffix.lower() == ".gif" else self._as_mp4())
+        return place
+
+    def as_gif(self) -> bytes:
+        """Give the content of a .gif file."""
+        return as_gif(self.pictures())
+
+    def _as_mp4(self) -> bytes:
+        return as_mp4(self.figure, self.show_step, self.steps)
 
     def _repr_html_(self) -> str:
-        from sppkit.plots.files import as_gif
-
-        picture = base64.b64encode(as_gif(self)).decode()
+        picture = base64.b64encode(self.as_gif()).decode()
         return f'<img alt="Signal propagation over training" src="data:image/gif;base64,{picture}">'
 
 

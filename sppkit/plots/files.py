@@ -3,30 +3,22 @@
 import io
 import os
 import re
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 import matplotlib as mpl
 from matplotlib.animation import FFMpegWriter
 from matplotlib.figure import Figure
-from PIL import Image
 
 from sppkit import __version__
 from sppkit.errors import OutputError
 from sppkit.escaping import without_control_characters
 from sppkit.files import check_is_free, replace
 
-if TYPE_CHECKING:
-    from sppkit.plots.animation import Animation
-
 GENERATOR = f"sppkit {__version__}"
-PICTURES_PER_SECOND = 5
-_LAST_PICTURE = 2000  # milliseconds: the end is what a reader wants to look at
-_GIF_COLORS = 128
 PNG_RESOLUTION = 160  # dots per inch: legible on a screen and at the width of a column
 
 _MARKS = {
@@ -105,30 +97,6 @@ def save_figure(
     return place
 
 
-def save_animation(
-    animation: "Animation", path: str | os.PathLike[str], *, force: bool = False
-) -> Path:
-    """Write an animation: as .gif by Pillow, or as .mp4 where ffmpeg is installed.
-
-    The file names sppkit in its metadata, appears whole or not at all, and takes the place of an
-    earlier one only if sppkit wrote that too.
-
-    Args:
-        animation: of `sppkit.animate`.
-        path: ends in .gif or .mp4.
-        force: replace whatever file is there.
-
-    Returns:
-        The path.
-
-    Raises:
-        OutputError: the ending is unknown, ffmpeg is missing, or nothing can be written there.
-    """
-    place = check_destination(path, force=force, animated=True)
-    replace(place, _ANIMATIONS[place.suffix.lower()](animation))
-    return place
-
-
 def check_destination(
     path: str | os.PathLike[str], *, force: bool = False, animated: bool = False
 ) -> Path:
@@ -137,13 +105,13 @@ def check_destination(
     Args:
         path: of the file.
         force: whether a file of others may be replaced.
-        animated: whether it is for `save_animation`, not for `save_figure`.
+        animated: whether it is for an animation, not for `save_figure`.
 
     Raises:
         OutputError: the ending is unknown, or nothing can be written there.
     """
     place = Path(path)
-    kind, endings = ("an animation", _ANIMATIONS) if animated else ("a figure", _FORMATS)
+    kind, endings = ("an animation", (".gif", ".mp4")) if animated else ("a figure", _FORMATS)
     if place.suffix.lower() not in endings:
         raise OutputError(
             f"{str(place)!r} has the ending {place.suffix!r}; {kind} can be written as "
@@ -210,45 +178,6 @@ def _html(figure: Figure, title: str, description: str) -> bytes:
     return without_control_characters(page).encode()
 
 
-def as_gif(animation: "Animation") -> bytes:
-    """Draw an animation, in as many colours as a .gif has."""
-    pictures = [
-        picture.quantize(_GIF_COLORS, dither=Image.Dither.NONE) for picture in animation.pictures()
-    ]
-    each = 1000 // PICTURES_PER_SECOND
-    buffer = io.BytesIO()
-    pictures[0].save(
-        buffer,
-        format="GIF",
-        save_all=True,
-        append_images=pictures[1:],
-        duration=[each] * (len(pictures) - 1) + [_LAST_PICTURE],
-        loop=0,
-        comment=GENERATOR.encode(),
-    )
-    return buffer.getvalue()
-
-
-def _mp4(animation: "Animation") -> bytes:
-    writer = FFMpegWriter(
-        fps=PICTURES_PER_SECOND,
-        metadata={"comment": GENERATOR},
-        extra_args=["-pix_fmt", "yuv420p", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"],
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "animation.mp4"
-        with writer.saving(animation.figure, str(place), dpi=PNG_RESOLUTION):
-            for step in _held_at_the_end(animation.steps):
-                animation.show_step(step)
-                writer.grab_frame()
-        return place.read_bytes()
-
-
-def _held_at_the_end(steps: tuple[int, ...]) -> Iterable[int]:
-    yield from steps
-    yield from [steps[-1]] * (PICTURES_PER_SECOND * _LAST_PICTURE // 1000 - 1)
-
-
 def _rendered(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -263,4 +192,3 @@ _FORMATS: dict[str, Callable[[Figure, str, str], bytes]] = {
     ".pdf": _pdf,
     ".html": _html,
 }
-_ANIMATIONS: dict[str, Callable[["Animation"], bytes]] = {".gif": as_gif, ".mp4": _mp4}

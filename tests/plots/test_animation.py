@@ -11,7 +11,7 @@ from torch import nn
 
 import sppkit
 from sppkit.errors import NothingObservedError, OutputError
-from sppkit.plots.files import as_gif, written_by_sppkit
+from sppkit.plots.files import written_by_sppkit
 from tests.plots.reading import line
 from tests.plots.test_over_training import record
 
@@ -115,11 +115,11 @@ def test_a_gif_has_a_picture_for_each_step_holds_the_last_and_names_sppkit(growi
 
 
 def test_equal_animations_give_equal_files(growing):
-    assert as_gif(sppkit.animate(growing)) == as_gif(sppkit.animate(growing))
+    assert sppkit.animate(growing).as_gif() == sppkit.animate(growing).as_gif()
 
 
 def test_pictures_are_of_the_colours_that_were_drawn(growing):
-    dark = Image.open(io.BytesIO(as_gif(sppkit.animate(growing, theme="dark")))).convert("RGB")
+    dark = Image.open(io.BytesIO(sppkit.animate(growing, theme="dark").as_gif())).convert("RGB")
     assert dark.getpixel((2, 2)) == (0x16, 0x19, 0x1D)
 
 
@@ -147,5 +147,5 @@ def test_notebooks_show_it_without_a_script(growing):
 
 def test_nothing_global_is_changed(growing):
     before = dict(mpl.rcParams)
-    as_gif(sppkit.animate(growing, steps=[0, 1]))
+    sppkit.animate(growing, steps=[0, 1]).as_gif()
     assert dict(mpl.rcParams) == before
