@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from sppkit.errors import DataError
-from sppkit.training.augmentation import PADDING, crop_and_flip
 from sppkit.training.batches import Tensors
 from sppkit.training.data import Wishes, find_data
+from sppkit.training.data.augmentation import PADDING, crop_and_flip
+from sppkit.training.data.splitting import split
 from sppkit.training.random_streams import generator_of
-from sppkit.training.splitting import split
 
 
 def whole(batches, size=50):

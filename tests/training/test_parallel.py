@@ -12,9 +12,9 @@ from torch.utils.data import TensorDataset
 
 import sppkit
 from sppkit.errors import DataError, TrainingError
-from sppkit.training.augmentation import crop_and_flip
 from sppkit.training.batches import Samples, Tensors
 from sppkit.training.data import Wishes, find_data
+from sppkit.training.data.augmentation import crop_and_flip
 from sppkit.training.loop import train
 from sppkit.training.parallel import Parallel
 from sppkit.training.recipes import Clipping

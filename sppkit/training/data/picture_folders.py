@@ -6,9 +6,9 @@ from pathlib import Path
 from PIL import Image
 
 from sppkit.errors import DataError
-from sppkit.training.data import Found, Wishes
-from sppkit.training.pictures import Open, Pictures
-from sppkit.training.splitting import split
+from sppkit.training.data.kinds import Found, Wishes
+from sppkit.training.data.pictures import Open, Pictures
+from sppkit.training.data.splitting import split
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif"})
 _TEST_NAMES = ("test", "val", "validation")

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from sppkit.errors import DataError
-from sppkit.training.data import Found, Wishes
-from sppkit.training.pictures import Pictures
-from sppkit.training.splitting import split
+from sppkit.training.data.kinds import Found, Wishes
+from sppkit.training.data.pictures import Pictures
+from sppkit.training.data.splitting import split
 from sppkit.user_code import describe_exception
 
 _TEST_NAMES = ("test", "validation", "valid", "val")

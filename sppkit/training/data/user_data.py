@@ -5,8 +5,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from sppkit.errors import DataError, TargetError
 from sppkit.training.batches import Augmentation, Batches, Loader, Samples
-from sppkit.training.data import Data, Wishes, count_classes
-from sppkit.training.splitting import split
+from sppkit.training.data.kinds import Data, Wishes
+from sppkit.training.data.labels import count_classes
+from sppkit.training.data.splitting import split
 from sppkit.user_code import load
 from sppkit.user_code import split as split_place
 
