@@ -1,5 +1,6 @@
 """Write files: whole or not at all."""
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -43,7 +44,15 @@ def replace(place: Path, content: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"{str(place)!r} cannot be written: {error.strerror or error}. Give a path in a "
-            "folder that you may write to."
-        ) from error
+        raise OutputError(f"{str(place)!r} {cannot_be_written(error)}") from error
+
+
+def cannot_be_written(error: OSError) -> str:
+    """Say why something cannot be written, and what to do.
+
+    >>> cannot_be_written(OSError(errno.ENOSPC, "No space left on device"))
+    'cannot be written: No space left on device. Free some, or give a path elsewhere.'
+    """
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "Free some, or give a path elsewhere" if is_full else "Give a path you may write to"
+    return f"cannot be written: {error.strerror or error}. {remedy}."

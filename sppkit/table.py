@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sppkit.errors import RecordingError
+from sppkit.files import cannot_be_written
 
 SCHEMA_VERSION = 1
 
@@ -153,10 +154,7 @@ def write(
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise RecordingError(
-            f"cannot write the recording to {str(target)!r}: {error.strerror or error}. "
-            "Give a path in an existing folder that you may write to."
-        ) from error
+        raise RecordingError(f"the recording {str(target)!r} {cannot_be_written(error)}") from error
 
 
 def is_recording(path: str | os.PathLike[str]) -> bool:

@@ -87,8 +87,14 @@ class Judged:
     @property
     def passed(self) -> bool:
         """Say whether nothing is wrong."""
-        observed = self.diagnosis.verdict != "nothing observed"
-        return observed and not self.diagnosis.failed(self.fail_on) and not self._outside()
+        is_wrong = self._nothing_asserted or self.diagnosis.failed(self.fail_on) or self._outside()
+        return not is_wrong
+
+    @property
+    def _nothing_asserted(self) -> str:
+        """Why nothing was asserted; a band is asked even where no rule applies."""
+        is_asked = self.diagnosis.observed and self.band is not None
+        return "" if is_asked else self.diagnosis.nothing_judged
 
     def explain(self, plot: str | os.PathLike[str] | None = None) -> str:
         """Say what is wrong; draw it, where a path for the plot is given."""
@@ -101,8 +107,8 @@ class Judged:
         from sppkit.formats.results import number, subject
 
         diagnosis = self.diagnosis
-        if not diagnosis.observed:
-            yield f"{diagnosis.target}: nothing was observed, so nothing can be asserted."
+        if self._nothing_asserted:
+            yield f"{diagnosis.target}: {self._nothing_asserted}"
             return
         yield f"{diagnosis.target} does not preserve its signal ({len(diagnosis.seeds)} seeds)."
         if (first := diagnosis.first_offender) is not None:

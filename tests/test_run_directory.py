@@ -280,7 +280,7 @@ def test_a_full_disk_is_told_with_the_file_and_loses_no_row(tmp_path, monkeypatc
         with monkeypatch.context() as patched:
             patched.setattr("sppkit.table.pq.write_table", full_disk)
             message = (
-                r"cannot write the recording to '.*part-00002.parquet': No space left on device.*"
+                r"the recording '.*part-00002.parquet' cannot be written: No space left on device.*"
                 r"rows are kept, and are tried again when the next step ends"
             )
             with pytest.raises(RecordingError, match=message):

@@ -17,8 +17,8 @@ def as_concise(results: CheckResults) -> str:
 def _lines(report: Report) -> Iterator[str]:
     if report.verdict == "error":
         yield f"{report.target}: error {report.error}"
-    elif report.verdict == "nothing observed":
-        yield f"{report.target}: error nothing was observed"
+    elif report.nothing_judged:
+        yield f"{report.target}: error {report.nothing_judged}"
     for finding in report.counted:
         yield _line(report, finding)
 

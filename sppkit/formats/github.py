@@ -22,9 +22,8 @@ def as_github(results: CheckResults) -> str:
 def _annotations(report: Report) -> Iterator[str]:
     if report.verdict == "error":
         yield _command("error", {"title": f"sppkit: {report.target}"}, report.error)
-    elif report.verdict == "nothing observed":
-        message = "Nothing was observed: no activation was read, so there is nothing to judge."
-        yield _command("error", {"title": f"sppkit: {report.target}"}, message)
+    elif report.nothing_judged:
+        yield _command("error", {"title": f"sppkit: {report.target}"}, report.nothing_judged)
     for finding in report.counted:
         yield _annotation(report, finding)
 

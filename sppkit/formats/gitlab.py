@@ -24,7 +24,7 @@ def as_gitlab(results: CheckResults) -> str:
 def _entries(report: Report) -> list[dict[str, Any]]:
     entries = [_entry(report, finding) for finding in report.counted]
     if report.verdict in ("error", "nothing observed"):
-        message = report.error or "nothing was observed, so there is nothing to judge"
+        message = report.error or report.nothing_judged
         whole = _described(report, message, "sppkit", "blocker", report.target, 1)
         entries.append(whole | {"fingerprint": _fingerprint(report.target, report.verdict)})
     return entries

@@ -45,8 +45,8 @@ def _cases(report: Report) -> list[Element]:
     diagnosis = report.diagnosis
     if diagnosis is None:
         return [_case(report, "measured", "error", report.error)]
-    if report.verdict == "nothing observed":
-        return [_case(report, "observed", "error", "no activation was read")]
+    if report.nothing_judged:
+        return [_case(report, "observed", "error", report.nothing_judged)]
     return [
         *(_case_of_finding(report, finding) for finding in diagnosis.findings),
         *(_case(report, code) for code in diagnosis.passed),

@@ -44,6 +44,11 @@ class Report:
         return "fail" if self.diagnosis.failed(self.fail_on) else "pass"
 
     @property
+    def nothing_judged(self) -> str:
+        """Why nothing was judged of a target that could be measured; "" where something was."""
+        return self.diagnosis.nothing_judged if self.diagnosis else ""
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings, those in ignored layers too."""
         return self.diagnosis.findings if self.diagnosis else ()

@@ -51,7 +51,7 @@ def _descriptor(rule: Rule) -> dict[str, Any]:
 def _invocation(results: CheckResults) -> dict[str, Any]:
     """Say which targets have no verdict (section 3.20)."""
     broken = [r for r in results if r.verdict in ("error", "nothing observed")]
-    texts = [f"{r.target}: {r.error or 'nothing was observed'}" for r in broken]
+    texts = [f"{r.target}: {r.error or r.nothing_judged}" for r in broken]
     return {
         "executionSuccessful": not broken,
         "exitCode": results.exit_code,

@@ -32,8 +32,8 @@ def _paragraph(report: Report, *, verbose: bool) -> Iterator[str]:
         yield from (f"  {line}" for line in report.error.splitlines())
         return
     yield f"{report.target}: {report.verdict} ({_brief(diagnosis)})"
-    if diagnosis.verdict == "nothing observed":
-        yield "  No activation was read, so there is nothing to judge."
+    if diagnosis.nothing_judged:
+        yield f"  {diagnosis.nothing_judged}"
     for finding in diagnosis.findings:
         yield from _finding(finding)
     for tried in diagnosis.tried_fixes:

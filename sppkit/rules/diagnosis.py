@@ -58,9 +58,19 @@ class Diagnosis:
     @property
     def verdict(self) -> Verdict:
         """Say "fail" where an error was found, "nothing observed" where nothing was judged."""
-        if not self.observed:
+        if self.nothing_judged:
             return "nothing observed"
         return "fail" if self.failed() else "pass"
+
+    @property
+    def nothing_judged(self) -> str:
+        """Why nothing was judged, in a sentence; "" where something was."""
+        if not self.observed:
+            return "No activation was read, so there is nothing to judge."
+        if self.skipped and not (self.passed or self.findings):
+            reasons = "; ".join(f"{skipped.code}: {skipped.reason}" for skipped in self.skipped[:3])
+            return f"Every rule that was asked was skipped, so nothing was judged ({reasons})."
+        return ""
 
     def failed(self, fail_on: str = Severity.ERROR) -> bool:
         """Say whether a finding that counts is at least as severe as `fail_on`.

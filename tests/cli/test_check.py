@@ -213,3 +213,15 @@ def test_verbose_tells_what_passed(spp, chain):
     text = spp("check", chain, *FAST, "-v").stdout
     assert "  passed: " in text
     assert "  skipped SPP" in text
+
+
+def test_a_gate_whose_rules_do_not_apply_is_not_green(spp, write):
+    write(
+        """
+        from torch import nn
+        def build_model(): return nn.Linear(8, 8)
+        INPUT_SIZE = (8,)
+        """
+    )
+    result = spp("check", "net.py", "--select", "SPP101", "--seeds", "2", code=5)
+    assert "Every rule that was asked was skipped, so nothing was judged (SPP101: " in result.stdout

@@ -264,3 +264,12 @@ def test_named_statistics_are_undefined_and_not_missing_where_there_is_no_gradie
     assert {values.shape for values in by_seed.values()} == {(4,)}
     assert named_statistics(network)["total_gradient_norm"] != 0.0
     assert str(named_statistics(network)["total_gradient_norm"]) == "nan"
+
+
+def test_where_every_rule_was_skipped_nothing_was_judged_and_the_gate_is_not_green():
+    diagnosis = judge(recording(chain(5, weight_gradient=None)), select=["SPP201"])
+    assert diagnosis.passed == ()
+    assert diagnosis.verdict == "nothing observed"
+    assert "Every rule that was asked was skipped" in diagnosis.nothing_judged
+    assert "SPP201: " in diagnosis.nothing_judged
+    assert judge(recording(chain(5))).nothing_judged == ""

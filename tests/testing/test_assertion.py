@@ -72,7 +72,7 @@ def test_a_network_in_which_nothing_is_seen_is_no_success():
         def forward(self, x):
             return x > 0
 
-    assert "nothing was observed" in failing(Decision)
+    assert "No activation was read, so there is nothing to judge." in failing(Decision)
 
 
 def test_a_network_that_does_not_run_is_an_error_of_its_own():
