@@ -9,12 +9,18 @@ They are what `sppkit check --try-fix` applies to a copy of a network, and can b
     change.undo()
 
 `layers` says what a weighted layer is, `trial` runs a model aside, `sequential` rescales layer by
-layer, `branch_ends` and `signal_sources` read the trace of a pass; each other file is one method.
+layer, `branch_ends` and `normalizer_free_plan` read the trace of a pass; others are methods.
 """
 
 from sppkit.init.attention import QueryProjection, query_projections, scale_attention
 from sppkit.init.change import Change
+from sppkit.init.in_front import nonlinearities_in_front
 from sppkit.init.layers import fan_in, fan_out, weighted_layers
+from sppkit.init.normalizer_free import (
+    Conversion,
+    ResidualBranchScale,
+    convert_to_normalizer_free,
+)
 from sppkit.init.scaling import scale_weights
 from sppkit.init.schemes import initialize_by_fan_in, initialize_weights, reset_biases
 from sppkit.init.sequential import LayerVariance
@@ -24,14 +30,18 @@ from sppkit.init.weight_standardization import ScaledWeightStandardization, stan
 
 __all__ = [
     "Change",
+    "Conversion",
     "LayerVariance",
     "QueryProjection",
+    "ResidualBranchScale",
     "ScaledWeightStandardization",
+    "convert_to_normalizer_free",
     "fan_in",
     "fan_out",
     "initialize_by_fan_in",
     "initialize_weights",
     "layer_sequential_unit_variance",
+    "nonlinearities_in_front",
     "preserve_variance",
     "query_projections",
     "reset_biases",

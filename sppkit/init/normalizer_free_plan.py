@@ -1,0 +1,238 @@
+"""Read off one traced pass what has to become of a network with batch normalisation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from sppkit.capture.graph import (
+    CASTS,
+    DROPOUTS,
+    NONLINEARITIES,
+    NORMALISATIONS,
+    SHAPE_OPERATIONS,
+    Node,
+)
+from sppkit.capture.merges import Merge, PathEnd
+from sppkit.init.in_front import spelled_by_theory
+from sppkit.init.layers import weighted_layers
+from sppkit.init.trial import Trace
+from sppkit.init.weight_standardization import can_be_standardized
+from sppkit.theory import nonlinearity_gain
+
+_KEPT = SHAPE_OPERATIONS | CASTS | DROPOUTS | {"batch_norm", "mean"}
+
+
+@dataclass(frozen=True)
+class StandardizedLayer:
+    """What scaled weight standardisation makes of one layer.
+
+    Attributes:
+        layer: its name.
+        nonlinearity: in front of it, "identity" for none.
+        expected_variance: of what that is applied to: beta² at the blocks' beginnings, else 1.
+    """
+
+    layer: str
+    nonlinearity: str
+    expected_variance: float
+
+    @property
+    def gain(self) -> float:
+        """The norm of its units, gamma / beta: outputs have unit variance."""
+        return float(nonlinearity_gain(self.nonlinearity) / self.expected_variance**0.5)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A residual branch.
+
+    Attributes:
+        layer: the layer that it ends with.
+        emitted: names of the modules whose output the branch's end is, innermost first.
+    """
+
+    layer: str
+    emitted: tuple[str, ...]
+
+
+@dataclass
+class NormalizerFreePlan:
+    """What has to be done to a network.
+
+    Attributes:
+        layers: that get scaled weight standardisation, in order of execution.
+        normalizations: names of the batch normalisations that go.
+        branches: residual branches, in order of execution.
+    """
+
+    layers: list[StandardizedLayer] = field(default_factory=list)
+    normalizations: list[str] = field(default_factory=list)
+    branches: list[Branch] = field(default_factory=list)
+
+
+def plan_conversion(model: nn.Module, trace: Trace, alpha: float) -> NormalizerFreePlan:
+    """Plan the conversion of a network.
+
+    Raises:
+        ValueError: it is no network that can be converted: what was found, what was expected.
+    """
+    return _Planner(model, trace, alpha).plan()
+
+
+class _Planner:
+    """Walks the graph in order of execution, with the variance that each sum is expected to have.
+
+    Whatever a standardised layer gives has variance 1, what a sum gives the variance of its skip
+    path and alpha² for each branch.
+    """
+
+    def __init__(self, model: nn.Module, trace: Trace, alpha: float) -> None:
+        self._model, self._trace, self._alpha = model, trace, alpha
+        self._nodes = trace.graph.nodes
+        self._modules = dict(model.named_modules())
+        self._weighted = weighted_layers(model)
+        self._variances: dict[int, float] = {}
+        self._merges = {merge.node.index: merge for merge in trace.merges}
+
+    def plan(self) -> NormalizerFreePlan:
+        plan = NormalizerFreePlan(normalizations=self._normalizations())
+        self._refuse_nested()
+        standardized = self._standardized()
+        found: dict[str, StandardizedLayer] = {}
+        for node in self._nodes:
+            if node.index in self._merges:
+                merge = self._merges[node.index]
+                plan.branches += [self._branch(end, standardized) for end in merge.ends]
+                self._variances[node.index] = self._variance_of_sum(merge)
+            elif (layer := self._layer_of(node)) in standardized:
+                made = self._standardized_layer(layer, node)
+                if found.setdefault(layer, made) != made:
+                    raise self._refusal(
+                        f"{layer!r} is called several times on signals that differ, and has one gain"
+                    )
+        plan.layers = list(found.values())
+        return plan
+
+    def _normalizations(self) -> list[str]:
+        nodes = [node for node in self._nodes if node.operation in NORMALISATIONS]
+        for node in nodes:
+            layer = node.place.layer
+            if node.operation != "batch_norm":
+                raise self._refusal(f"{layer!r} is another normalisation, {node.operation}")
+            if not isinstance(self._modules.get(layer), _BatchNorm):
+                raise self._refusal(
+                    f"{layer!r} normalises in its own forward, not by a torch.nn.BatchNorm module"
+                )
+            self._walk(node)
+        if not nodes:
+            raise self._refusal("no batch normalisation was called")
+        return list(dict.fromkeys(node.place.layer for node in nodes))
+
+    def _refuse_nested(self) -> None:
+        for merge in self._trace.nested:
+            place = merge.node.place
+            raise self._refusal(
+                f"the sum {place.operation!r} in {place.layer or 'the network'!r} is inside a "
+                "residual branch or around several blocks"
+            )
+
+    def _standardized(self) -> set[str]:
+        """Choose convolutions, and linear layers that are normalised; classifiers stay."""
+        later, chosen = 0, set()
+        read = {id(self._walk(n)[0]) for n in self._nodes if n.operation == "batch_norm"}
+        for node in reversed(self._nodes):
+            layer = self._layer_of(node)
+            if layer is None:
+                continue
+            is_read_by_others = bool(later >> node.index & 1)
+            convolves = isinstance(self._modules[layer], _ConvNd)
+            if id(node) in read or (convolves and is_read_by_others):
+                chosen.add(layer)
+            later |= node.ancestors
+        for layer in chosen:
+            if not can_be_standardized(self._modules[layer]):
+                raise self._refusal(
+                    f"{layer!r} ({type(self._modules[layer]).__name__}) cannot be standardised: it "
+                    "is transposed, has one weight per output, or computes its weight already"
+                )
+        return chosen
+
+    def _standardized_layer(self, layer: str, node: Node) -> StandardizedLayer:
+        source, between = self._walk(node)
+        passed = [n.operation for n in between if n.operation in NONLINEARITIES]
+        names = [spelled_by_theory(operation) for operation in passed]
+        if len(names) > 1 or None in names:
+            raise self._refusal(
+                f"in front of {layer!r} stands {' > '.join(passed)}, which has no known gain; one "
+                "nonlinearity of sppkit.theory.NONLINEARITIES has"
+            )
+        name = names[0] if names and names[0] else "identity"
+        return StandardizedLayer(layer, name, self._variances.get(source.index, 1.0))
+
+    def _branch(self, end: PathEnd, standardized: set[str]) -> Branch:
+        source, between = self._walk(end.node, from_result=True)
+        layer = self._layer_of(source)
+        shown = end.node.output_place.layer
+        if end.constant != 1.0 or end.gains:
+            raise self._refusal(f"the residual branch that ends with {shown!r} has a scale already")
+        if layer not in standardized or any(n.operation in NONLINEARITIES for n in between):
+            raise self._refusal(
+                f"the residual branch that ends with {shown!r} ends with {end.node.operation}, not "
+                "with a convolution or its normalisation"
+            )
+        places = [place.layer for place in end.node.emitted if not place.operation]
+        return Branch(layer, tuple(places))
+
+    def _variance_of_sum(self, merge: Merge) -> float:
+        source, between = self._walk(merge.skip, from_result=True)
+        nonlinear = [n.operation for n in between if n.operation in NONLINEARITIES]
+        if nonlinear:
+            place = merge.node.place
+            raise self._refusal(
+                f"the skip path of {place.layer or 'the network'!r} goes through {nonlinear[-1]}: a "
+                "post-activation network, whose rectified sums have no known variance"
+            )
+        if merge.skip_kind == "scaled":
+            raise self._refusal(f"the skip path of {merge.node.place.layer!r} has a scale already")
+        return self._variances.get(source.index, 1.0) + self._alpha**2 * len(merge.ends)
+
+    def _walk(self, node: Node, *, from_result: bool = False) -> tuple[Node, list[Node]]:
+        """Go from what a node reads, or gives, to the layer, sum or input that it comes from."""
+        between: list[Node] = []
+        current = node if from_result else self._only_parent(node)
+        while not self._is_source(current):
+            between.append(current)
+            current = self._only_parent(current)
+        return current, between
+
+    def _is_source(self, node: Node) -> bool:
+        is_sum = node.index in self._merges
+        return is_sum or node.operation == "input" or self._layer_of(node) is not None
+
+    def _only_parent(self, node: Node) -> Node:
+        passes = node.operation in _KEPT | NONLINEARITIES or "pool" in node.operation
+        reads = passes or self._layer_of(node) is not None
+        if len(node.parents) != 1 or not reads:
+            place = node.place
+            raise self._refusal(
+                f"the signal goes through {place.operation!r} in {place.layer or 'the network'!r}, "
+                "behind which its variance is not known"
+            )
+        return self._nodes[node.parents[0]]
+
+    def _layer_of(self, node: Node) -> str | None:
+        layer = node.place.layer
+        return layer if node.uses_parameter and layer in self._weighted else None
+
+    def _refusal(self, found: str) -> ValueError:
+        return ValueError(
+            f"{type(self._model).__name__} has no normaliser-free counterpart here: {found}. "
+            "Expected is a network of convolutions, batch normalisations and nonlinearities, plain "
+            "or with pre-activation residual blocks, x + f(x), whose branches end with a "
+            "convolution. Nothing was changed."
+        )
+
+
