@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from sppkit.capture.compiled import original
+from sppkit.capture.state import isolated_randomness
 from sppkit.init.normalizer_free_plan import Branch, StandardizedLayer, plan_conversion
 from sppkit.init.trial import Run, as_run, trace
-from sppkit.init.weight_standardization import ScaledWeightStandardization
+from sppkit.models.layers import ScaledStandardizedConv2d
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,18 @@ def convert_to_normalizer_free(
 
     Blocks are found by the provenance of tensors in one pass in eval mode. Converted are plain
     networks and residual ones in the pre-activation order, of any author, that consist of
-    convolutions, `torch.nn.BatchNorm` modules, nonlinearities and pooling; linear layers are
-    standardised where a normalisation read them, and the classifier stays as it is. Others are
-    refused before anything is changed: post-activation networks, whose rectified sums have no
-    ladder; squeeze-and-excite; other normalisations; scales that are there already.
+    `torch.nn.Conv2d` and `torch.nn.BatchNorm2d` modules, nonlinearities and pooling; the classifier
+    stays as it is, linear or not. Others are refused before anything is changed: post-activation
+    networks, whose rectified sums have no ladder; squeeze-and-excite; other normalisations; scales
+    that are there already.
 
     The weights stay, and are standardised as they are; scale and shift of the normalisations are
     dropped, so this is for networks at their initialisation. What is expected holds for input of
     unit variance and no loss at the border; max-pooling and averaging pass for the identity, as
-    they do in the paper. The result is made of parametrizations and modules: it can be saved,
-    copied, pickled and compiled. `sppkit.init.Change` undoes it. An optimiser has to be made
-    afterwards, since there are new parameters.
+    they do in the paper. The result consists of plain modules, `ScaledStandardizedConv2d` and
+    `ResidualBranchScale` among them, in the places of the old ones: it can be saved, copied,
+    pickled and compiled. Hooks on replaced modules are gone. `sppkit.init.Change` undoes it. An
+    optimiser has to be made afterwards, since there are new parameters.
 
     Args:
         model: the network.
@@ -119,7 +120,9 @@ def convert_to_normalizer_free(
     network = original(model)
     plan = plan_conversion(network, trace(model, as_run(args, run)), alpha)
     for layer in plan.layers:
-        _standardize(network.get_submodule(layer.layer), layer.gain, eps)
+        convolution = network.get_submodule(layer.layer)
+        assert type(convolution) is nn.Conv2d
+        _replace(network, layer.layer, _standardize(convolution, layer.gain, eps))
     scales = tuple(_scale(network, branch, alpha, skip_gain) for branch in plan.branches)
     gone = [name for name in plan.normalizations if name not in scales]
     for name in gone:
@@ -127,14 +130,21 @@ def convert_to_normalizer_free(
     return Conversion(tuple(plan.layers), tuple(plan.normalizations), scales)
 
 
-def _standardize(module: nn.Module, gain: float, eps: float) -> None:
-    weight = module.weight
-    assert isinstance(weight, nn.Parameter)
-    filters = weight.shape[0]
-    if module._parameters.get("bias") is None:
-        module.register_parameter("bias", nn.Parameter(weight.detach().new_zeros(filters)))
-    standardization = ScaledWeightStandardization(gain, eps=eps, filters=filters)
-    parametrize.register_parametrization(module, "weight", standardization.to(weight))
+def _standardize(convolution: nn.Conv2d, gain: float, eps: float) -> ScaledStandardizedConv2d:
+    """Make the same convolution with scaled weight standardisation, of the same parameters."""
+    options = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
+    with isolated_randomness(0):  # the weights that a new layer draws are not used
+        standardized = ScaledStandardizedConv2d(
+            *(getattr(convolution, option) for option in options),
+            groups=convolution.groups,
+            padding_mode=convolution.padding_mode,
+            eps=eps,
+            gamma=gain,
+        ).to(convolution.weight)
+    standardized.weight = convolution.weight
+    if convolution.bias is not None:
+        standardized.bias = convolution.bias
+    return standardized.train(convolution.training)
 
 
 def _without_normalization(normalization: nn.Module) -> nn.Module:

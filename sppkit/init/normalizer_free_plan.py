@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
 
 from sppkit.capture.graph import (
     CASTS,
@@ -19,7 +20,6 @@ from sppkit.capture.merges import Merge, PathEnd
 from sppkit.init.in_front import spelled_by_theory
 from sppkit.init.layers import weighted_layers
 from sppkit.init.trial import Trace
-from sppkit.init.weight_standardization import can_be_standardized
 from sppkit.theory import nonlinearity_gain
 
 _KEPT = SHAPE_OPERATIONS | CASTS | DROPOUTS | {"batch_norm", "mean"}
@@ -126,7 +126,6 @@ class _Planner:
                 raise self._refusal(
                     f"{layer!r} normalises in its own forward, not by a torch.nn.BatchNorm module"
                 )
-            self._walk(node)
         if not nodes:
             raise self._refusal("no batch normalisation was called")
         return list(dict.fromkeys(node.place.layer for node in nodes))
@@ -140,24 +139,23 @@ class _Planner:
             )
 
     def _standardized(self) -> set[str]:
-        """Choose convolutions, and linear layers that are normalised; classifiers stay."""
+        """Choose the convolutions that others read: a classifier that is one stays."""
         later, chosen = 0, set()
-        read = {id(self._walk(n)[0]) for n in self._nodes if n.operation == "batch_norm"}
         for node in reversed(self._nodes):
             layer = self._layer_of(node)
             if layer is None:
                 continue
             is_read_by_others = bool(later >> node.index & 1)
-            convolves = isinstance(self._modules[layer], _ConvNd)
-            if id(node) in read or (convolves and is_read_by_others):
+            if isinstance(self._modules[layer], _ConvNd) and is_read_by_others:
                 chosen.add(layer)
             later |= node.ancestors
         for layer in chosen:
-            if not can_be_standardized(self._modules[layer]):
-                raise self._refusal(
-                    f"{layer!r} ({type(self._modules[layer]).__name__}) cannot be standardised: it "
-                    "is transposed, has one weight per output, or computes its weight already"
-                )
+            if reason := _why_not_standardized(self._modules[layer]):
+                raise self._refusal(f"{layer!r} {reason}")
+        for node in (n for n in self._nodes if n.operation == "batch_norm"):
+            read = self._layer_of(self._walk(node)[0])
+            if read is not None and read not in chosen:
+                raise self._refusal(f"{node.place.layer!r} normalises the linear layer {read!r}")
         return chosen
 
     def _standardized_layer(self, layer: str, node: Node) -> StandardizedLayer:
@@ -230,9 +228,15 @@ class _Planner:
     def _refusal(self, found: str) -> ValueError:
         return ValueError(
             f"{type(self._model).__name__} has no normaliser-free counterpart here: {found}. "
-            "Expected is a network of convolutions, batch normalisations and nonlinearities, plain "
+            "Expected is a network of 2-d convolutions, batch normalisations and nonlinearities, plain "
             "or with pre-activation residual blocks, x + f(x), whose branches end with a "
             "convolution. Nothing was changed."
         )
 
 
+def _why_not_standardized(module: nn.Module) -> str:
+    if type(module) is not nn.Conv2d:
+        return f"is of the class {type(module).__name__}, and only a plain torch.nn.Conv2d is known"
+    if parametrize.is_parametrized(module):
+        return "has a parametrization already"
+    return "" if module.weight[0].numel() > 1 else "has one weight per filter, which would become 0"

@@ -14,7 +14,7 @@ from sppkit.patterns import Patterns
 class ScaledWeightStandardization(nn.Module):
     """A parametrization that gives each output unit weights of mean 0 and norm |gain|.
 
-        W'[o] = gain g[o] (W[o] - mean[o]) / sqrt(max(N var[o], eps)),   N = fan-in
+        W'[o] = gain (W[o] - mean[o]) / sqrt(max(N var[o], eps)),   N = fan-in
 
     with mean and (biased) variance over the N weights of a unit: of a weight (out, in, ...) all
     axes but the first. Under inputs of unit variance outputs have variance gain², whatever common
@@ -23,7 +23,6 @@ class ScaledWeightStandardization(nn.Module):
     Args:
         gain: that of the nonlinearity in front, `sppkit.theory.nonlinearity_gain`; 1 for none.
         eps: floor under N var.
-        filters: number of output units, for a learned gain g of each, at first 1; None: g is 1.
 
     References:
         Characterizing signal propagation to close the performance gap in unnormalized ResNets,
@@ -31,22 +30,16 @@ class ScaledWeightStandardization(nn.Module):
         authors' code, deepmind-research/nfnets/base.py.
     """
 
-    def __init__(
-        self, gain: float = 1.0, *, eps: float = 1e-4, filters: int | None = None
-    ) -> None:
+    def __init__(self, gain: float = 1.0, *, eps: float = 1e-4) -> None:
         super().__init__()
         self.gain, self.eps = gain, eps
-        self.filter_gain = None if filters is None else nn.Parameter(torch.ones(filters))
 
     def forward(self, weight: Tensor) -> Tensor:
         """Standardise a weight, (out, in, ...)."""
         axes = tuple(range(1, weight.dim()))
         variance, mean = torch.var_mean(weight, dim=axes, keepdim=True, correction=0)
         floor = (weight[0].numel() * variance).clamp(min=self.eps)
-        standardized = self.gain * (weight - mean) / floor.sqrt()
-        if self.filter_gain is None:
-            return standardized
-        return self.filter_gain.view(-1, *(1 for _ in axes)) * standardized
+        return self.gain * (weight - mean) / floor.sqrt()
 
     def extra_repr(self) -> str:
         """Show the gain in the printed model."""
@@ -82,7 +75,7 @@ def standardize_weights(
     chosen = {
         name: module
         for name, module in weighted_layers(model, layers).items()
-        if can_be_standardized(module)
+        if _can_be_standardized(module)
     }
     for name, module in chosen.items():
         own = gain.get(name, 1.0) if isinstance(gain, Mapping) else gain
@@ -92,8 +85,7 @@ def standardize_weights(
     return tuple(chosen)
 
 
-def can_be_standardized(module: nn.Module) -> bool:
-    """Say whether a weighted layer has a plain weight, of more than one number per output unit."""
+def _can_be_standardized(module: nn.Module) -> bool:
     if parametrize.is_parametrized(module, "weight") or isinstance(module, _ConvTransposeNd):
         return False
     has_own = callable(getattr(module, "effective_weight", None))
