@@ -17,6 +17,7 @@ from sppkit.signals import Tap
 _STATISTICS = ["average_channel_squared_mean", "average_channel_variance", "second_moment"]
 _PLACE = ["layer", "operation", "tap", "block"]
 _MOST_ROWS = 60
+_SHOWN = {"variance": "average_channel_variance", "weight gain": "weight_gain"}
 
 
 class Change:
@@ -120,23 +121,21 @@ class Change:
     def __str__(self) -> str:
         """Show the table, of the first places where there are many."""
         table = self.table()
-        shown = pd.DataFrame(
-            {
-                "": [_name(row) for _, row in table.iterrows()],
-                **{
-                    short: table[column].map(lambda value: f"{value:.3g}")
-                    for short, column in (
-                        ("variance before", "average_channel_variance_before"),
-                        ("after", "average_channel_variance_after"),
-                        ("weight gain before", "weight_gain_before"),
-                        ("after ", "weight_gain_after"),
-                    )
-                },
-            }
-        )
+        names = [_name(row) for _, row in table.iterrows()]
+        width = max(map(len, names), default=0)
+        columns = {
+            f"{short} {when}": [_short(value) for value in table[f"{column}_{when}"]]
+            for short, column in _SHOWN.items()
+            for when in ("before", "after")
+        }
+        shown = pd.DataFrame({"": [name.ljust(width) for name in names], **columns})
         rest = len(shown) - _MOST_ROWS
         more = f"\n... and {rest} more: see .table()" if rest > 0 else ""
         return f"{self!r}\n{shown.head(_MOST_ROWS).to_string(index=False)}{more}"
+
+
+def _short(value: float) -> str:
+    return "" if value != value else f"{value:.3g}"
 
 
 def _keys(frame: pd.DataFrame) -> list[tuple[str, str]]:

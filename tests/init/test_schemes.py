@@ -1,11 +1,11 @@
-"""He's and LeCun's initialisation by the fan-in of a group."""
+"""Schemes by name, by the fans of a group."""
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from sppkit.init import initialize_by_fan_in, reset_biases
+from sppkit.init import fan_in, fan_out, initialize_by_fan_in, initialize_weights, reset_biases
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,101 @@ def test_reset_biases_names_the_layers_that_have_one():
     assert reset_biases(model) == ("0", "2")
     assert not model[0].bias.any()
     assert not model[2].bias.any()
+
+
+LAYERS = [
+    nn.Linear(300, 200),
+    nn.Conv2d(64, 32, 3),
+    nn.Conv2d(256, 512, 3, groups=256),
+    nn.ConvTranspose2d(64, 32, 4, stride=2, groups=2),
+]
+
+
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+@pytest.mark.parametrize(
+    ("scheme", "variance"),
+    [
+        ("he", lambda layer: 2 / fan_in(layer)),
+        ("lecun", lambda layer: 1 / fan_in(layer)),
+        ("xavier", lambda layer: 2 / (fan_in(layer) + fan_out(layer))),
+        ("glorot", lambda layer: 2 / (fan_in(layer) + fan_out(layer))),
+    ],
+)
+def test_a_scheme_has_the_variance_of_its_formula_in_both_distributions(
+    scheme, variance, layer, distribution
+):
+    generator = torch.Generator().manual_seed(0)
+    initialize_weights(layer, scheme, distribution=distribution, generator=generator)
+    weight = layer.weight.detach()
+    error = 5 * (2 / weight.numel()) ** 0.5
+    assert float(weight.square().mean()) == pytest.approx(variance(layer), rel=error)
+    if distribution == "uniform":
+        limit = (3 * variance(layer)) ** 0.5
+        assert 0.99 * limit < float(weight.abs().max()) <= limit * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("scheme", ["xavier", "he", "orthogonal"])
+def test_a_dense_layer_without_stride_is_drawn_as_torch_draws_it(scheme):
+    ours, theirs = nn.Conv2d(16, 8, 3), nn.Conv2d(16, 8, 3)
+    draw = {
+        "xavier": nn.init.xavier_normal_,
+        "he": lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu"),
+        "orthogonal": nn.init.orthogonal_,
+    }[scheme]
+    torch.manual_seed(3)
+    initialize_weights(ours, scheme)
+    torch.manual_seed(3)
+    draw(theirs.weight)
+    assert torch.allclose(ours.weight, theirs.weight, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "groups"),
+    [
+        (nn.Linear(40, 24), 1),
+        (nn.Conv2d(12, 6, 3, groups=3), 3),
+        (nn.Conv2d(8, 8, 3, groups=8), 8),
+        (nn.Linear(24, 40), 1),
+        (nn.ConvTranspose2d(6, 12, 2, stride=2, groups=3), 3),
+    ],
+    ids=str,
+)
+def test_orthogonal_weights_are_semi_orthogonal_in_each_group_up_to_one_scale(layer, groups):
+    torch.manual_seed(0)
+    initialize_weights(layer, "orthogonal", "relu")
+    weight = layer.weight.detach().double()
+    assert float(weight.square().mean()) == pytest.approx(2 / fan_in(layer), rel=1e-5)
+    for block in weight.flatten(1).unflatten(0, (groups, -1)):
+        rows, columns = block.shape
+        product = block @ block.T if rows <= columns else block.T @ block
+        assert torch.allclose(product / product[0, 0], torch.eye(len(product)).double(), atol=1e-5)
+
+
+@pytest.mark.parametrize("scheme", ["lecun", "orthogonal"])
+@pytest.mark.parametrize("layer", [nn.Linear(64, 256), nn.Conv2d(64, 64, 1, groups=8)], ids=str)
+def test_outputs_keep_the_second_moment_whether_there_are_more_or_fewer_of_them(scheme, layer):
+    torch.manual_seed(0)
+    initialize_weights(layer, scheme)
+    x = torch.randn(512, 64, *(4, 4)[: layer.weight.dim() - 2])
+    with torch.no_grad():
+        assert float(layer(x).square().mean()) == pytest.approx(1.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scheme": "kaiming"}, "scheme is one of he, lecun, xavier, glorot, orthogonal; got 'kai"),
+        ({"distribution": "cauchy"}, "distribution is 'normal' or 'uniform'; got 'cauchy'"),
+        ({"scheme": "orthogonal", "distribution": "uniform"}, "leave distribution='uniform' out"),
+        ({"nonlinearity": {"": "rellu"}}, "unknown nonlinearity 'rellu'"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_drawn_is_refused_before_anything_is_changed(wrong, message):
+    layer = nn.Linear(3, 3)
+    before, state = layer.weight.detach().clone(), torch.get_rng_state()
+    with pytest.raises(ValueError, match=message):
+        initialize_weights(layer, **wrong)
+    assert torch.equal(layer.weight, before)
+    assert torch.equal(torch.get_rng_state(), state)

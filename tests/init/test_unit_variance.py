@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from sppkit.init import layer_sequential_unit_variance
+from sppkit.init import Change, layer_sequential_unit_variance
+from sppkit.models.efficientnet import efficientnet_b0
 from tests.cases import BasicBlock
+from tests.init.test_branch_ends import residual_mlp
 
 
 def outputs_of(model, *inputs):
@@ -110,6 +112,45 @@ def test_only_the_named_layers_change():
     done = layer_sequential_unit_variance(model, torch.randn(32, 64), layers=["0", "2"])
     assert [d.layer for d in done] == ["0", "2"]
     assert torch.equal(model[4].weight, before)
+
+
+def test_branches_end_with_the_variance_alpha_squared_and_sums_grow_by_it():
+    torch.manual_seed(0)
+    model, x = residual_mlp(width=256, blocks=4), torch.randn(512, 256)
+    done = {d.layer: d for d in layer_sequential_unit_variance(model, x, alpha=0.2)}
+    outputs = {n: float(o.double().var(correction=0)) for n, o in outputs_of(model, x).items()}
+    for number in range(4):
+        assert outputs[f"{number}.branch.0"] == pytest.approx(1.0, abs=0.1)
+        assert outputs[f"{number}.branch.2"] == pytest.approx(0.04, rel=0.1)
+        assert done[f"{number}.branch.2"].target == pytest.approx(0.04)
+    with torch.no_grad():
+        assert float(model(x).var()) == pytest.approx(1 + 4 * 0.04, rel=0.05)
+
+
+def test_each_group_of_a_convolution_gets_orthonormal_weights_of_its_own():
+    torch.manual_seed(0)
+    layer = nn.Conv2d(16, 16, 3, groups=16)
+    layer_sequential_unit_variance(layer, torch.randn(8, 16, 8, 8))
+    norms = layer.weight.detach().flatten(1).norm(dim=1)
+    assert torch.allclose(norms, norms[:1].expand(16), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_efficientnet_without_normalisation_is_brought_to_life():
+    """Of 1e-3 to 2e-28; on another batch than the one it was initialised on as well."""
+    torch.manual_seed(0)
+    model = efficientnet_b0(variant="none", classes=100)
+    x, other = torch.randn(2, 32, 3, 32, 32)
+    with Change(model, other) as change:
+        layer_sequential_unit_variance(model, x, alpha=0.2)
+    for frame, (low, high) in ((change.before, (0, 1e-3)), (change.after, (0.5, 2.0))):
+        blocks = frame[frame["tap"] == "block"]["average_channel_variance"]
+        assert len(blocks) == 16
+        assert blocks.between(low, high).all(), blocks.tolist()
+    with Change(model, x) as change:
+        pass
+    blocks = change.after[change.after["tap"] == "block"]["average_channel_variance"]
+    assert blocks.between(0.5, 2.0).all(), blocks.tolist()
 
 
 @pytest.mark.parametrize("options", [{"tolerance": 0.0}, {"maximum_iterations": 0}])
