@@ -15,6 +15,7 @@ from sppkit.probing.execution import run_forward
 from sppkit.rules import Fix
 from sppkit.theory import nonlinearity_gain
 
+
 class CannotFixError(SppkitError):
     """A fix cannot be applied to this network."""
 

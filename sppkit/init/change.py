@@ -107,7 +107,8 @@ class Change:
         for column in ("tap", "block"):
             after, before = joined.pop(f"{column}_after"), joined.pop(f"{column}_before")
             joined.insert(2, column, after.where(after.notna(), before))
-        order = {key: rank for rank, key in enumerate(_keys(self.after) + _keys(self.before))}
+        places = dict.fromkeys([*_keys(self.after), *_keys(self.before)])
+        order = {key: rank for rank, key in enumerate(places)}
         ranks = [order[key] for key in _keys(joined)]
         return joined.iloc[sorted(range(len(ranks)), key=ranks.__getitem__)].reset_index(drop=True)
 

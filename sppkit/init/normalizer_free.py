@@ -10,9 +10,15 @@ from torch import Tensor, nn
 
 from sppkit.capture.compiled import original
 from sppkit.capture.state import isolated_randomness
+from sppkit.init.layers import weight_of
 from sppkit.init.normalizer_free_plan import Branch, StandardizedLayer, plan_conversion
 from sppkit.init.trial import Run, as_run, trace
 from sppkit.models.layers import ScaledStandardizedConv2d
+
+_OPTIONS = (
+    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
+    "padding_mode",
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def convert_to_normalizer_free(
 
     References:
         Characterizing signal propagation to close the performance gap in unnormalized ResNets,
-        Brock, De, Smith, 2021, arXiv 2101.08692, sections 4.1 to 4.4 and equations 2 and 3; authors'
+        Brock, De, Smith, 2021, arXiv 2101.08692, sections 4.1 to 4.4, equations 2 and 3; authors'
         code deepmind-research/nfnets/nf_resnet.py and base.py.
     """
     for name, value in (("alpha", alpha), ("eps", eps)):
@@ -132,15 +138,10 @@ def convert_to_normalizer_free(
 
 def _standardize(convolution: nn.Conv2d, gain: float, eps: float) -> ScaledStandardizedConv2d:
     """Make the same convolution with scaled weight standardisation, of the same parameters."""
-    options = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
+    given = {option: getattr(convolution, option) for option in _OPTIONS}
     with isolated_randomness(0):  # the weights that a new layer draws are not used
-        standardized = ScaledStandardizedConv2d(
-            *(getattr(convolution, option) for option in options),
-            groups=convolution.groups,
-            padding_mode=convolution.padding_mode,
-            eps=eps,
-            gamma=gain,
-        ).to(convolution.weight)
+        standardized = ScaledStandardizedConv2d(**given, eps=eps, gamma=gain)
+    standardized.to(convolution.weight)
     standardized.weight = convolution.weight
     if convolution.bias is not None:
         standardized.bias = convolution.bias
@@ -157,14 +158,14 @@ def _without_normalization(normalization: nn.Module) -> nn.Module:
 def _scale(network: nn.Module, branch: Branch, alpha: float, skip_gain: float | None) -> str:
     """Put the scale at the end of a branch: in place of what is no more needed there, or behind."""
     layer = network.get_submodule(branch.layer)
-    scale = ResidualBranchScale(alpha, skip_gain).to(layer.weight).train(layer.training)
+    scale = ResidualBranchScale(alpha, skip_gain).to(weight_of(layer)).train(layer.training)
     for name in branch.emitted:
         module = network.get_submodule(name)
         if isinstance(module, nn.Identity) or _is_bare_normalization(module):
             _replace(network, name, scale)
             return name
     name = branch.emitted[0]
-    owner, _, own = name.rpartition(".")
+    owner = name.rpartition(".")[0]
     sequence = network.get_submodule(owner)
     if isinstance(sequence, nn.Sequential) and owner in branch.emitted:
         sequence.add_module("scale", scale)
@@ -181,7 +182,7 @@ def _is_bare_normalization(module: nn.Module) -> bool:
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
     """Put a module in the place of another one, under all names that it has."""
     old = network.get_submodule(name)
-    for owner in network.modules():
+    for owner in list(network.modules()):  # not those inside of the new one
         for own, child in owner.named_children():
             if child is old:
                 setattr(owner, own, module)

@@ -1,6 +1,5 @@
 """Read off one traced pass what has to become of a network with batch normalisation."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -111,7 +110,7 @@ class _Planner:
                 made = self._standardized_layer(layer, node)
                 if found.setdefault(layer, made) != made:
                     raise self._refusal(
-                        f"{layer!r} is called several times on signals that differ, and has one gain"
+                        f"{layer!r} is called several times on signals that differ, with one gain"
                     )
         plan.layers = list(found.values())
         return plan
@@ -139,16 +138,14 @@ class _Planner:
             )
 
     def _standardized(self) -> set[str]:
-        """Choose the convolutions that others read: a classifier that is one stays."""
+        """Choose the convolutions that layers or sums read: a classifier that is one stays."""
         later, chosen = 0, set()
         for node in reversed(self._nodes):
-            layer = self._layer_of(node)
-            if layer is None:
-                continue
-            is_read_by_others = bool(later >> node.index & 1)
-            if isinstance(self._modules[layer], _ConvNd) and is_read_by_others:
+            layer, is_read = self._layer_of(node), bool(later >> node.index & 1)
+            if layer is not None and isinstance(self._modules[layer], _ConvNd) and is_read:
                 chosen.add(layer)
-            later |= node.ancestors
+            if layer is not None or node.index in self._merges:
+                later |= node.ancestors
         for layer in chosen:
             if reason := _why_not_standardized(self._modules[layer]):
                 raise self._refusal(f"{layer!r} {reason}")
@@ -190,8 +187,8 @@ class _Planner:
         if nonlinear:
             place = merge.node.place
             raise self._refusal(
-                f"the skip path of {place.layer or 'the network'!r} goes through {nonlinear[-1]}: a "
-                "post-activation network, whose rectified sums have no known variance"
+                f"the skip path of {place.layer or 'the network'!r} goes through {nonlinear[-1]}: "
+                "a post-activation network, whose rectified sums have no known variance"
             )
         if merge.skip_kind == "scaled":
             raise self._refusal(f"the skip path of {merge.node.place.layer!r} has a scale already")
@@ -228,8 +225,8 @@ class _Planner:
     def _refusal(self, found: str) -> ValueError:
         return ValueError(
             f"{type(self._model).__name__} has no normaliser-free counterpart here: {found}. "
-            "Expected is a network of 2-d convolutions, batch normalisations and nonlinearities, plain "
-            "or with pre-activation residual blocks, x + f(x), whose branches end with a "
+            "Expected is a network of 2-d convolutions, batch normalisations and nonlinearities, "
+            "plain or with pre-activation residual blocks, x + f(x), whose branches end with a "
             "convolution. Nothing was changed."
         )
 

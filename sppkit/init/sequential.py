@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sppkit.capture.channel_axis import axis_of_module_output
+from sppkit.capture.state import isolated_randomness
 from sppkit.init.layers import set_weight, weight_of
 from sppkit.init.trial import Run
 
@@ -72,7 +73,8 @@ def rescale_in_order(
 
     Each layer hands on what it computes with its new weights, so the layers behind it are measured
     on what they will be given. Of a layer that is called several times the first call counts. A
-    layer whose output is constant or not finite is left alone. Buffers are left as they were.
+    layer whose output is constant or not finite is left alone. Buffers and the generators of random
+    numbers are left as they were.
     """
     done: dict[str, LayerVariance] = {}
 
@@ -87,7 +89,7 @@ def rescale_in_order(
 
         return hook
 
-    with _hooked(chosen, rescale), _same_buffers(model):
+    with _hooked(chosen, rescale), _same_buffers(model), isolated_randomness(0):
         run(model)
     return tuple(done.values())
 

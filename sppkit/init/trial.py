@@ -1,7 +1,7 @@
 """Run a model aside: to see what it is made of, or to measure it, and leave it as it was."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,8 @@ class Trace:
 
     Attributes:
         graph: which tensor came from which.
-        merges: the sums of residual branches and skip paths that a signal propagation plot draws.
-        nested: the other sums of branches and skip paths: inside a branch, or around several blocks.
+        merges: sums of residual branches and skip paths that a signal propagation plot draws.
+        nested: other sums of branches and skip paths: inside a branch, or around several blocks.
     """
 
     graph: Graph
@@ -90,6 +90,8 @@ def measure(model: nn.Module, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
 @contextmanager
 def _aside(model: nn.Module) -> Iterator[None]:
     """Leave no trace: of weights, buffers, random numbers, or in the recordings of others."""
-    with inside_probe(), isolated_randomness(0), without_fused_attention(), run_eagerly(model):
-        with left_as_found(original(model)), torch.no_grad():
-            yield
+    with inside_probe(), isolated_randomness(0), without_fused_attention(), ExitStack() as stack:
+        stack.enter_context(run_eagerly(model))
+        stack.enter_context(left_as_found(original(model)))
+        stack.enter_context(torch.no_grad())
+        yield
