@@ -126,8 +126,8 @@ def fan_out(module: nn.Module) -> float:
     return first // getattr(module, "groups", 1) * positions / stride
 
 
-def _extent(module: nn.Module) -> tuple[int, int, int, int]:
+def _extent(module: nn.Module) -> tuple[int, int, float, int]:
     """Give the first two axes of a weight, and the positions of its kernel and its stride."""
     first, second, *kernel = weight_of(module).shape
     stride = module.stride if isinstance(module, _ConvNd) else ()
-    return first, second, math.prod(kernel), math.prod(stride)
+    return first, second, float(math.prod(kernel)), math.prod(stride)
