@@ -21,6 +21,7 @@ from sppkit.init.normalizer_free import (
     ResidualBranchScale,
     convert_to_normalizer_free,
 )
+from sppkit.init.normalizer_free_plan import StandardizedLayer
 from sppkit.init.scaling import scale_weights
 from sppkit.init.schemes import initialize_by_fan_in, initialize_weights, reset_biases
 from sppkit.init.sequential import LayerVariance
@@ -35,6 +36,7 @@ __all__ = [
     "QueryProjection",
     "ResidualBranchScale",
     "ScaledWeightStandardization",
+    "StandardizedLayer",
     "convert_to_normalizer_free",
     "fan_in",
     "fan_out",

@@ -167,17 +167,19 @@ def _frame(model: nn.Module, run: Run | None) -> pd.DataFrame:
         [(name, "", _weight_gain(module)) for name, module in _layers(model).items()],
         columns=["layer", "operation", "weight_gain"],
     )
+    unmeasured = dict.fromkeys(("block", *_STATISTICS), float("nan")) | {"tap": ""}
+    unmeasured_layers = gains.assign(**unmeasured)[[*_PLACE, *_STATISTICS, "weight_gain"]]
     if run is None:
-        rest = [column for column in (*_PLACE, *_STATISTICS) if column not in gains]
-        defaults = dict.fromkeys(rest, float("nan")) | {"tap": ""}
-        return gains.assign(**defaults)[[*_PLACE, *_STATISTICS, "weight_gain"]]
+        return unmeasured_layers
     table, _ = measure(model, run)
     first = table[(table["call"] == 0) & (table["signal"] == "activation")]
     first = first.drop_duplicates(["layer", "operation"]).sort_values("depth")
     signals = first[[*_PLACE, *_STATISTICS]].astype({"layer": object, "operation": object})
     joined = signals.merge(gains, how="left", on=["layer", "operation"])
     wanted = joined["weight_gain"].notna() | (joined["tap"] != "")
-    return joined[wanted].reset_index(drop=True)
+    never_called = ~gains["layer"].isin(signals["layer"])
+    rows = [joined[wanted], unmeasured_layers[never_called]]
+    return pd.concat([part for part in rows if len(part)] or rows[:1], ignore_index=True)
 
 
 def _layers(model: nn.Module) -> dict[str, nn.Module]:

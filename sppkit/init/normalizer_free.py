@@ -60,6 +60,17 @@ class ResidualBranchScale(nn.Module):
         return f"alpha={self.alpha:.6g}"
 
 
+class Copy(nn.Module):
+    """A new tensor of the same values, in place of a normalisation that made one.
+
+    Without it an in-place nonlinearity behind would rectify the skip path as well.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a copy of x."""
+        return x.clone()
+
+
 def convert_to_normalizer_free(
     model: nn.Module,
     *args: Any,
@@ -83,12 +94,14 @@ def convert_to_normalizer_free(
     So every convolution gives unit variance, as batch normalisation did. The division by beta
     stands behind the nonlinearity as in the authors' code, g(x) / beta.
 
-    Blocks are found by the provenance of tensors in one pass in eval mode. Converted are plain
-    networks and residual ones in the pre-activation order, of any author, that consist of
-    `torch.nn.Conv2d` and `torch.nn.BatchNorm2d` modules, nonlinearities and pooling; the classifier
-    stays as it is, linear or not. Others are refused before anything is changed: post-activation
-    networks, whose rectified sums have no ladder; squeeze-and-excite; other normalisations; scales
-    that are there already.
+    In post-activation networks, relu(x + f(x)), which the paper has none of, beta² is that of their
+    own ladder, `sppkit.theory.postactivation_ladder` with this alpha.
+
+    Blocks are found by the provenance of tensors in one pass in eval mode. Converted are plain and
+    residual networks of any author that consist of `torch.nn.Conv2d` and `torch.nn.BatchNorm2d`
+    modules, nonlinearities and pooling; the classifier stays as it is, linear or not. Others are
+    refused before anything is changed: squeeze-and-excite, concatenations, other normalisations,
+    scales that are there already.
 
     The weights stay, and are standardised as they are; scale and shift of the normalisations are
     dropped, so this is for networks at their initialisation. What is expected holds for input of
@@ -132,7 +145,8 @@ def convert_to_normalizer_free(
     scales = tuple(_scale(network, branch, alpha, skip_gain) for branch in plan.branches)
     gone = [name for name in plan.normalizations if name not in scales]
     for name in gone:
-        _replace(network, name, _without_normalization(network.get_submodule(name)))
+        rest = _without_normalization(network.get_submodule(name), copied=name in plan.copied)
+        _replace(network, name, rest)
     return Conversion(tuple(plan.layers), tuple(plan.normalizations), scales)
 
 
@@ -148,10 +162,11 @@ def _standardize(convolution: nn.Conv2d, gain: float, eps: float) -> ScaledStand
     return standardized.train(convolution.training)
 
 
-def _without_normalization(normalization: nn.Module) -> nn.Module:
+def _without_normalization(normalization: nn.Module, *, copied: bool) -> nn.Module:
     """Leave of a normalisation what it is fused with, such as timm's activations."""
+    first: nn.Module = Copy() if copied else nn.Identity()
     children = OrderedDict(normalization.named_children())
-    rest = nn.Sequential(children) if children else nn.Identity()
+    rest = nn.Sequential(OrderedDict(normalization=first, **children)) if children else first
     return rest.train(normalization.training)
 
 

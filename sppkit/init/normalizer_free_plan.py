@@ -1,6 +1,7 @@
 """Read off one traced pass what has to become of a network with batch normalisation."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -19,7 +20,7 @@ from sppkit.capture.merges import Merge, PathEnd
 from sppkit.init.in_front import spelled_by_theory
 from sppkit.init.layers import weighted_layers
 from sppkit.init.trial import Trace
-from sppkit.theory import nonlinearity_gain
+from sppkit.theory import nonlinearity_gain, postactivation_ladder
 
 _KEPT = SHAPE_OPERATIONS | CASTS | DROPOUTS | {"batch_norm", "mean"}
 
@@ -31,7 +32,9 @@ class StandardizedLayer:
     Attributes:
         layer: its name.
         nonlinearity: in front of it, "identity" for none.
-        expected_variance: of what that is applied to: beta² at the blocks' beginnings, else 1.
+        expected_variance: of what that is applied to: beta² at the blocks' beginnings, else 1. Of
+            rectified sums, which are not gaussian, that of the gaussian whose rectified variance is
+            theirs.
     """
 
     layer: str
@@ -64,11 +67,13 @@ class NormalizerFreePlan:
     Attributes:
         layers: that get scaled weight standardisation, in order of execution.
         normalizations: names of the batch normalisations that go.
+        copied: those of them behind which something may write in place, to what others read too.
         branches: residual branches, in order of execution.
     """
 
     layers: list[StandardizedLayer] = field(default_factory=list)
     normalizations: list[str] = field(default_factory=list)
+    copied: set[str] = field(default_factory=set)
     branches: list[Branch] = field(default_factory=list)
 
 
@@ -85,7 +90,8 @@ class _Planner:
     """Walks the graph in order of execution, with the variance that each sum is expected to have.
 
     Whatever a standardised layer gives has variance 1, what a sum gives the variance of its skip
-    path and alpha² for each branch.
+    path and alpha² for each branch. Where skip paths are rectified, sums climb the ladder of
+    post-activation networks: `_rectified` says with what it began, and how many blocks ago.
     """
 
     def __init__(self, model: nn.Module, trace: Trace, alpha: float) -> None:
@@ -94,10 +100,11 @@ class _Planner:
         self._modules = dict(model.named_modules())
         self._weighted = weighted_layers(model)
         self._variances: dict[int, float] = {}
+        self._rectified: dict[int, tuple[Literal["projection", "identity"], int]] = {}
         self._merges = {merge.node.index: merge for merge in trace.merges}
 
     def plan(self) -> NormalizerFreePlan:
-        plan = NormalizerFreePlan(normalizations=self._normalizations())
+        plan = NormalizerFreePlan(normalizations=self._normalizations(), copied=self._copied())
         self._refuse_nested()
         standardized = self._standardized()
         found: dict[str, StandardizedLayer] = {}
@@ -129,6 +136,25 @@ class _Planner:
             raise self._refusal("no batch normalisation was called")
         return list(dict.fromkeys(node.place.layer for node in nodes))
 
+    def _copied(self) -> set[str]:
+        """Find normalisations whose input has other readers, and whose output may be overwritten.
+
+        A normalisation makes a new tensor, behind which an in-place nonlinearity is safe.
+        """
+        readers = self._trace.graph.children()
+        return {
+            node.place.layer
+            for node in self._nodes
+            if node.operation == "batch_norm"
+            and len(readers[node.parents[0]]) > 1
+            and any(self._may_write_in_place(self._nodes[reader]) for reader in readers[node.index])
+        }
+
+    def _may_write_in_place(self, node: Node) -> bool:
+        writes = node.operation in NONLINEARITIES | DROPOUTS
+        module = self._modules.get(node.place.layer)
+        return writes and getattr(module, "inplace", True) is not False
+
     def _refuse_nested(self) -> None:
         for merge in self._trace.nested:
             place = merge.node.place
@@ -158,13 +184,15 @@ class _Planner:
     def _standardized_layer(self, layer: str, node: Node) -> StandardizedLayer:
         source, between = self._walk(node)
         passed = [n.operation for n in between if n.operation in NONLINEARITIES]
-        names = [spelled_by_theory(operation) for operation in passed]
+        names = [self._name_of(n) for n in between if n.operation in NONLINEARITIES]
         if len(names) > 1 or None in names:
             raise self._refusal(
                 f"in front of {layer!r} stands {' > '.join(passed)}, which has no known gain; one "
                 "nonlinearity of sppkit.theory.NONLINEARITIES has"
             )
         name = names[0] if names and names[0] else "identity"
+        if not self._is_gaussian(source) and name != "relu":
+            raise self._refusal(f"{layer!r} reads a sum of rectified signals without relu")
         return StandardizedLayer(layer, name, self._variances.get(source.index, 1.0))
 
     def _branch(self, end: PathEnd, standardized: set[str]) -> Branch:
@@ -182,17 +210,44 @@ class _Planner:
         return Branch(layer, tuple(places))
 
     def _variance_of_sum(self, merge: Merge) -> float:
+        owner = merge.node.place.layer or "the network"
         source, between = self._walk(merge.skip, from_result=True)
         nonlinear = [n.operation for n in between if n.operation in NONLINEARITIES]
-        if nonlinear:
-            place = merge.node.place
-            raise self._refusal(
-                f"the skip path of {place.layer or 'the network'!r} goes through {nonlinear[-1]}: "
-                "a post-activation network, whose rectified sums have no known variance"
-            )
         if merge.skip_kind == "scaled":
-            raise self._refusal(f"the skip path of {merge.node.place.layer!r} has a scale already")
+            raise self._refusal(f"the skip path of {owner!r} has a scale already")
+        if nonlinear:
+            return self._variance_of_rectified_sum(merge, source, nonlinear)
+        if not self._is_gaussian(source):
+            raise self._refusal(f"{owner!r} adds to a sum of rectified signals without relu")
+        if self._layer_of(source) is not None:
+            self._rectified[merge.node.index] = ("projection", 1)
         return self._variances.get(source.index, 1.0) + self._alpha**2 * len(merge.ends)
+
+    def _variance_of_rectified_sum(self, merge: Merge, source: Node, nonlinear: list[str]) -> float:
+        """Climb the ladder of relu(x + alpha z), z ~ N(0, 1), by one block."""
+        begun = self._rectified.get(source.index)
+        if self._layer_of(source) is not None:
+            begun = ("identity", 0)
+        if nonlinear != ["relu"] or begun is None or len(merge.ends) != 1:
+            owner = merge.node.place.layer or "the network"
+            raise self._refusal(
+                f"the skip path of {owner!r} goes through {' > '.join(nonlinear)}, where only the "
+                "relu behind each sum of a post-activation network is known"
+            )
+        first_block, blocks = begun[0], begun[1] + 1
+        self._rectified[merge.node.index] = (first_block, blocks)
+        ladder = postactivation_ladder((blocks,), first_block=first_block, alpha=self._alpha)
+        return float(ladder.average_channel_variance[-1]) * nonlinearity_gain("relu") ** 2
+
+    def _is_gaussian(self, source: Node) -> bool:
+        """Say whether what a layer, a sum or the input gives has no rectified summand."""
+        return self._rectified.get(source.index, ("projection", 1)) == ("projection", 1)
+
+    def _name_of(self, node: Node) -> str | None:
+        """Name a nonlinearity as theory does."""
+        if isinstance(self._modules.get(node.place.layer), nn.ReLU6):
+            return "relu6"  # it calls the function of Hardtanh
+        return spelled_by_theory(node.operation)
 
     def _walk(self, node: Node, *, from_result: bool = False) -> tuple[Node, list[Node]]:
         """Go from what a node reads, or gives, to the layer, sum or input that it comes from."""
@@ -226,7 +281,7 @@ class _Planner:
         return ValueError(
             f"{type(self._model).__name__} has no normaliser-free counterpart here: {found}. "
             "Expected is a network of 2-d convolutions, batch normalisations and nonlinearities, "
-            "plain or with pre-activation residual blocks, x + f(x), whose branches end with a "
+            "plain or with residual blocks, x + f(x) or relu(x + f(x)), whose branches end with a "
             "convolution. Nothing was changed."
         )
 

@@ -157,6 +157,16 @@ def test_without_a_batch_the_network_is_not_run():
     assert change.table().shape[0] == 1
 
 
+def test_a_layer_that_is_not_called_by_itself_has_its_gain_and_no_signal():
+    attention, x = nn.MultiheadAttention(8, 2, batch_first=True), torch.randn(4, 3, 8)
+    with init.Change(attention, x, x, x) as change:
+        init.scale_weights(attention, 2.0, layers="out_proj")
+    table = change.table().set_index("layer")
+    gains = table.loc["out_proj", ["weight_gain_before", "weight_gain_after"]].tolist()
+    assert gains[1] == pytest.approx(4 * gains[0])
+    assert pd.isna(table.loc["out_proj", "average_channel_variance_after"])
+
+
 def test_the_table_joins_layers_by_place_and_keeps_what_is_on_one_side_only():
     model, x = network(), tensors()
     with init.Change(model, x) as change:

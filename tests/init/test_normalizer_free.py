@@ -7,13 +7,14 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F  # noqa: N812
 
 import sppkit
 from sppkit.init import Change, ResidualBranchScale, convert_to_normalizer_free
 from sppkit.models.bn_resnet import bn_resnet
 from sppkit.models.layers import ScaledStandardizedConv2d
 from sppkit.models.nf_resnet import nf_resnet
-from sppkit.theory import nonlinearity_gain, normalizer_free_ladder
+from sppkit.theory import nonlinearity_gain, normalizer_free_ladder, postactivation_ladder
 from sppkit.training.choices import DEFAULT, change
 from sppkit.training.data import Wishes, find_data
 from sppkit.training.loop import train
@@ -247,6 +248,65 @@ def test_what_a_normalisation_is_fused_with_stays():
     assert type(model[3]) is nn.Conv2d  # the classifier
 
 
+class InPlace(nn.Module):
+    """A pre-activation block that rectifies in place, behind a normalisation that made a tensor."""
+
+    def __init__(self, channels, functional):
+        super().__init__()
+        self.norm, self.functional = nn.BatchNorm2d(channels), functional
+        self.relu, self.conv = nn.ReLU(inplace=True), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        h = self.norm(x)
+        h = F.relu(h, inplace=True) if self.functional else self.relu(h)
+        return x + self.conv(h)
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_a_nonlinearity_in_place_does_not_reach_the_skip_path(functional):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 32, 1), *(InPlace(32, functional) for _ in range(3)))
+    x = torch.randn(8, 3, 12, 12)
+    expected = model[0](x)
+    with Change(model, x) as change:
+        convert_to_normalizer_free(model, x)
+    expected = model[0](x)
+    assert torch.equal(model(x), expected)  # SkipInit: the skip paths alone
+    blocks = change.after.query("tap == 'block'")["average_channel_variance"]
+    assert blocks.tolist() == pytest.approx([1.0] * 3, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("variant", "projected"), [("20", (3, 3, 3)), ("26-cifar", (2, 2, 2, 2)), ("digits", (2, 2))]
+)
+def test_post_activation_networks_climb_their_own_ladder(variant, projected):
+    arguments = {"variant": variant, "width": 32, "padding_mode": "circular", "order": "post"}
+    build = partial(converted, 1.0, **arguments)
+    recording = sppkit.probe(build, input_size=(3, 32, 32), seeds=3, batch_size=8)
+    table = recording.table().query("signal == 'activation'")
+    ladder = postactivation_ladder(projected, alpha=0.2)
+    blocks = table[table["tap"] == "block"].groupby("block")
+    branches = table[table["tap"] == "residual branch"].groupby("block")
+    for statistic in ("average_channel_variance", "average_channel_squared_mean"):
+        expected = list(getattr(ladder, statistic))
+        assert blocks[statistic].mean().tolist() == pytest.approx(expected, rel=0.15)
+    ends = branches["average_channel_variance"].mean().tolist()
+    assert ends == pytest.approx([1.0] * sum(projected), rel=0.2)
+
+
+def test_blocks_behind_a_rectified_stem_have_identities_on_their_ladder_from_the_first_on():
+    class Block(PostNormBranch):
+        def forward(self, x):
+            return torch.relu(super().forward(x))
+
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), Block(8), Block(8), nn.Conv2d(8, 2, 1))
+    done = convert_to_normalizer_free(model, torch.randn(2, 3, 8, 8), alpha=0.5)
+    ladder = postactivation_ladder((2,), first_block="identity", alpha=0.5)
+    first, second = (layer for layer in done.layers if layer.layer.endswith("conv1"))
+    assert first.gain == pytest.approx(nonlinearity_gain("relu"))
+    assert second.gain == pytest.approx(ladder.average_channel_variance[0] ** -0.5)
+
+
 @pytest.mark.parametrize("argument", ["alpha", "eps"])
 def test_constants_out_of_range_are_refused(argument):
     with pytest.raises(ValueError, match=f"{argument}=0 must be a positive number"):
@@ -254,9 +314,10 @@ def test_constants_out_of_range_are_refused(argument):
 
 
 @pytest.mark.slow
-def test_it_trains_on_digits_within_two_points_of_the_original(tmp_path):
+@pytest.mark.parametrize("order", ["bn-relu", "post"])
+def test_it_trains_on_digits_within_two_points_of_the_original(order, tmp_path):
     side, accuracy = 16, {}
-    arguments = {"in_channels": 1, "width": 8}
+    arguments = {"in_channels": 1, "width": 8, "order": order}
     data = find_data("digits", Wishes(size=(1, side, side)))
     recipe = change(DEFAULT, epochs=10, batch_size=32)
     networks = {

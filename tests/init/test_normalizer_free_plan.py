@@ -7,11 +7,9 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations
 
 from sppkit.init import convert_to_normalizer_free
-from sppkit.models.bn_resnet import bn_resnet
 from sppkit.models.efficientnet import efficientnet_b0
 from sppkit.models.nf_resnet import nf_resnet
 from tests.capture.test_left_as_found import state_of
-from tests.cases import PostActivationResNet
 
 
 class Residual(nn.Module):
@@ -51,11 +49,28 @@ def nested():
 
 
 REFUSED = {
-    "post-activation": (
-        lambda: bn_resnet("digits", order="post", width=4),
-        "the skip path of 'stages.0.1' goes through relu: a post-activation network",
+    "a rectified skip path without a known law": (
+        lambda: chain(
+            *(Residual(nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1)), nn.GELU()),
+            *(Residual(nn.Conv2d(4, 4, 3, padding=1)), nn.Conv2d(4, 4, 1)),
+        ),
+        "the skip path of '4' goes through gelu, where only the relu behind each sum",
     ),
-    "torchvision's order": (PostActivationResNet, "goes through relu: a post-activation network"),
+    "pre-activation behind post-activation": (
+        lambda: chain(
+            *(nn.ReLU(), Residual(nn.Conv2d(4, 4, 3, padding=1)), nn.ReLU()),
+            *(Residual(nn.Conv2d(4, 4, 3, padding=1)),),
+            *(Residual(nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1)), nn.Conv2d(4, 4, 1)),
+        ),
+        "'6' adds to a sum of rectified signals without relu",
+    ),
+    "a layer behind post-activation": (
+        lambda: chain(
+            *(nn.ReLU(), Residual(nn.Conv2d(4, 4, 3, padding=1)), nn.Conv2d(4, 4, 1)),
+            nn.Conv2d(4, 4, 1),
+        ),
+        "'4' reads a sum of rectified signals without relu",
+    ),
     "squeeze-and-excite": (
         lambda: efficientnet_b0(variant="bn", classes=10),
         "the signal goes through 'mul#2' in 'stages.0.0.branch.squeeze_excite', behind which its",
