@@ -11,6 +11,9 @@ from sppkit.theory.moments import Moments, nonlinearity_moments
 from sppkit.theory.nonlinearities import Array, Nonlinearity
 from sppkit.theory.quadrature import normal_density, panels
 
+SMALLEST_ALPHA = 0.05
+"""Of `postactivation_ladder`, whose quadrature has the more nodes the smaller alpha is."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ladder:
@@ -158,8 +161,8 @@ def postactivation_ladder(
         first_block: the skip path of the network's first block: "projection" (bottlenecks), or
             "identity" (torchvision's ResNet-18 and -34), where what enters is taken for relu of
             N(0, 1), a stem without max-pooling.
-        alpha: scale of the residual branch, 0.05 or more (the quadrature has as many nodes as the
-            law of x has steps of alpha); 1 in networks with batch normalisation.
+        alpha: scale of the residual branch, `SMALLEST_ALPHA` or more; 1 in networks with batch
+            normalisation.
 
     Raises:
         ValueError: an unknown first block, or an alpha out of range.
@@ -174,8 +177,8 @@ def postactivation_ladder(
     """
     if first_block not in ("projection", "identity"):
         raise ValueError(f"first_block is 'projection' or 'identity', got {first_block!r}")
-    if not (alpha >= 0.05 and math.isfinite(alpha)):
-        raise ValueError(f"alpha={alpha} must be a number from 0.05 on")
+    if not (alpha >= SMALLEST_ALPHA and math.isfinite(alpha)):
+        raise ValueError(f"alpha={alpha} must be a number from {SMALLEST_ALPHA} on")
     place = _block_in_stage(depths).astype(int)
     # a walk with steps of alpha is alpha times one with unit steps, relu being homogeneous
     start = 1.0 / alpha**2

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 import sppkit
+from sppkit.expectation import expected_ladder
 from sppkit.init import Change, ResidualBranchScale, convert_to_normalizer_free
 from sppkit.models.bn_resnet import bn_resnet
 from sppkit.models.layers import ScaledStandardizedConv2d
@@ -292,6 +293,30 @@ def test_post_activation_networks_climb_their_own_ladder(variant, projected):
         assert blocks[statistic].mean().tolist() == pytest.approx(expected, rel=0.15)
     ends = branches["average_channel_variance"].mean().tolist()
     assert ends == pytest.approx([1.0] * sum(projected), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("order", "ladder"), [("bn-relu", normalizer_free_ladder), ("post", postactivation_ladder)]
+)
+def test_a_plot_draws_the_ladder_that_it_was_made_for(order, ladder):
+    recording = sppkit.probe(
+        partial(converted, 1.0, order=order), input_size=(3, 16, 16), seeds=1, batch_size=2
+    )
+    frames = recording.structure(), recording.table(), next(iter(recording.metadata.values()))
+    drawn, expected = expected_ladder(*frames), ladder((2, 2, 2, 2), alpha=0.2)
+    assert drawn.average_channel_variance == pytest.approx(expected.average_channel_variance)
+    assert drawn.average_channel_squared_mean == pytest.approx(
+        expected.average_channel_squared_mean
+    )
+
+
+def test_no_ladder_is_drawn_for_a_network_whose_stem_has_the_gain_of_a_nonlinearity_too():
+    recording = sppkit.probe(
+        partial(nf_resnet, **SMALL, convention="timm", skip_gain=1.0),
+        **{"input_size": (3, 16, 16), "seeds": 1, "batch_size": 2},
+    )
+    frames = recording.structure(), recording.table(), next(iter(recording.metadata.values()))
+    assert expected_ladder(*frames) is None
 
 
 def test_blocks_behind_a_rectified_stem_have_identities_on_their_ladder_from_the_first_on():

@@ -34,7 +34,7 @@ CONVERTED = [
 
 @pytest.mark.parametrize(("library", "name", "blocks", "merges"), CONVERTED)
 def test_every_branch_of_a_converted_network_gives_unit_variance(library, name, blocks, merges):
-    """But for what zero padding takes: 5/9 of a 3x3 at 2x2 pixels, to which the last stage comes."""
+    """But for what zero padding takes of small pictures, such as 5/9 of a 3x3's at 2x2 pixels."""
     model, x = build(library, name), torch.randn(4, 3, 96, 96)
     with Change(model, x) as change:
         done = convert_to_normalizer_free(model, x, skip_gain=1.0)
