@@ -172,14 +172,22 @@ class _Planner:
                 chosen.add(layer)
             if layer is not None or node.index in self._merges:
                 later |= node.ancestors
-        for layer in chosen:
+        for layer in sorted(chosen):
             if reason := _why_not_standardized(self._modules[layer]):
                 raise self._refusal(f"{layer!r} {reason}")
-        for node in (n for n in self._nodes if n.operation == "batch_norm"):
-            read = self._layer_of(self._walk(node)[0])
-            if read is not None and read not in chosen:
-                raise self._refusal(f"{node.place.layer!r} normalises the linear layer {read!r}")
+        self._refuse_readers_of_other_layers(chosen)
         return chosen
+
+    def _refuse_readers_of_other_layers(self, standardized: set[str]) -> None:
+        """Refuse what is to be given unit variance by a layer that is not standardised."""
+        for node in self._nodes:
+            reads = node.operation == "batch_norm" or self._layer_of(node) in standardized
+            read = self._layer_of(self._walk(node)[0]) if reads else None
+            if read is not None and read not in standardized:
+                raise self._refusal(
+                    f"{node.place.layer!r} reads {read!r}, a {type(self._modules[read]).__name__} "
+                    "that is not standardised"
+                )
 
     def _standardized_layer(self, layer: str, node: Node) -> StandardizedLayer:
         source, between = self._walk(node)

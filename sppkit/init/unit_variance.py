@@ -39,10 +39,11 @@ def layer_sequential_unit_variance(
     branches end with get the variance alpha², so that sums grow as those of a normalizer-free
     network, 1 + i alpha² (Brock, De, Smith, 2021, arXiv 2101.08692, section 4.1, where alpha is
     0.2). alpha = B^(-1/2), for the B blocks of a stage, holds them within 1 and 2 (Arpit, Campos,
-    Bengio, 2019, How to initialize your network?, arXiv 1906.02341, section 3.2). The gradient that
-    a branch hands to its inside and back to the sum is multiplied by alpha as well, so that the
-    backward signal grows by no more per block than the forward signal; the last layer's own weights
-    are smaller by alpha under gradients of the same size, and so learn faster relative to them.
+    Bengio, 2019, How to initialize your network?, arXiv 1906.02341, for weight normalisation). The
+    gradient that a branch hands to its inside and back to the sum is multiplied by alpha as well,
+    so that the backward signal grows by no more per block than the forward signal; the last layer's
+    own weights are smaller by alpha under gradients of the same size, and so learn faster relative
+    to them.
 
     Args:
         model: any module; it runs in the mode that it is in.

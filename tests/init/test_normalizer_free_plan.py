@@ -106,7 +106,14 @@ REFUSED = {
     ),
     "a normalised linear layer": (
         lambda: chain(nn.Flatten(), nn.Linear(256, 4), nn.BatchNorm1d(4)),
-        "'4' normalises the linear layer '3'",
+        "'4' reads '3', a Linear that is not standardised",
+    ),
+    "a convolution behind a linear layer": (
+        lambda: chain(
+            *(nn.Flatten(), nn.Linear(256, 64), nn.Unflatten(1, (4, 4, 4))),
+            *(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)),
+        ),
+        "'5' reads '3', a Linear that is not standardised",
     ),
     "a nonlinearity without a gain": (
         lambda: chain(nn.Hardtanh(), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)),

@@ -127,6 +127,20 @@ def test_branches_end_with_the_variance_alpha_squared_and_sums_grow_by_it():
         assert float(model(x).var()) == pytest.approx(1 + 4 * 0.04, rel=0.05)
 
 
+def test_alpha_reaches_the_gradients_inside_a_branch_and_not_that_of_its_last_layer():
+    """y = x + W2 relu(W1 x): dL/dW2 does not depend on W2, dL/dW1 is proportional to it."""
+    gradients = []
+    for alpha in (1.0, 0.2):
+        torch.manual_seed(0)
+        model, x = residual_mlp(width=32, blocks=1), torch.randn(64, 32)
+        layer_sequential_unit_variance(model, x, alpha=alpha, tolerance=1e-6)
+        model(x).backward(torch.ones(64, 32))
+        gradients.append([model[0].branch[i].weight.grad for i in (0, 2)])
+    (inside, last), (inside_scaled, last_scaled) = gradients
+    assert torch.allclose(last_scaled, last, rtol=1e-3, atol=1e-4)
+    assert torch.allclose(inside_scaled, 0.2 * inside, rtol=1e-3, atol=1e-4)
+
+
 def test_each_group_of_a_convolution_gets_orthonormal_weights_of_its_own():
     torch.manual_seed(0)
     layer = nn.Conv2d(16, 16, 3, groups=16)
