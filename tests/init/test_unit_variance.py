@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sppkit.init import Change, layer_sequential_unit_variance
+from sppkit.init import Change, layer_sequential_unit_variance, reset_biases
 from sppkit.models.efficientnet import efficientnet_b0
 from tests.cases import BasicBlock
 from tests.init.test_branch_ends import residual_mlp
@@ -128,11 +128,12 @@ def test_branches_end_with_the_variance_alpha_squared_and_sums_grow_by_it():
 
 
 def test_alpha_reaches_the_gradients_inside_a_branch_and_not_that_of_its_last_layer():
-    """y = x + W2 relu(W1 x): dL/dW2 does not depend on W2, dL/dW1 is proportional to it."""
+    """Of W2 in x + W2 relu(W1 x) the gradient does not depend on W2; that of W1 is linear in it."""
     gradients = []
     for alpha in (1.0, 0.2):
         torch.manual_seed(0)
         model, x = residual_mlp(width=32, blocks=1), torch.randn(64, 32)
+        reset_biases(model)
         layer_sequential_unit_variance(model, x, alpha=alpha, tolerance=1e-6)
         model(x).backward(torch.ones(64, 32))
         gradients.append([model[0].branch[i].weight.grad for i in (0, 2)])
