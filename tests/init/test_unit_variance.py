@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+import sppkit
 from sppkit.init import Change, layer_sequential_unit_variance, reset_biases
 from sppkit.models.efficientnet import efficientnet_b0
 from tests.cases import BasicBlock
@@ -166,6 +167,22 @@ def test_the_efficientnet_without_normalisation_is_brought_to_life():
         pass
     blocks = change.after[change.after["tap"] == "block"]["average_channel_variance"]
     assert blocks.between(0.5, 2.0).all(), blocks.tolist()
+
+
+@pytest.mark.slow
+def test_the_efficientnet_fails_the_check_before_and_passes_it_after():
+    def initialised(**options):
+        model = efficientnet_b0(variant="none", classes=100)
+        layer_sequential_unit_variance(model, torch.randn(32, 3, 32, 32), **options)
+        return model
+
+    conditions = {"input_size": (3, 32, 32), "seeds": 2, "maximum_seeds": 2}
+    before = sppkit.check(lambda: efficientnet_b0(variant="none", classes=100), **conditions)
+    assert before.verdict == "fail"
+    assert {"SPP001", "SPP101", "SPP201"} <= {finding.code for finding in before.counted}
+    after = sppkit.check(lambda: initialised(alpha=0.2), **conditions)
+    assert after.verdict == "pass"
+    assert not [f for f in after.counted if f.severity != "info"]
 
 
 @pytest.mark.parametrize("options", [{"tolerance": 0.0}, {"maximum_iterations": 0}])
