@@ -113,7 +113,7 @@ def convert_to_normalizer_free(
 
     Args:
         model: the network.
-        *args: positional arguments of its forward: a batch of data.
+        *args: positional arguments of its forward: a batch of data, of which the shape counts.
         alpha: scale of the residual branches.
         skip_gain: initial value of the learned scalar at the end of each branch: 0 as in the paper,
             with which a plot at initialisation shows nothing of the branches; 1 to look at them;

@@ -157,6 +157,32 @@ def test_it_compiles_into_one_graph():
         assert torch.allclose(compiled(x), model(x))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"groups": 4, "bias": True, "padding": "same"},
+        {"dilation": 2, "stride": 2, "padding": 1, "padding_mode": "circular"},
+        {"groups": 8, "padding": (0, 2), "padding_mode": "reflect"},
+    ],
+    ids=str,
+)
+def test_a_convolution_keeps_its_options_and_parameters(options):
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(8, 8, 3, **{"bias": False, **options})
+    model = nn.Sequential(nn.BatchNorm2d(8), nn.GELU(), convolution, nn.Conv2d(8, 2, 1))
+    x = torch.randn(2, 8, 9, 9)
+    twin = copy.deepcopy(convolution)
+    convert_to_normalizer_free(model, x)
+    assert model[2].weight is convolution.weight
+    if convolution.bias is not None:
+        assert model[2].bias is convolution.bias
+    with torch.no_grad():
+        gain = nonlinearity_gain("gelu")
+        centred = twin.weight - twin.weight.mean((1, 2, 3), keepdim=True)
+        twin.weight.copy_(gain * centred / centred.flatten(1).norm(dim=1).view(-1, 1, 1, 1))
+        assert torch.allclose(model[:3](x), twin(F.gelu(x)), rtol=1e-4, atol=1e-5)
+
+
 def test_modes_and_dtypes_are_kept():
     model = bn_resnet(**SMALL).double()
     model.stages.eval()
