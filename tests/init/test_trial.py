@@ -45,3 +45,10 @@ def test_a_function_that_does_not_call_the_model_is_refused():
 def test_either_arguments_or_a_function_are_needed(args, run):
     with pytest.raises(ValueError, match="give the arguments of the model's forward"):
         as_run(args, run)
+
+
+def test_a_trace_needs_one_sample_only_where_batch_normalisation_needs_two_to_train():
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)).train()
+    found = trace(model, lambda m: m(torch.randn(1, 4)))
+    assert [node.operation for node in found.graph.nodes][-1] == "batch_norm"
+    assert model.training
