@@ -28,7 +28,7 @@ HOUSE = {
     "capture": (FLOOR_0 | FLOOR_1 | {"kernels"}, {"numpy", "torch"}),
     "inputs": (FLOOR_0 | FLOOR_1, {"numpy", "torch", "sklearn"}),
     "targets": (FLOOR_0 | FLOOR_1 | {"models"}, {"torch", "timm", "torchvision"}),
-    "init": (FLOOR_0, {"torch"}),
+    "init": (FLOOR_0 | {"capture", "models"}, {"torch", "pandas"}),
     "probing": (FLOOR_0 | FLOOR_1 | MEASURE, {"numpy", "torch"}),
     "plots": (
         FLOOR_0 | FLOOR_1,

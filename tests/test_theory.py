@@ -234,16 +234,17 @@ def test_postactivation_ladder_starts_with_the_moments_of_relu():
     assert ladder.average_channel_squared_mean[0] == pytest.approx(1 / math.pi, rel=1e-12)
 
 
+@pytest.mark.parametrize("alpha", [1.0, 0.2, 3.0])
 @pytest.mark.parametrize("first_block", ["projection", "identity"])
-def test_postactivation_ladder_matches_sampled_walks(first_block):
+def test_postactivation_ladder_matches_sampled_walks(first_block, alpha):
     random = np.random.default_rng(0)
     x = random.standard_normal(400_000)
     x = np.maximum(x, 0) if first_block == "identity" else x
-    ladder = postactivation_ladder((12,), first_block=first_block)
+    ladder = postactivation_ladder((12,), first_block=first_block, alpha=alpha)
     for mean_square, variance in zip(
         ladder.average_channel_squared_mean, ladder.average_channel_variance, strict=True
     ):
-        x = np.maximum(x + random.standard_normal(len(x)), 0)
+        x = np.maximum(x + alpha * random.standard_normal(len(x)), 0)
         assert x.mean() ** 2 == pytest.approx(mean_square, rel=0.01)
         assert x.var() == pytest.approx(variance, rel=0.01)
 
@@ -279,6 +280,12 @@ def test_unknown_orders_are_refused():
         preactivation_ladder((2,), order="post")
     with pytest.raises(ValueError, match="'projection' or 'identity'"):
         postactivation_ladder((2,), first_block="none")
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.01, -1.0, math.nan, math.inf])
+def test_an_alpha_that_the_quadrature_does_not_reach_is_refused(alpha):
+    with pytest.raises(ValueError, match=r"must be a number from 0\.05 on"):
+        postactivation_ladder((2,), alpha=alpha)
 
 
 # -- padding

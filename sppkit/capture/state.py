@@ -13,38 +13,61 @@ from torch.nn.parameter import is_lazy
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 
+class State:
+    """What a model is made of at a moment: parameters, buffers, modes, modules and attributes.
+
+    Not kept is what happens inside a mutable attribute that is neither tensor nor module (a list
+    that the forward appends to), and lazy modules stay materialised.
+
+    Args:
+        model: the model; its tensors are copied.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modules = [
+            (
+                *(module, type(module), dict(module.__dict__)),
+                {name: dict(module.__dict__[name]) for name in _REGISTRIES},
+            )
+            for module in model.modules()
+        ]
+        found = dict.fromkeys([*model.parameters(), *model.buffers()])
+        self.tensors = [tensor for tensor in found if not is_lazy(tensor)]
+        self._values = [
+            (tensor, tensor.requires_grad, _version(tensor), tensor.detach().clone())
+            for tensor in self.tensors
+        ]
+
+    def restore(self) -> None:
+        """Bring it back, bit for bit; tensors are written only where something wrote to them."""
+        for module, kind, saved, contents in self._modules:
+            module.__class__ = kind  # a parametrization gives a module a class of its own
+            _restore_attributes(module, saved, contents)
+        with torch.no_grad():
+            for tensor, _, version, value in self._values:
+                # BatchNorm writes its running statistics without counting that as a write.
+                if _version(tensor) != version or not torch.equal(tensor, value):
+                    tensor.copy_(value)
+        for tensor, requires_grad, _, _ in self._values:
+            if tensor.is_leaf:
+                tensor.requires_grad_(requires_grad)
+
+
 @contextmanager
 def left_as_found(model: nn.Module) -> Iterator[None]:
-    """Restore parameters, buffers, gradients, modes and attributes of a model, bit for bit.
+    """Restore the state of a model, and its gradients, after the block.
 
-    Gradients are put aside, so that the block starts without any. Tensors are written back only
-    where something wrote to them. What is not undone: changes inside a mutable attribute that is
-    neither tensor nor module (a list that the forward appends to), and the materialisation of lazy
-    modules.
+    Gradients are put aside, so that the block starts without any.
     """
-    modules = list(model.modules())
-    found = dict.fromkeys([*model.parameters(), *model.buffers()])
-    tensors = [tensor for tensor in found if not is_lazy(tensor)]
-    attributes = [dict(module.__dict__) for module in modules]
-    registries = [{name: dict(module.__dict__[name]) for name in _REGISTRIES} for module in modules]
-    values = [(tensor, _version(tensor), tensor.detach().clone()) for tensor in tensors]
-    gradients = [
-        (tensor, tensor.grad, tensor.requires_grad) for tensor in tensors if tensor.is_leaf
-    ]
-    for tensor, _, _ in gradients:
+    state = State(model)
+    gradients = [(tensor, tensor.grad) for tensor in state.tensors if tensor.is_leaf]
+    for tensor, _ in gradients:
         tensor.grad = None
     try:
         yield
     finally:
-        for module, saved, contents in zip(modules, attributes, registries, strict=True):
-            _restore_attributes(module, saved, contents)
-        with torch.no_grad():
-            for tensor, version, value in values:
-                # BatchNorm writes its running statistics without counting that as a write.
-                if _version(tensor) != version or not torch.equal(tensor, value):
-                    tensor.copy_(value)
-        for tensor, gradient, requires_grad in gradients:
-            tensor.requires_grad_(requires_grad)
+        state.restore()
+        for tensor, gradient in gradients:
             tensor.grad = gradient
 
 

@@ -14,7 +14,9 @@ import pandas as pd
 from sppkit.signals import Signal, Tap
 from sppkit.theory import (
     NONLINEARITIES,
+    SMALLEST_ALPHA,
     Ladder,
+    nonlinearity_gain,
     nonlinearity_moments,
     normalizer_free_ladder,
     postactivation_ladder,
@@ -43,7 +45,7 @@ def residual_expectation(
     return (
         _post_activation(structure, blocks, ends, depths)
         or _pre_activation(structure, blocks, ends, table)
-        or _normalizer_free(structure, ends, depths, table)
+        or _normalizer_free(structure, blocks, ends, depths, table)
     )
 
 
@@ -68,9 +70,15 @@ def _post_activation(
     unit_scale = ends["initialisation"].str.contains(r"weight: constant 1\b").all()
     if not (normalised and unit_scale and (blocks["computes"] == "relu").all()):
         return None
+    return _rectified(structure, blocks, depths, alpha=1.0)
+
+
+def _rectified(
+    structure: pd.DataFrame, blocks: pd.DataFrame, depths: list[int], alpha: float
+) -> Ladder:
     if blocks["skip_kind"].iloc[0] == "projection":
-        return postactivation_ladder(depths)
-    ladder = postactivation_ladder(depths, first_block="identity")
+        return postactivation_ladder(depths, alpha=alpha)
+    ladder = postactivation_ladder(depths, first_block="identity", alpha=alpha)
     stem = structure.loc[structure["tap"] == Tap.STEM, "computes"]
     return ladder if (stem == "relu").all() else _unknown_until(ladder, depths[0])
 
@@ -138,16 +146,43 @@ def _normalised(before: str) -> tuple[float, float]:
 
 
 def _normalizer_free(
-    structure: pd.DataFrame, ends: pd.DataFrame, depths: list[int], table: pd.DataFrame
+    structure: pd.DataFrame,
+    blocks: pd.DataFrame,
+    ends: pd.DataFrame,
+    depths: list[int],
+    table: pd.DataFrame,
 ) -> Ladder | None:
     normalises = structure["normalised_before"].any() or structure["normalised_after"].any()
     gains = _weight_gains(ends, table, Signal.EFFECTIVE_WEIGHT)
     constants = ends["constant"].unique()
     if normalises or gains is None or len(constants) != 1 or pd.isna(constants[0]):
         return None
-    if ((gains - 1).abs() > _UNIT_GAIN_TOLERANCE).any():
+    alpha = float(constants[0])
+    if ((gains - 1).abs() <= _UNIT_GAIN_TOLERANCE).all():
+        return normalizer_free_ladder(depths, alpha=alpha)
+    if not _make_good_for_what_is_in_front(structure, ends, gains, table):
         return None
-    return normalizer_free_ladder(depths, alpha=float(constants[0]))
+    if (blocks["computes"] == "relu").all() and alpha >= SMALLEST_ALPHA:
+        return _rectified(structure, blocks, depths, alpha)
+    adds = blocks["computes"].isin(_SUMS).all()
+    return normalizer_free_ladder(depths, alpha=alpha) if adds else None
+
+
+def _make_good_for_what_is_in_front(
+    structure: pd.DataFrame, ends: pd.DataFrame, gains: pd.Series, table: pd.DataFrame
+) -> bool:
+    """Say whether weights hold the gain of the nonlinearity in front, and the stem, of none, 1.
+
+    timm's hold it in the stem too, whose variance no ladder starts from.
+    """
+    weighted = structure[structure["fan_in"].notna() & structure["depth"].notna()]
+    stem = _weight_gains(weighted.sort_values("depth").head(1), table, Signal.EFFECTIVE_WEIGHT)
+    last = ends["before"].fillna("").str.rpartition(" > ")[2]
+    if stem is None or not last.isin(NONLINEARITIES.keys()).all():
+        return False
+    expected = last.map(nonlinearity_gain) ** 2
+    near = (gains / expected - 1).abs() <= _UNIT_GAIN_TOLERANCE
+    return bool(near.all() and ((stem - 1).abs() <= _UNIT_GAIN_TOLERANCE).all())
 
 
 def _weight_gains(

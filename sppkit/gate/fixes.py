@@ -9,22 +9,11 @@ from torch import nn
 
 from sppkit import init
 from sppkit.errors import SppkitError
+from sppkit.init import nonlinearities_in_front
 from sppkit.inputs import ProbeBatch
 from sppkit.probing.execution import run_forward
 from sppkit.rules import Fix
-from sppkit.theory import NONLINEARITIES, nonlinearity_gain
-
-_SPELLINGS = {
-    "relu_": "relu",
-    "hardsigmoid": "hard_sigmoid",
-    "hardswish": "hard_swish",
-    "logsigmoid": "log_sigmoid",
-    "prelu": "relu",
-    "rrelu": "leaky_relu",
-}
-_OF_A_UNIT_SIGNAL = frozenset(
-    {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
-)
+from sppkit.theory import nonlinearity_gain
 
 
 class CannotFixError(SppkitError):
@@ -160,23 +149,3 @@ _FUNCTIONS: dict[str, Callable[[Fix, Network], Iterable[str]]] = {
     "reset biases": _reset_biases,
     "re-initialise": _reinitialise,
 }
-
-
-def nonlinearities_in_front(structure: pd.DataFrame) -> dict[str, str]:
-    """Name for each layer the nonlinearity that its input has passed last, as theory spells it.
-
-    Behind a normalisation, and behind functions that theory does not know, it is "identity".
-    """
-    layers = structure[structure["fan_in"].notna() & (structure["operation"] == "")]
-    return {str(row["layer"]): _last_nonlinearity(row["before"]) for _, row in layers.iterrows()}
-
-
-def _last_nonlinearity(before: object) -> str:
-    operations = before.split(" > ") if isinstance(before, str) else []
-    for operation in reversed(operations):
-        if operation in _OF_A_UNIT_SIGNAL:
-            return "identity"
-        name = _SPELLINGS.get(operation, operation)
-        if name in NONLINEARITIES:
-            return name
-    return "identity"

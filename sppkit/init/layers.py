@@ -6,7 +6,7 @@ from typing import cast
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvTransposeNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
@@ -106,8 +106,28 @@ def fan_in(module: nn.Module) -> float:
     The second is an average: kernels of a transposed convolution meet an output position as often
     as the kernel is wider than the stride. `torch.nn.init` takes the channels out for it.
     """
-    weight = weight_of(module)
-    positions = math.prod(weight.shape[2:])
+    first, second, positions, stride = _extent(module)
     if isinstance(module, _ConvTransposeNd):
-        return weight.shape[0] // module.groups * positions / math.prod(module.stride)
-    return weight.shape[1] * positions
+        return first // module.groups * positions / stride
+    return second * positions
+
+
+def fan_out(module: nn.Module) -> float:
+    """Count the outputs that one input value is weighted into: the fan-in of the backward pass.
+
+        convolution, linear:     fan_out = channels out / groups x positions of the kernel / stride
+        transposed convolution:  fan_out = channels out / groups x positions of the kernel
+
+    The first is an average. `torch.nn.init` takes all channels out, whatever the groups and stride.
+    """
+    first, second, positions, stride = _extent(module)
+    if isinstance(module, _ConvTransposeNd):
+        return second * positions
+    return first // getattr(module, "groups", 1) * positions / stride
+
+
+def _extent(module: nn.Module) -> tuple[int, int, float, int]:
+    """Give the first two axes of a weight, and the positions of its kernel and its stride."""
+    first, second, *kernel = weight_of(module).shape
+    stride = module.stride if isinstance(module, _ConvNd) else ()
+    return first, second, float(math.prod(kernel)), math.prod(stride)

@@ -1,43 +1,28 @@
 """LSUV: rescale layer after layer until its output has unit variance on a batch of data."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from sppkit.init.branch_ends import variances_at_branch_ends
 from sppkit.init.layers import set_weight, weight_of, weighted_layers
+from sppkit.init.schemes import orthogonal_weight
+from sppkit.init.sequential import LayerVariance, Rescaling, rescale_in_order, variance
+from sppkit.init.trial import Run, as_run
 from sppkit.patterns import Patterns
-
-
-@dataclass(frozen=True)
-class LayerVariance:
-    """What became of one layer.
-
-    Attributes:
-        layer: its name.
-        before, after: variance of its output, over all values.
-        iterations: how often it was rescaled.
-    """
-
-    layer: str
-    before: float
-    after: float
-    iterations: int
 
 
 @torch.no_grad()
 def layer_sequential_unit_variance(
     model: nn.Module,
     *args: Any,
+    alpha: float = 1.0,
     tolerance: float = 0.1,
     maximum_iterations: int = 10,
     orthonormal: bool = True,
     layers: Patterns | None = None,
-    run: Callable[[nn.Module], object] | None = None,
+    run: Run | None = None,
 ) -> tuple[LayerVariance, ...]:
     """Initialise layers one after the other so that their outputs have unit variance, in place.
 
@@ -49,13 +34,27 @@ def layer_sequential_unit_variance(
     All layers are done in one forward pass: each hands on what it computes with its new weights.
     Of a layer that is called several times the first call counts. Buffers are left as they were.
 
+    The paper's targets are those of layers: where a residual branch of unit variance is added to a
+    skip path, the sum has 1 more, and i + 1 after i such blocks. With `alpha` the layers that
+    branches end with get the variance alpha², so that sums grow as those of a normalizer-free
+    network, 1 + i alpha² (Brock, De, Smith, 2021, arXiv 2101.08692, section 4.1, where alpha is
+    0.2). alpha = B^(-1/2), for the B blocks of a stage, holds them within 1 and 2 (Arpit, Campos,
+    Bengio, 2019, How to initialize your network?, arXiv 1906.02341, for weight normalisation). The
+    gradient that a branch hands to its inside and back to the sum is multiplied by alpha as well,
+    so that the backward signal grows by no more per block than the forward signal; the last layer's
+    own weights are smaller by alpha under gradients of the same size, and so learn faster relative
+    to them.
+
     Args:
         model: any module; it runs in the mode that it is in.
         *args: positional arguments of its forward: a batch of data.
-        tolerance: half the width of the band around 1.
+        alpha: standard deviation at the end of residual branches, as the sum adds it: a constant
+            factor in front of the sum counts, a learned one (SkipInit, LayerScale) does not.
+        tolerance: half the width of the band around 1, or around alpha² as a share of it.
         maximum_iterations: of one layer.
         orthonormal: draw orthonormal weights first, as the paper does (Saxe et al., 2014,
-            arXiv 1312.6120); False rescales the weights that are there.
+            arXiv 1312.6120), for each group of a convolution by itself; False rescales the weights
+            that are there.
         layers: names or patterns; None takes all weighted layers.
         run: runs the forward of the model it is given, where `args` do not suffice.
 
@@ -65,79 +64,18 @@ def layer_sequential_unit_variance(
         were never called are missing.
 
     Raises:
-        ValueError: the tolerance is not positive, there is no iteration, or a pattern matches no
-            module.
+        ValueError: the tolerance or alpha is not positive, there is no iteration or nothing to run,
+            a pattern matches no module, or alpha is not 1 and a residual branch ends with something
+            else than a weighted layer, or there is none.
     """
-    if not tolerance > 0 or maximum_iterations < 1:
-        raise ValueError(
-            f"expected tolerance > 0 and maximum_iterations >= 1, got {tolerance} and "
-            f"{maximum_iterations}"
-        )
-    chosen = weighted_layers(model, layers)
+    chosen, run = weighted_layers(model, layers), as_run(args, run)
+    at_ends = variances_at_branch_ends(model, run, alpha)
+    rescaling = Rescaling(
+        *(variance, lambda name, *_: at_ends.get(name, 1.0), tolerance, maximum_iterations)
+    )
+    rescaling.check()
     if orthonormal:
         for module in chosen.values():
-            set_weight(module, nn.init.orthogonal_(torch.empty_like(weight_of(module))))
-    done: dict[str, LayerVariance] = {}
-
-    def rescale(name: str) -> Callable[..., torch.Tensor | None]:
-        def hook(module: nn.Module, inputs: Any, keywords: Any, output: Any) -> Any:
-            if name in done or not isinstance(output, torch.Tensor):
-                return None
-            compute = lambda: module.forward(*inputs, **keywords)  # noqa: E731
-            done[name], output = _rescaled(
-                name, module, output, compute, tolerance, maximum_iterations
-            )
-            return output
-
-        return hook
-
-    with _hooked(chosen, rescale), _same_buffers(model):
-        model(*args) if run is None else run(model)
-    return tuple(done.values())
-
-
-def _rescaled(
-    name: str,
-    module: nn.Module,
-    output: torch.Tensor,
-    compute: Callable[[], torch.Tensor],
-    tolerance: float,
-    maximum_iterations: int,
-) -> tuple[LayerVariance, torch.Tensor]:
-    before = variance = _variance(output)
-    iterations = 0
-    while abs(variance - 1) >= tolerance and iterations < maximum_iterations:
-        if not math.isfinite(variance) or variance == 0:
-            break
-        set_weight(module, weight_of(module) / math.sqrt(variance))
-        output = compute()
-        variance, iterations = _variance(output), iterations + 1
-    return LayerVariance(name, before, variance, iterations), output
-
-
-def _variance(output: torch.Tensor) -> float:
-    return float(output.double().var(correction=0))
-
-
-@contextmanager
-def _hooked(chosen: Mapping[str, nn.Module], make: Callable[[str], Any]) -> Iterator[None]:
-    handles = [
-        module.register_forward_hook(make(name), with_kwargs=True)
-        for name, module in chosen.items()
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _same_buffers(model: nn.Module) -> Iterator[None]:
-    """Put back what the forward pass writes to buffers: running statistics, counters."""
-    saved = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        yield
-    finally:
-        for buffer, values in saved:
-            buffer.copy_(values)
+            shape, groups = weight_of(module).shape, getattr(module, "groups", 1)
+            set_weight(module, orthogonal_weight(shape, groups).to(weight_of(module)))
+    return rescale_in_order(model, chosen, run, rescaling)

@@ -9,6 +9,7 @@ and no loss at the borders (circular padding, or see `padding_factor`).
 
 from sppkit.theory.entering_variance import entering_variances
 from sppkit.theory.ladders import (
+    SMALLEST_ALPHA,
     Ladder,
     NormalizerFreeLadder,
     normalizer_free_ladder,
@@ -38,6 +39,7 @@ __all__ = [
     "NONLINEARITIES",
     "SELU_ALPHA",
     "SELU_SCALE",
+    "SMALLEST_ALPHA",
     "Ladder",
     "MeanField",
     "Moments",

@@ -11,6 +11,9 @@ from sppkit.theory.moments import Moments, nonlinearity_moments
 from sppkit.theory.nonlinearities import Array, Nonlinearity
 from sppkit.theory.quadrature import normal_density, panels
 
+SMALLEST_ALPHA = 0.05
+"""Of `postactivation_ladder`, whose quadrature has the more nodes the smaller alpha is."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ladder:
@@ -175,14 +178,17 @@ def _rectified_walk(steps: int, start_variance: float) -> tuple[Array, Array]:
 
 
 def postactivation_ladder(
-    depths: Sequence[int], *, first_block: Literal["projection", "identity"] = "projection"
+    depths: Sequence[int],
+    *,
+    first_block: Literal["projection", "identity"] = "projection",
+    alpha: float = 1.0,
 ) -> Ladder:
     """Compute the statistics of a post-activation residual network with batch normalisation.
 
-    x <- relu(x + z) per block, with z ~ N(0, 1) the normalised end of the residual branch. A
-    transition replaces x by a normalised projection, so that its output is relu(N(0, 2)); every
-    stage but the first opens with one. Exact to rounding (the law of x is carried along), under
-    the assumption that x and z are independent within a channel. Holds in train mode for
+    x <- relu(x + alpha z) per block, with z ~ N(0, 1) the normalised end of the residual branch. A
+    transition replaces x by a normalised projection, so that its output is relu(N(0, 1 + alpha²));
+    every stage but the first opens with one. Exact to rounding (the law of x is carried along),
+    under the assumption that x and z are independent within a channel. Holds in train mode for
     normalisation gains of 1 and biases of 0.
 
     Args:
@@ -190,6 +196,11 @@ def postactivation_ladder(
         first_block: the skip path of the network's first block: "projection" (bottlenecks), or
             "identity" (torchvision's ResNet-18 and -34), where what enters is taken for relu of
             N(0, 1), a stem without max-pooling.
+        alpha: scale of the residual branch, `SMALLEST_ALPHA` or more; 1 in networks with batch
+            normalisation.
+
+    Raises:
+        ValueError: an unknown first block, or an alpha out of range.
 
     References:
         Deep residual learning for image recognition, He, Zhang, Ren, Sun, 2015, arXiv 1512.03385,
@@ -201,15 +212,20 @@ def postactivation_ladder(
     """
     if first_block not in ("projection", "identity"):
         raise ValueError(f"first_block is 'projection' or 'identity', got {first_block!r}")
+    if not (alpha >= SMALLEST_ALPHA and math.isfinite(alpha)):
+        raise ValueError(f"alpha={alpha} must be a number from {SMALLEST_ALPHA} on")
     place = _block_in_stage(depths).astype(int)
-    mean, second_moment = (moment[place - 1] for moment in _rectified_walk(max(depths) - 1, 2.0))
+    # a walk with steps of alpha is alpha times one with unit steps, relu being homogeneous
+    start = 1.0 / alpha**2
+    walk = _rectified_walk(max(depths) - 1, start + 1.0)
+    mean, second_moment = (moment[place - 1] for moment in walk)
     if first_block == "identity":
         opening = slice(0, depths[0])
         mean[opening], second_moment[opening] = (
-            moment[1:] for moment in _rectified_walk(depths[0], 1.0)
+            moment[1:] for moment in _rectified_walk(depths[0], start)
         )
     return Ladder(
-        average_channel_variance=second_moment - mean**2,
-        average_channel_squared_mean=mean**2,
+        average_channel_variance=alpha**2 * (second_moment - mean**2),
+        average_channel_squared_mean=alpha**2 * mean**2,
         residual_average_channel_variance=np.ones(len(place)),
     )

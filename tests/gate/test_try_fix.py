@@ -7,7 +7,7 @@ from torch import nn
 
 import sppkit
 from benchmarks.flake.networks import plain
-from sppkit.gate.fixes import CannotFixError, Network, apply_fix, nonlinearities_in_front
+from sppkit.gate.fixes import CannotFixError, Network, apply_fix
 from sppkit.gate.try_fix import FixedModel, fixes_named, try_fixes
 from sppkit.inputs import ProbeBatch
 from sppkit.rules import Diagnosis, Finding, Fix, Severity
@@ -233,18 +233,3 @@ def test_nothing_to_change_is_an_error_that_names_fix_and_layer():
     known = network(nn.Sequential(nn.Linear(8, 3, bias=False)))
     with pytest.raises(CannotFixError, match="nothing in 0 takes the fix 'reset biases'"):
         apply_fix(Fix("reset biases", ("0",)), known)
-
-
-def test_the_nonlinearity_in_front_is_the_last_that_the_input_passed():
-    model = nn.Sequential(
-        *(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(4, 4, 1), nn.Hardswish(), nn.BatchNorm2d(4)),
-        *(nn.Conv2d(4, 4, 1), nn.LogSigmoid(), nn.Conv2d(4, 4, 1)),
-    )
-    structure = sppkit.probe(model, input_size=(3, 8, 8), seeds=1).structure()
-    assert nonlinearities_in_front(structure) == {
-        "0": "identity",
-        "3": "relu",
-        "6": "identity",
-        "8": "log_sigmoid",
-    }

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from sppkit.init import fan_in, weighted_layers
+from sppkit.init import fan_in, fan_out, weighted_layers
 from tests.cases import PostActivationResNet, Tokens
 
 
@@ -59,3 +59,32 @@ def test_fan_in_is_the_number_of_inputs_of_an_output_as_counted_by_a_layer_of_on
         layer.weight.fill_(1.0)
         counted = layer(torch.ones(1, *size)).mean()
     assert fan_in(layer) == pytest.approx(float(counted))
+
+
+@pytest.mark.parametrize(
+    ("layer", "size"),
+    [
+        (nn.Linear(12, 5, bias=False), (12,)),
+        (nn.Conv2d(6, 4, 3, padding=2, bias=False), (6, 9, 9)),
+        (nn.Conv2d(6, 12, 3, padding=2, groups=6, bias=False), (6, 9, 9)),
+        (nn.Conv2d(6, 4, 4, stride=2, padding=3, bias=False), (6, 10, 10)),
+        (nn.Conv1d(8, 4, 5, padding=4, groups=2, bias=False), (8, 20)),
+        (nn.ConvTranspose2d(6, 4, 4, stride=2, bias=False), (6, 9, 9)),
+        (nn.ConvTranspose2d(6, 4, 3, stride=2, groups=2, bias=False), (6, 9, 9)),
+    ],
+    ids=str,
+)
+def test_fan_out_is_the_number_of_outputs_of_an_input_as_counted_by_the_backward_pass(layer, size):
+    """With weights of one, the gradient of the summed output counts the outputs of an input."""
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    x = torch.ones(1, *size, requires_grad=True)
+    layer(x).sum().backward()
+    assert fan_out(layer) == pytest.approx(float(x.grad.mean()))
+
+
+def test_the_fans_of_a_transposed_layer_are_those_of_its_adjoint_exchanged():
+    layer = nn.Conv2d(6, 4, 3, stride=2, groups=2)
+    adjoint = nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2)
+    assert layer.weight.shape == adjoint.weight.shape
+    assert (fan_in(adjoint), fan_out(adjoint)) == (fan_out(layer), fan_in(layer))

@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from sppkit.init import layer_sequential_unit_variance
+import sppkit
+from sppkit.init import Change, layer_sequential_unit_variance, reset_biases
+from sppkit.models.efficientnet import efficientnet_b0
 from tests.cases import BasicBlock
+from tests.init.test_branch_ends import residual_mlp
 
 
 def outputs_of(model, *inputs):
@@ -110,6 +113,78 @@ def test_only_the_named_layers_change():
     done = layer_sequential_unit_variance(model, torch.randn(32, 64), layers=["0", "2"])
     assert [d.layer for d in done] == ["0", "2"]
     assert torch.equal(model[4].weight, before)
+
+
+def test_branches_end_with_the_variance_alpha_squared_and_sums_grow_by_it():
+    torch.manual_seed(0)
+    model, x = residual_mlp(width=256, blocks=4), torch.randn(512, 256)
+    done = {d.layer: d for d in layer_sequential_unit_variance(model, x, alpha=0.2)}
+    outputs = {n: float(o.double().var(correction=0)) for n, o in outputs_of(model, x).items()}
+    for number in range(4):
+        assert outputs[f"{number}.branch.0"] == pytest.approx(1.0, abs=0.1)
+        assert outputs[f"{number}.branch.2"] == pytest.approx(0.04, rel=0.1)
+        assert done[f"{number}.branch.2"].target == pytest.approx(0.04)
+    with torch.no_grad():
+        assert float(model(x).var()) == pytest.approx(1 + 4 * 0.04, rel=0.05)
+
+
+def test_alpha_reaches_the_gradients_inside_a_branch_and_not_that_of_its_last_layer():
+    """Of W2 in x + W2 relu(W1 x) the gradient does not depend on W2; that of W1 is linear in it."""
+    gradients = []
+    for alpha in (1.0, 0.2):
+        torch.manual_seed(0)
+        model, x = residual_mlp(width=32, blocks=1), torch.randn(64, 32)
+        reset_biases(model)
+        layer_sequential_unit_variance(model, x, alpha=alpha, tolerance=1e-6)
+        model(x).backward(torch.ones(64, 32))
+        gradients.append([model[0].branch[i].weight.grad for i in (0, 2)])
+    (inside, last), (inside_scaled, last_scaled) = gradients
+    assert torch.allclose(last_scaled, last, rtol=1e-3, atol=1e-4)
+    assert torch.allclose(inside_scaled, 0.2 * inside, rtol=1e-3, atol=1e-4)
+
+
+def test_each_group_of_a_convolution_gets_orthonormal_weights_of_its_own():
+    torch.manual_seed(0)
+    layer = nn.Conv2d(16, 16, 3, groups=16)
+    layer_sequential_unit_variance(layer, torch.randn(8, 16, 8, 8))
+    norms = layer.weight.detach().flatten(1).norm(dim=1)
+    assert torch.allclose(norms, norms[:1].expand(16), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_efficientnet_without_normalisation_is_brought_to_life():
+    """From 1e-3 to 2e-28: on the batch it was initialised on, and on another one."""
+
+    def blocks(frame):
+        return frame[frame["tap"] == "block"]["average_channel_variance"]
+
+    torch.manual_seed(0)
+    model = efficientnet_b0(variant="none", classes=100)
+    x, other = torch.randn(2, 128, 3, 32, 32)
+    with Change(model, x) as change:
+        layer_sequential_unit_variance(model, x, alpha=0.2)
+    with Change(model, other) as unchanged:
+        pass
+    assert len(blocks(change.before)) == 16
+    assert blocks(change.before).min() < 1e-27
+    for frame in (change.after, unchanged.after):
+        assert blocks(frame).between(0.5, 2.0).all(), blocks(frame).tolist()
+
+
+@pytest.mark.slow
+def test_the_efficientnet_fails_the_check_before_and_passes_it_after():
+    def initialised(**options):
+        model = efficientnet_b0(variant="none", classes=100)
+        layer_sequential_unit_variance(model, torch.randn(32, 3, 32, 32), **options)
+        return model
+
+    conditions = {"input_size": (3, 32, 32), "seeds": 2, "maximum_seeds": 2}
+    before = sppkit.check(lambda: efficientnet_b0(variant="none", classes=100), **conditions)
+    assert before.verdict == "fail"
+    assert {"SPP001", "SPP101", "SPP201"} <= {finding.code for finding in before.counted}
+    after = sppkit.check(lambda: initialised(alpha=0.2), **conditions)
+    assert after.verdict == "pass"
+    assert not [f for f in after.counted if f.severity != "info"]
 
 
 @pytest.mark.parametrize("options", [{"tolerance": 0.0}, {"maximum_iterations": 0}])
