@@ -34,14 +34,14 @@ def find_reference(name: str) -> Reference:
     """Return the reference of that name.
 
     Raises:
-        TargetError: no such reference; the message names the nearest and lists all.
+        TargetError: no such reference; the message names the nearest.
     """
     references = {reference.name: reference for reference in REFERENCES}
     if name in references:
         return references[name]
     raise TargetError(
-        f"no reference network is called {name!r}{_nearest(name, list(references))}; "
-        f"there are: {', '.join(references)}"
+        f"no reference network is called {name!r}{_nearest(name, list(references))}. "
+        f"sppkit models lists all {len(references)} of them."
     )
 
 
@@ -56,7 +56,7 @@ def build(name: str, **arguments: object) -> "nn.Module":
         The network, initialised from torch's global generator.
 
     Raises:
-        TargetError: an unknown name or keyword; the message names the nearest and lists all.
+        TargetError: an unknown name or keyword; the message names the nearest.
     """
     factory = find_reference(name).factory()
     accepted = list(inspect.signature(factory).parameters)
