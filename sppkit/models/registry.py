@@ -70,5 +70,5 @@ def build(name: str, **arguments: object) -> "nn.Module":
 
 
 def _nearest(word: str, words: list[str]) -> str:
-    nearest = difflib.get_close_matches(word, words, n=1)
-    return f" (did you mean {nearest[0]!r}?)" if nearest else ""
+    nearest = difflib.get_close_matches(word, words, n=3)
+    return f" (did you mean {' or '.join(map(repr, nearest))}?)" if nearest else ""
