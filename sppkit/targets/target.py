@@ -229,7 +229,8 @@ def _built(
     except Exception as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "none"
         raise TargetError(
-            f"{origin} cannot be built (arguments: {given}): {describe_exception(error)}."
+            f"{origin} cannot be built (arguments: {given}): "
+            f"{describe_exception(error).removesuffix('.')}."
         ) from error
     return _checked(built, origin)
 

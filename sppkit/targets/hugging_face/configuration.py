@@ -28,10 +28,11 @@ def make_configuration(stated: StatedConfiguration, arguments: Mapping[str, obje
     _refuse_remote_code(arguments, stated.origin)
     refuse_weights(arguments, stated.origin)
     transformers = import_library("transformers", stated.origin)
+    as_fields = _as_fields(arguments)
     try:
         kind = transformers.CONFIG_MAPPING[stated.model_type]
-        _check_fields(arguments, _known_fields(kind, stated.fields), stated.origin)
-        fields = _merged(_without_weights(stated.fields), _as_fields(arguments))
+        _check_fields(as_fields, _known_fields(kind, stated.fields), stated.origin)
+        fields = _merged(_without_weights(stated.fields), as_fields)
         if "use_pretrained_backbone" in inspect.signature(kind.__init__).parameters:
             fields["use_pretrained_backbone"] = False
         with offline():
@@ -42,7 +43,7 @@ def make_configuration(stated: StatedConfiguration, arguments: Mapping[str, obje
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "none"
         raise TargetError(
             f"{stated.origin} cannot be configured (arguments: {given}): "
-            f"{describe_exception(error)}."
+            f"{describe_exception(error).removesuffix('.')}."
         ) from error
     for each in inner_configurations(configuration):
         if "use_cache" not in arguments and hasattr(each, "use_cache"):
@@ -61,11 +62,17 @@ def inner_configurations(configuration: Any) -> Iterator[Any]:
 
 def _known_fields(kind: Any, stated: Mapping[str, Any]) -> set[str]:
     parameters = set(inspect.signature(kind.__init__).parameters) - {"self", "kwargs"}
-    return parameters | set(kind.attribute_map) | set(stated) | _ALSO_ACCEPTED
+    known = parameters | set(kind.attribute_map) | set(stated) | _ALSO_ACCEPTED
+    return known - set(_OF_TRAINED_WEIGHTS)
 
 
 def _check_fields(arguments: Mapping[str, object], known: set[str], origin: str) -> None:
     for name in arguments:
+        if name in _OF_TRAINED_WEIGHTS:
+            raise TargetError(
+                f"{origin} with {name}={arguments[name]!r}: random weights are in float32. Leave "
+                "it out, and say --amp bf16 for a lower precision."
+            )
         if name not in known:
             raise TargetError(
                 f"the configuration of {origin} has no field '{name}'.{did_you_mean(name, known)} "

@@ -107,7 +107,7 @@ def _is_written_as_path(text: str) -> bool:
 
 
 def _no_file(text: str, path: Path) -> str:
-    if path.is_dir():
+    if text and path.is_dir():
         there = ", ".join(sorted(each.name for each in path.iterdir())[:20]) or "nothing"
         return f"hf:{text} is a folder without a {_FILE}; there is: {there}. Expected {_EXPECTED}."
     return f"hf:{text} does not exist. Expected {_EXPECTED}."
