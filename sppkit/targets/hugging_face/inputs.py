@@ -93,7 +93,8 @@ def _size(name: str, configuration: Any) -> Size:
 
 
 def _tokens(configuration: Any, *, prefix: str = "") -> Tokens | None:
-    vocabulary = _whole(configuration, f"{prefix}vocab_size")
+    field = f"{prefix}vocab_size"
+    vocabulary = _whole(_of_text(configuration), field) or _whole(configuration, field)
     if vocabulary is None:
         return None
     positions = min(
@@ -166,6 +167,14 @@ def _stated(configuration: Any, *names: str) -> Any:
             if value is not None:
                 return value
     return None
+
+
+def _of_text(configuration: Any) -> Any:
+    """Return the part that is of the text; some vision parts state a vocabulary, too."""
+    try:
+        return configuration.get_text_config()
+    except ValueError:  # there are several
+        return configuration
 
 
 def _whole(configuration: Any, *names: str) -> int | None:
