@@ -38,7 +38,8 @@ def faults(names: set[str], compiled: bool) -> Iterator[str]:
     rest = {name for name in names - packaged if ".dist-info" not in name.partition("/")[0]}
     yield from (f"lacks {name}" for name in sorted(expected - packaged))
     yield from (f"holds {name}, which is not of the package" for name in sorted(rest))
-    yield from (f"holds {name}, which git does not" for name in sorted(packaged - expected - kernels))
+    unknown = packaged - expected - kernels
+    yield from (f"holds {name}, which no file of the package is" for name in sorted(unknown))
     if bool(kernels) != compiled:
         yield f"has {'a' if kernels else 'no'} C kernel, and {'one' if compiled else 'none'} is due"
 

@@ -1,5 +1,6 @@
 """Networks of transformers by their configuration: found, built offline, and fed by themselves."""
 
+import importlib.util
 import json
 import sys
 from contextlib import suppress
@@ -13,8 +14,12 @@ from sppkit.inputs import Tokens
 from sppkit.targets import resolve
 from tests.cli.conftest import contents, folder, spp  # noqa: F401  (fixtures)
 from tests.zoo.of_transformers import NETWORKS
-from tests.zoo.test_reference_networks import require
 from tests.zoo.torchvision_shim import import_torchvision
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("transformers") is None,
+    reason="transformers is not installed: pip install -c constraints.txt -e '.[zoo]'",
+)
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 TINY_BERT = {**TINY, "intermediate_size": 24, "vocab_size": 60}
@@ -24,7 +29,6 @@ TINY_VIT = {**TINY, "intermediate_size": 24, "image_size": 16, "patch_size": 8, 
 @pytest.fixture(autouse=True)
 def transformers(monkeypatch, tmp_path):
     """The library, with an empty cache of the hub, in a folder of its own."""
-    require("transformers")
     with suppress(ModuleNotFoundError):  # half of torchvision is worse than none
         import_torchvision()
     import transformers
