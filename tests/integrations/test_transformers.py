@@ -179,6 +179,55 @@ def test_a_resumed_run_goes_on_where_its_checkpoint_was(tmp_path):
     assert_same_rows(table, expected_table(3))
 
 
+def train_too_fast(folder, **options):
+    """Train for so long at such a rate that there are warnings, before step 15 and after it."""
+    model = Model()
+    callback = SignalPropagationCallback(folder, every=1, include="network*")
+    steps = {"max_steps": 30, "save_strategy": "steps", "save_steps": 15}
+    trainer = make_trainer(model, folder, callback, **steps)
+    trainer.optimizer.param_groups[0]["lr"] = 20.0
+    trainer.train(**options)
+    return callback.warning
+
+
+def test_a_resumed_run_warns_as_one_that_was_not_interrupted(tmp_path):
+    whole = train_too_fast(tmp_path / "run")
+    checkpoint = str(tmp_path / "output" / "checkpoint-15")
+    resumed = train_too_fast(tmp_path / "run", resume_from_checkpoint=checkpoint)
+    assert whole.events[0].step < 15
+    assert [event.as_dict() for event in resumed.events] == [e.as_dict() for e in whole.events]
+    assert repr(resumed.state_dict()) == repr(whole.state_dict())  # NaN is NaN
+    other = train_too_fast(tmp_path / "another", resume_from_checkpoint=checkpoint)
+    assert repr(other.state_dict()) != repr(whole.state_dict())  # of another run directory
+
+
+def test_a_callback_that_trains_anew_warns_anew(tmp_path):
+    callback = SignalPropagationCallback(tmp_path / "run", every=1, include="network*")
+    make_trainer(Model(), tmp_path / "run", callback, max_steps=12).train()
+    callback._attachment._run_directory = tmp_path / "again"
+    make_trainer(Model(), tmp_path / "again", callback, max_steps=12).train()
+    steps = callback.warning.state_dict()["watch"]["history"]
+    first = train(tmp_path / "third", max_steps=12).warning.state_dict()["watch"]["history"]
+    assert repr(steps) == repr(first)
+
+
+def test_each_trial_of_a_search_has_a_recording_of_its_own(tmp_path):
+    callback = SignalPropagationCallback(tmp_path / "run", every=1, include="network*")
+    trainer = make_trainer(Model(), tmp_path / "run", callback)
+    trainer.model_init = Model
+    trainer.hp_search_backend = transformers.trainer_utils.HPSearchBackend.RAY  # a trial is a dict
+    for steps in (2, 3):
+        trainer.train(trial={"max_steps": steps})
+    trainer.hp_name = lambda trial: f"../{trial['max_steps']} steps"
+    trainer.train(trial={"max_steps": 4})
+    folders = sorted(path.parent.name for path in (tmp_path / "run").glob("*/run.json"))
+    folders = folders or sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert folders == ["_4_steps", "trial-0", "trial-1"]
+    for name, steps in zip(folders, (4, 2, 3), strict=True):
+        table = sppkit.read(tmp_path / "run" / name).table()
+        assert table["step"].nunique() == steps
+
+
 def test_an_exception_leaves_a_recording_and_after_close_no_hook(tmp_path):
     class Failing(Model):
         def forward(self, x, labels):
