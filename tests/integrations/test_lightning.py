@@ -203,7 +203,7 @@ def test_a_resumed_run_warns_as_one_that_was_not_interrupted(tmp_path):
         callback = SignalPropagationCallback(tmp_path / folder, every=1)
         training = trainer(callback, steps=steps)
         options = {"ckpt_path": resume, "weights_only": False} if resume else {}
-        training.fit(Module(rate=20.0), loader(), **options)
+        training.fit(Module(rate=1e6), loader(), **options)
         if save:
             training.save_checkpoint(save)
         return callback.warning
