@@ -4,7 +4,6 @@ trainer = Trainer(model, arguments, callbacks=[SignalPropagationCallback("runs/a
 """
 
 import gc
-import importlib
 import json
 import os
 import re
@@ -26,11 +25,10 @@ _WRAPPERS = frozenset(
 )
 
 
-_transformers = library("transformers", "transformers")
-_stateful = importlib.import_module("transformers.trainer_callback").ExportableState
-
-
-class SignalPropagationCallback(_transformers.TrainerCallback, _stateful):  # type: ignore[misc]
+class SignalPropagationCallback(
+    library("transformers", "transformers").TrainerCallback,  # type: ignore[misc]
+    library("transformers.trainer_callback", "transformers").ExportableState,  # type: ignore[misc]
+):
     """Record a training of a transformers Trainer into a run directory.
 
     Steps are those of the optimiser: the batches whose gradients are accumulated are one step, and
