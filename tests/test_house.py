@@ -27,7 +27,10 @@ HOUSE = {
     "kernels": (FLOOR_0 | FLOOR_1, {"numpy", "torch", "triton"}),
     "capture": (FLOOR_0 | FLOOR_1 | {"kernels"}, {"numpy", "torch"}),
     "inputs": (FLOOR_0 | FLOOR_1, {"numpy", "torch", "sklearn"}),
-    "targets": (FLOOR_0 | FLOOR_1 | {"models"}, {"torch", "timm", "torchvision"}),
+    "targets": (
+        FLOOR_0 | FLOOR_1 | {"models", "inputs"},
+        {"torch", "timm", "torchvision", "huggingface_hub"},
+    ),
     "init": (FLOOR_0 | {"capture", "models"}, {"torch", "pandas"}),
     "probing": (FLOOR_0 | FLOOR_1 | MEASURE, {"numpy", "torch"}),
     "plots": (

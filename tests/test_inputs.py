@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sppkit.errors import ProbeError
-from sppkit.inputs import example_batch, make_batch
+from sppkit.inputs import Tokens, example_batch, make_batch
 from sppkit.inputs.digits import draw_digits
 
 NOISES = ("gaussian", "uniform", "pink")
@@ -482,3 +482,85 @@ def test_impossible_requests_are_refused():
     assert "needs a size, and none is known" in error_of("pink")
     assert "Did you mean 'float32'?" in error_of("gaussian", 3, dtype="flot32")
     assert "'complex64' is no type of input" in error_of("gaussian", 3, dtype=torch.complex64)
+
+
+# ---------------------------------------------------------------------------------- inputs by name
+
+
+def named_batch(sizes, source="gaussian", *, batch_size=4, seed=0, **options):
+    return make_batch(
+        source,
+        input_size=sizes,
+        batch_size=batch_size,
+        generator=torch.Generator().manual_seed(seed),
+        **options,
+    )
+
+
+def test_named_inputs_are_keyword_arguments_in_the_order_of_their_names():
+    sizes = {"ids": Tokens((12,), 50), "pixels": (3, 8, 8), "mask": (12,)}
+    batch = named_batch(sizes)
+    assert batch.args == ()
+    assert list(batch.kwargs) == ["ids", "pixels", "mask"]
+    assert [tuple(t.shape) for t in batch.kwargs.values()] == [(4, 12), (4, 3, 8, 8), (4, 12)]
+    assert batch.kwargs["ids"].dtype == torch.int64
+    assert batch.description == (
+        "gaussian noise (pixels, mask); uniform tokens of a vocabulary of 50 (ids)"
+    )
+
+
+def test_named_inputs_are_the_same_for_the_same_seed_alone():
+    sizes = {"ids": Tokens((12,), 50), "pixels": (3, 8, 8)}
+    first, again, other = (named_batch(sizes, seed=seed).kwargs for seed in (0, 0, 1))
+    for name in sizes:
+        assert torch.equal(first[name], again[name])
+        assert not torch.equal(first[name], other[name])
+
+
+def test_tokens_are_uniform_over_all_ids_but_those_left_out():
+    left_out = frozenset({0, 3, 4, 9, 77})  # 77 is no id of this vocabulary
+    tokens = Tokens((1000,), 10, left_out)
+    ids = tokens.draw(60, torch.Generator().manual_seed(0))
+    counts = torch.bincount(ids.flatten(), minlength=10)
+    drawn = [1, 2, 5, 6, 7, 8]
+    assert tokens.ids_drawn == len(drawn)
+    assert counts[[0, 3, 4, 9]].tolist() == [0, 0, 0, 0]
+    # 10,000 of each are expected, with a deviation of √(60,000 · 1/6 · 5/6) = 91
+    assert (counts[drawn] - 10_000).abs().max() < 5 * 91
+
+
+def test_a_vocabulary_of_special_ids_alone_is_refused():
+    with pytest.raises(ProbeError, match="A vocabulary of 2 tokens, of which 2 are not drawn"):
+        Tokens((4,), 2, frozenset({0, 1}))
+
+
+def test_a_vocabulary_that_is_given_takes_the_place_of_the_named_ones():
+    batch = named_batch({"ids": Tokens((500,), 1000)}, vocabulary=7, dtype="int")
+    assert int(batch.kwargs["ids"].max()) == 6
+    assert batch.description == "uniform tokens of a vocabulary of 7 (ids)"
+
+
+def test_tokens_follow_the_number_of_digits_there_are():
+    batch = named_batch({"ids": Tokens((2,), 9), "x": (1, 8, 8)}, "digits", batch_size=2000)
+    assert len(batch.kwargs["ids"]) == len(batch.kwargs["x"]) == len(batch.labels) == 1797
+    assert batch.labels.unique().tolist() == list(range(10))
+
+
+def test_what_named_inputs_cannot_be_is_refused():
+    def message(*arguments, **options):
+        with pytest.raises(ProbeError) as caught:
+            named_batch(*arguments, **options)
+        return str(caught.value)
+
+    tokens, numbers = {"ids": Tokens((4,), 9)}, {"pixels": (3, 8, 8)}
+    assert "the inputs (pixels) are numbers" in message(numbers, vocabulary=9, dtype="int")
+    assert "Digits are pictures" in message(tokens, "digits")
+    assert "'gausian' is no input. Did you mean 'gaussian'?" in message(tokens, "gausian")
+    assert "Digits fill one input; the model takes 2" in message({**numbers, "y": (4,)}, "digits")
+    assert "An input of size 3x0 is empty" in message({"x": (3, 0)})
+
+
+def test_a_file_takes_the_place_of_named_inputs(file):
+    name = file("x.pt", {"x": torch.ones(3, 5)})
+    batch = named_batch({"ids": Tokens((4,), 9)}, name)
+    assert batch.args[0].shape == (3, 5)

@@ -8,9 +8,9 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
-import jsonschema
 import pytest
-import yaml
+
+from tests.libraries import library
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,7 +20,7 @@ def project():
 
 
 def test_the_hooks_have_the_fields_that_pre_commit_asks_for():
-    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    hooks = library("yaml").safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     assert [hook["language"] for hook in hooks] == ["python", "system"]
     for hook in hooks:
         assert {"id", "name", "entry", "language"} <= set(hook)
@@ -30,8 +30,8 @@ def test_the_hooks_have_the_fields_that_pre_commit_asks_for():
 
 def test_the_action_keeps_to_the_schema_of_github():
     schema = json.loads((ROOT / "tests" / "schemas" / "github-action.json").read_text())
-    action = yaml.safe_load((ROOT / "action.yml").read_text())
-    jsonschema.Draft7Validator(schema).validate(action)
+    action = library("yaml").safe_load((ROOT / "action.yml").read_text())
+    library("jsonschema").Draft7Validator(schema).validate(action)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_action_keeps_to_the_schema_of_github():
     ],
 )
 def test_the_action_hands_over_its_inputs_and_runs_nothing_else(inputs, arguments, tmp_path):
-    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    action = library("yaml").safe_load((ROOT / "action.yml").read_text())
     step = action["runs"]["steps"][-1]
     fake = tmp_path / "sppkit"
     fake.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")

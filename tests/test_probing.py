@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import sppkit
+from sppkit import inputs
 from sppkit.errors import ProbeError
 from sppkit.probing.measurement import MOST_VALUES, _default_batch_size
 from tests.cases import DictOutput, PostActivationResNet, Tokens
@@ -118,6 +119,34 @@ def test_two_inputs_are_two_sizes():
 
     recording = sppkit.probe(Two, input_size=((3,), (4,)), seeds=1)
     assert recording.metadata["Two"]["input_shapes"] == [[16, 3], [16, 4]]
+
+
+class TaggedTokens(nn.Module):
+    """Takes its inputs by keyword alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(50, 8), nn.Linear(8, 5)
+
+    def forward(self, *, ids, scale):
+        return self.head(self.embedding(ids) * scale)
+
+
+def test_inputs_by_name_are_drawn_anew_with_every_seed_and_resized_to_the_batch():
+    sizes = {"ids": inputs.Tokens((6,), 50), "scale": (6, 1)}
+    recording = sppkit.probe(TaggedTokens, input_size=sizes, seeds=3, batch_size=4)
+    head = recording.table().query("layer == 'head' and signal == 'activation'")
+    assert head["variance"].nunique() == 3
+    assert head["samples"].unique().tolist() == [4 * 6]
+    metadata = recording.metadata["TaggedTokens"]
+    assert metadata["input_shapes"] == [[4, 6], [4, 6, 1]]
+    assert "uniform tokens of a vocabulary of 50 (ids)" in metadata["input"]
+    assert sppkit.check(TaggedTokens, input_size=sizes, seeds=2).observed
+
+
+def test_named_sizes_must_be_whole_numbers():
+    with pytest.raises(ValueError, match=r"\{'scale': \(6, 0\)\} must hold positive whole"):
+        sppkit.probe(TaggedTokens, input_size={"scale": (6, 0)})
 
 
 @pytest.mark.parametrize(

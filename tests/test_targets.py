@@ -302,11 +302,11 @@ def test_a_folder_and_another_kind_of_file_are_refused_by_name(write, tmp_path):
     assert "'model.txt' is not a Python file" in error_of("model.txt:Net")
 
 
-@pytest.mark.parametrize("text", ["", ":", "model", "nets/model", "hf:org/name"])
+@pytest.mark.parametrize("text", ["", ":", "model", "nets/model", "hff:org/name"])
 def test_a_text_of_no_known_form_is_answered_with_all_forms(write, text):
     write(other=NET)
     message = error_of(text)
-    assert "ref:NAME, timm:NAME or torchvision:NAME" in message
+    assert "torchvision:NAME, hf:TYPE or hf:DIRECTORY, or hub:DIRECTORY:ENTRYPOINT" in message
 
 
 def test_a_file_without_its_ending_is_answered_with_the_file(write):
@@ -562,6 +562,15 @@ def test_a_missing_library_is_told_with_the_remedy(library, monkeypatch):
     assert error_of("timm:resnet50") == (
         "timm:resnet50 needs timm, which is not installed. "
         "Try: pip install --upgrade timm torchvision"
+    )
+
+
+@pytest.mark.parametrize("text", ["bert", "owner/network", "./checkpoint", ""])
+def test_without_transformers_its_networks_say_what_to_install(text, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)  # as if it were not there
+    assert error_of(f"hf:{text}") == (
+        f"hf:{text} needs transformers, which is not installed. "
+        "Try: pip install --upgrade 'sppkit[transformers]'"
     )
 
 

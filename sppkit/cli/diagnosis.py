@@ -17,7 +17,7 @@ from sppkit.user_code import describe_exception
 
 Fact = tuple[str, str]
 
-OPTIONAL_LIBRARIES = ("timm", "torchvision")
+OPTIONAL_LIBRARIES = ("timm", "torchvision", "transformers")
 
 
 def facts_of_machine() -> list[Fact]:

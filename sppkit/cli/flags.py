@@ -13,6 +13,7 @@ Sizes = tuple[tuple[int, ...], ...]
 
 TARGET_FORMS = (
     "model.py, model.py:Name, package.module:name, ref:NAME, timm:NAME, torchvision:NAME, "
+    "hf:TYPE or hf:DIRECTORY of transformers, hub:DIRECTORY:ENTRYPOINT of torch.hub, "
     "a .parquet recording or a run directory"
 )
 INPUTS = "gaussian, uniform, pink, digits, FILE.pt, FILE.npz or module.py:function"
@@ -127,7 +128,8 @@ class Measuring:
         typer.Option(
             "-k",
             metavar="KEY=VALUE",
-            help="Argument of the model's class or function, such as depth=3; once for each.",
+            help="Argument of the model's class or function, such as depth=3, or field of a "
+            "configuration of transformers; once for each.",
             rich_help_panel=CIRCUMSTANCES,
         ),
     ] = None

@@ -1,10 +1,13 @@
-"""What to say when nobody states the input size: a guess from the network's first layer."""
+"""Sizes that a person gives in place of the declared ones, and what to say when there are none."""
 
+from dataclasses import replace
 from typing import NoReturn
 
 from torch import nn
 
+from sppkit.cli.flags import Sizes
 from sppkit.errors import ProbeError
+from sppkit.inputs import NamedSizes, Tokens
 
 _SIDE = 64  # of a guessed picture
 _LENGTH = 16  # of a guessed sequence
@@ -23,6 +26,38 @@ def unknown_size(network: nn.Module, origin: str) -> NoReturn:
         "once for each input, or let the model declare it as INPUT_SIZE = (3, 64, 64). Other "
         "arguments of its forward come from --example-input module.py:function."
     )
+
+
+def lacking_inputs(names: tuple[str, ...], origin: str) -> NoReturn:
+    """Say that a forward needs what nothing states the size of.
+
+    Raises:
+        ProbeError: always.
+    """
+    raise ProbeError(
+        f"the forward of {origin} needs {' and '.join(names)}, whose size its configuration does "
+        "not tell. Give the arguments with --example-input module.py:function, a function that "
+        "returns them in a dict."
+    )
+
+
+def resized(declared: NamedSizes, given: Sizes, origin: str) -> NamedSizes:
+    """Put the sizes that were given in place of the first declared ones.
+
+    Raises:
+        ProbeError: there are more of them than inputs.
+    """
+    if len(given) > len(declared):
+        raise ProbeError(
+            f"{origin} takes {len(declared)} inputs ({', '.join(declared)}), and {len(given)} "
+            "sizes were given: one -s for each, in this order. Other arguments of its forward come "
+            "from --example-input module.py:function."
+        )
+    changed = {
+        name: replace(one, size=size) if isinstance(one, Tokens) else size
+        for (name, one), size in zip(declared.items(), given, strict=False)
+    }
+    return {**declared, **changed}
 
 
 def guessed_flags(layer: nn.Module) -> str | None:

@@ -1,7 +1,7 @@
 """From what a person typed to a recording: models are probed, recordings are read."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ import torch
 import sppkit
 from sppkit.cli.console import progress_bar
 from sppkit.cli.flags import Device, Measuring, Sizes, Talking
-from sppkit.cli.input_size import unknown_size
+from sppkit.cli.input_size import lacking_inputs, resized, unknown_size
 from sppkit.cli.recordings import is_recording, read_recording
 from sppkit.errors import ProbeError, TargetError
-from sppkit.inputs import example_batch
+from sppkit.inputs import NamedSizes, example_batch
 from sppkit.inputs.sources import is_source
 from sppkit.recording import Recording
 from sppkit.targets import Target, declared_input_size, parse_arguments, resolve
@@ -82,16 +82,21 @@ def _probe(
         raise ProbeError(f"{target.origin}: {error}") from error
 
 
-def find_input_size(target: Target, measuring: Measuring) -> Sizes | None:
+def find_input_size(target: Target, measuring: Measuring) -> Sizes | NamedSizes | None:
     """Return the size that was given or declared; None where the input has one of its own.
 
     Raises:
         ProbeError: nobody knows the size.
     """
+    has_own = bool(measuring.example_input) or is_source(measuring.input)
+    if isinstance(target.input_size, Mapping):
+        return None if has_own else resized(target.input_size, measuring.sizes, target.origin)
     if sizes := measuring.sizes or target.input_size:
         return sizes
-    if measuring.example_input or is_source(measuring.input):
+    if has_own:
         return None
+    if target.lacking:
+        lacking_inputs(target.lacking, target.origin)
     network = target.build()
     return declared_input_size(network) or unknown_size(network, target.origin)
 

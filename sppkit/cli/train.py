@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from sppkit.training.loop import Outcome
     from sppkit.training.parallel import Parallel
 
-_TARGETS = "model.py, model.py:Name, package.module:name, ref:NAME, timm:NAME, torchvision:NAME"
+_TARGETS = (
+    "model.py, model.py:Name, package.module:name, ref:NAME, timm:NAME, torchvision:NAME, "
+    "hf:TYPE or hf:DIRECTORY of transformers, hub:DIRECTORY:ENTRYPOINT of torch.hub"
+)
 _DIVERGED = 1
 _FAILED = 2
 

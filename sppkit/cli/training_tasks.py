@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sppkit.cli.flags import Sizes
 from sppkit.cli.sources import choose_device, load_loss
 from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
 from sppkit.cli.training_entries import Entry, Request, read_request
 from sppkit.errors import TargetError
+from sppkit.inputs import Tokens, size_of
 from sppkit.models import find_reference
 from sppkit.targets import Target, declared_input_size, parse_arguments, resolve
 from sppkit.training.choices import change, read_clipping
@@ -212,7 +214,7 @@ def _with_its_data(
 
 
 def _size(target: Target, feeding: Feeding) -> tuple[int, ...] | None:
-    sizes = feeding.sizes or target.input_size
+    sizes = feeding.sizes or _in_order(target)
     if sizes is None and not feeding.source.endswith(".npz"):
         sizes = declared_input_size(target.build())
     if sizes is not None and len(sizes) > 1:
@@ -221,6 +223,20 @@ def _size(target: Target, feeding: Feeding) -> tuple[int, ...] | None:
             "that takes one."
         )
     return sizes[0] if sizes else None
+
+
+def _in_order(target: Target) -> Sizes | None:
+    """Return the sizes of the inputs in order, where all of them are numbers."""
+    declared = target.input_size
+    if not isinstance(declared, Mapping):
+        return declared
+    tokens = [name for name, one in declared.items() if isinstance(one, Tokens)]
+    if tokens:
+        raise TargetError(
+            f"{target.origin} takes tokens ({', '.join(tokens)}), and `sppkit train` has none: its "
+            "data are pictures and numbers. Record its own training: sppkit.record(model)."
+        )
+    return tuple(size_of(one) for one in declared.values())
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

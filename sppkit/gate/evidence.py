@@ -26,6 +26,7 @@ from sppkit.gate.rehearsal import (
     rehearse,
 )
 from sppkit.gate.training_loss import TrainingLoss
+from sppkit.inputs import NamedSizes
 from sppkit.patterns import Patterns
 from sppkit.probing.conditions import Conditions, Input, Sizes, as_sizes, as_source, check
 from sppkit.probing.losses import Loss
@@ -64,7 +65,7 @@ class EvidenceProbe:
         self,
         model: Model,
         *,
-        input_size: tuple[int, ...] | Sizes | None = None,
+        input_size: tuple[int, ...] | Sizes | NamedSizes | None = None,
         input: Input = "gaussian",
         batch_size: int | None = None,
         input_dtype: str = "float32",

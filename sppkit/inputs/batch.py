@@ -6,12 +6,14 @@ the CPU, so that every machine draws the same input.
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sppkit.errors import ProbeError
 from sppkit.inputs import noise
 from sppkit.inputs.contents import ProbeBatch, Size, arrange, kind_of, shape_text, too_few
 from sppkit.inputs.digits import draw_digits
+from sppkit.inputs.named import NamedSizes, Tokens, size_of
 from sppkit.inputs.sources import call_function, is_source, read
 from sppkit.user_code import did_you_mean
 
@@ -31,7 +33,7 @@ _INTEGERS = {"int": "int64", "int64": "int64", "int32": "int32"}
 def make_batch(
     source: str,
     *,
-    input_size: Sequence[Size],
+    input_size: Sequence[Size] | NamedSizes,
     batch_size: int,
     generator: "torch.Generator",
     dtype: "torch.dtype | str" = "float32",
@@ -45,22 +47,28 @@ def make_batch(
             `digits`, small pictures. A file gives its first samples, a function its tensors or
             the first batch of its data set or loader.
         input_size: one size per input, without the batch. What files and functions hold is
-            checked against it; it may be empty for them.
+            checked against it; it may be empty for them. A mapping from names to sizes gives
+            keyword arguments, of which `Tokens` are drawn as such, the others as the source says.
         batch_size: number of samples. A file or data set with fewer gives what it has, and the
             description says so.
         generator: a generator of the CPU, the only source of random numbers.
         dtype: a floating type, or "int" for token ids, which are drawn uniformly from the
             vocabulary whatever noise was asked for.
-        vocabulary: number of tokens, for "int".
+        vocabulary: number of tokens, for "int"; for named `Tokens` in place of their own.
 
     Raises:
         ProbeError: if there is no such source, or if it does not give what was asked for.
     """
-    sizes, number = [tuple(size) for size in input_size], _dtype(dtype)
+    named = input_size if isinstance(input_size, Mapping) else {}
+    listed = named.values() if isinstance(input_size, Mapping) else input_size
+    sizes, number = [size_of(each) for each in listed], _dtype(dtype)
     _check_request(sizes, batch_size, generator)
     if is_source(source):
         content = read(source, batch_size, generator)
+        sizes = [] if named else sizes
         return arrange(content, sizes=sizes, batch_size=batch_size, dtype=number, source=source)
+    if named:
+        return _by_name(source, named, batch_size, generator, number, vocabulary)
     _check_drawn(source, sizes, number, vocabulary)
     if not number.is_floating_point:
         return _tokens(sizes, batch_size, generator, number, vocabulary)
@@ -108,6 +116,39 @@ def _arguments(made: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(positional), dict(made[1])
 
 
+def _by_name(
+    source: str,
+    named: NamedSizes,
+    batch_size: int,
+    generator: "torch.Generator",
+    dtype: "torch.dtype",
+    vocabulary: int | None,
+) -> ProbeBatch:
+    """Draw numbers from the source and tokens from their vocabularies, as keyword arguments."""
+    numbers = {name: size_of(one) for name, one in named.items() if not isinstance(one, Tokens)}
+    tokens = {name: one for name, one in named.items() if isinstance(one, Tokens)}
+    _check_named(source, numbers, tokens, dtype, vocabulary)
+    drawn = ProbeBatch((), {}, None, "")
+    if numbers:
+        kind = dtype if dtype.is_floating_point else "float32"  # "int" is said of the tokens
+        drawn = make_batch(
+            source,
+            input_size=list(numbers.values()),
+            batch_size=batch_size,
+            generator=generator,
+            dtype=kind,
+        )
+        batch_size = len(drawn.args[0])  # there are only so many digits
+    if vocabulary is not None:
+        tokens = {name: replace(one, vocabulary=vocabulary) for name, one in tokens.items()}
+    made = dict(zip(numbers, drawn.args, strict=True))
+    made |= {name: one.draw(batch_size, generator) for name, one in tokens.items()}
+    said = {", ".join(numbers): drawn.description} if numbers else {}
+    said |= {name: _uniform(one.vocabulary) for name, one in tokens.items()}
+    description = "; ".join(f"{what} ({name})" for name, what in said.items())
+    return ProbeBatch((), {name: made[name] for name in named}, drawn.labels, description)
+
+
 def _noise(
     source: str,
     sizes: Sequence[Size],
@@ -136,7 +177,11 @@ def _tokens(
         )
     draw = functools.partial(noise.tokens, vocabulary=vocabulary)
     tensors = tuple(draw(size, batch_size, generator).to(dtype) for size in sizes)
-    return ProbeBatch(tensors, {}, None, f"uniform tokens of a vocabulary of {vocabulary}")
+    return ProbeBatch(tensors, {}, None, _uniform(vocabulary))
+
+
+def _uniform(vocabulary: int) -> str:
+    return f"uniform tokens of a vocabulary of {vocabulary}"
 
 
 def _digits(
@@ -186,6 +231,26 @@ def _check_drawn(
         )
     if source == "digits" and not dtype.is_floating_point:
         raise ProbeError(f"Digits are pictures, not {dtype} token ids; use 'gaussian' for those.")
+
+
+def _check_named(
+    source: str,
+    numbers: Mapping[str, Size],
+    tokens: Mapping[str, Tokens],
+    dtype: "torch.dtype",
+    vocabulary: int | None,
+) -> None:
+    """Refuse tokens where the inputs are numbers, and sources that the inputs cannot have."""
+    import torch
+
+    if not numbers:
+        _check_drawn(source, [one.size for one in tokens.values()], torch.int64, vocabulary)
+    if not tokens and (vocabulary is not None or not dtype.is_floating_point):
+        raise ProbeError(
+            f"Token ids were asked for, and the inputs ({', '.join(numbers)}) are numbers. Leave "
+            "out the vocabulary and the type (--vocab, --input-dtype), or give the arguments "
+            "yourself (--example-input module.py:function)."
+        )
 
 
 def _dtype(dtype: "torch.dtype | str") -> "torch.dtype":

@@ -5,6 +5,7 @@ import inspect
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ _OF_TRAINER = frozenset({"model", "optimizer", "scaler", "run_directory", "first
 
 
 class Attachment:
-    """One recording after another, each into the same run directory.
+    """One recording after another, into the same run directory or a folder in it.
 
     Args:
         run_directory: where the recording is written while training goes on.
@@ -56,6 +57,7 @@ class Attachment:
             del self._options["every"]
         self._stack: ExitStack | None = None
         self._pause: ExitStack | None = None
+        self._restored: Mapping[str, Any] | None = None
         self.recording: Recorder | None = None
         self.warning: EarlyWarning | None = None
 
@@ -65,26 +67,38 @@ class Attachment:
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler | None,
         first_step: int,
+        folder: str = "",
     ) -> None:
         """Begin to record, as the trainer begins to train, or goes on with a step.
 
-        A run that goes on from a checkpoint takes some steps again: their earlier rows go.
+        A run that goes on from a checkpoint takes some steps again: their earlier rows go, and its
+        early warning goes on from the state that was restored.
+
+        Args:
+            model, optimizer, scaler: of the trainer.
+            first_step: optimiser steps that were taken before.
+            folder: in the run directory, for one of several trainings.
 
         Raises:
             RecordingError: the run directory holds another recording.
+            ValueError: the state is none of an early warning.
         """
         self.end()
+        run_directory = Path(self._run_directory, folder)
         if first_step > 0 and _rank() == 0:
-            forget_steps(self._run_directory, first_step)
+            forget_steps(run_directory, first_step)
         self.recording = record(
             model,
             optimizer=optimizer,
             scaler=scaler,
-            run_directory=self._run_directory,
+            run_directory=run_directory,
             first_step=first_step,
             **self._options,
         )
         self.warning = EarlyWarning(self.recording, stop_on=self._stop_on)
+        state, self._restored = self._restored, None
+        if state and first_step > 0 and _rank() == 0:  # the checkpoint is that of rank 0
+            self.warning.load_state_dict(state)
         for tracker in self._trackers:
             tracker.follow(self.recording, self.warning)
         self._stack = ExitStack()
@@ -106,6 +120,16 @@ class Attachment:
         """Write what there is, as the trainer writes its checkpoint."""
         if self._stack and self.recording:
             self.recording.flush()
+
+    def state(self) -> dict[str, Any]:
+        """Give what the early warning needs to go on, for a checkpoint; nothing before training."""
+        if not (dist.is_available() and dist.is_initialized()):  # else rank 0 may ask alone
+            self.save()
+        return self.warning.state_dict() if self.warning else {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Keep a state for the recording that is begun next, if that goes on with a step."""
+        self._restored = state or None
 
     def end(self, error: BaseException | None = None) -> None:
         """End the recording, if one is in the making; the step that an error broke is left out."""

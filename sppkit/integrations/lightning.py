@@ -37,7 +37,8 @@ class SignalPropagationCallback(_lightning().Callback):  # type: ignore[misc]
     them read is merged into one recording (docs/distributed.md). What is compiled inside of the
     LightningModule (``self.network = torch.compile(...)``) is recorded.
 
-    A run that is resumed from a checkpoint goes on in its run directory. Nothing stays behind on
+    A run that is resumed from a checkpoint goes on in its run directory, and warns as one that was
+    not interrupted. Nothing stays behind on
     the network when the training ends, also by an exception.
 
     Args:
@@ -113,6 +114,14 @@ class SignalPropagationCallback(_lightning().Callback):  # type: ignore[misc]
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
         """Write the rows of the steps that the checkpoint has behind it."""
         self._attachment.save()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state of the early warning, for the checkpoint."""
+        return self._attachment.state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the state of a checkpoint, once training goes on."""
+        self._attachment.restore(state_dict)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """End the recording."""

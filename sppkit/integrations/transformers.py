@@ -4,8 +4,10 @@ trainer = Trainer(model, arguments, callbacks=[SignalPropagationCallback("runs/a
 """
 
 import gc
+import json
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
@@ -23,7 +25,10 @@ _WRAPPERS = frozenset(
 )
 
 
-class SignalPropagationCallback(library("transformers", "transformers").TrainerCallback):  # type: ignore[misc]
+class SignalPropagationCallback(
+    library("transformers", "transformers").TrainerCallback,  # type: ignore[misc]
+    library("transformers.trainer_callback", "transformers").ExportableState,  # type: ignore[misc]
+):
     """Record a training of a transformers Trainer into a run directory.
 
     Steps are those of the optimiser: the batches whose gradients are accumulated are one step, and
@@ -32,8 +37,10 @@ class SignalPropagationCallback(library("transformers", "transformers").TrainerC
     them read is merged into one recording (docs/distributed.md). A model that the Trainer compiles
     (``torch_compile=True``) is recorded.
 
-    A run that is resumed from a checkpoint goes on in its run directory. Nothing stays behind on
-    the model when the training ends. A Trainer does not tell its callbacks of an exception: call
+    A run that is resumed from a checkpoint goes on in its run directory, and warns as one that was
+    not interrupted. In a hyperparameter search each trial has a folder in the run directory, by its
+    name (`hp_name`) or as trial-0, trial-1, ... Nothing stays behind on the model when the training
+    ends. A Trainer does not tell its callbacks of an exception: call
     `close()` where training has raised one and the model is to be used on.
 
     Args:
@@ -56,6 +63,8 @@ class SignalPropagationCallback(library("transformers", "transformers").TrainerC
     ) -> None:
         super().__init__()
         self._attachment = Attachment(run_directory, trackers, stop_on, options)
+        self._arguments = {"run_directory": str(run_directory), "stop_on": stop_on, **options}
+        self._trials = 0
 
     @property
     def recording(self) -> Any:
@@ -80,11 +89,13 @@ class SignalPropagationCallback(library("transformers", "transformers").TrainerC
             RecordingError: the run directory holds another recording.
             TypeError: the Trainer runs copies of the model on several GPUs in one process.
         """
+        self._attachment.restore(self._stated_in(state.stateful_callbacks or {}))
         self._attachment.begin(
             outermost(model),
             getattr(optimizer, "optimizer", optimizer),
             getattr(optimizer, "scaler", None),
             state.global_step,
+            self._folder_of_trial(state),
         )
         self._attachment.pause()
 
@@ -105,6 +116,36 @@ class SignalPropagationCallback(library("transformers", "transformers").TrainerC
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """End the recording."""
         self._attachment.end()
+
+    def state(self) -> dict[str, Any]:
+        """Give the state of the early warning for the checkpoint, as transformers asks for it."""
+        arguments = {name: value for name, value in self._arguments.items() if _is_json(value)}
+        return {"args": arguments, "attributes": {"early_warning": self._attachment.state()}}
+
+    def _stated_in(self, stateful: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Find the state of this callback among those of a checkpoint, by the run directory."""
+        stated = stateful.get(type(self).__name__, [])
+        for each in stated if isinstance(stated, list) else [stated]:
+            if each["args"].get("run_directory") == self._arguments["run_directory"]:
+                found: Mapping[str, Any] = each["attributes"]["early_warning"]
+                return found
+        return {}
+
+    def _folder_of_trial(self, state: Any) -> str:
+        """Name the folder of a trial of a hyperparameter search; none for a training alone."""
+        if not state.is_hyper_param_search:
+            return ""
+        name = state.trial_name or f"trial-{self._trials}"
+        self._trials += 1
+        return re.sub(r"[^\w.=+-]+", "_", str(name)).lstrip(".") or "trial"
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def outermost(model: nn.Module) -> nn.Module:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from sppkit.capture.masks import MaskFunction
 from sppkit.capture.options import Options, make_signals
+from sppkit.inputs import NamedSizes
 from sppkit.patterns import Patterns
 from sppkit.probing.batch_dependence import batch_dependence
 from sppkit.probing.conditions import Conditions, Input, Sizes, as_sizes, as_source, check
@@ -25,7 +26,7 @@ __all__ = ["Model", "batch_dependence", "probe"]
 def probe(
     model: Model,
     *,
-    input_size: tuple[int, ...] | Sizes | None = None,
+    input_size: tuple[int, ...] | Sizes | NamedSizes | None = None,
     input: Input = "gaussian",
     batch_size: int | None = None,
     input_dtype: str = "float32",
@@ -58,7 +59,8 @@ def probe(
     Args:
         model: a module, or a function (or class) without arguments that builds one.
         input_size: size of the input without the batch, such as (3, 64, 64); several for several
-            inputs. Not needed where `input` has a size of its own.
+            inputs, by name where they are keyword arguments (`sppkit.inputs.Tokens` among them).
+            Not needed where `input` has a size of its own.
         input: "gaussian", "uniform", "pink" (1/f noise), "digits" (real images), a file, a tensor,
             a tuple of positional or a dict of keyword arguments, or a function returning one.
         batch_size: samples; by default 16, or fewer for large networks.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 
 from sppkit.errors import ProbeError
-from sppkit.inputs import ProbeBatch, make_batch
+from sppkit.inputs import NamedSizes, ProbeBatch, Tokens, make_batch, size_of
 from sppkit.probing.losses import LOSSES, Loss, random_stream
 
 Sizes = tuple[tuple[int, ...], ...]
@@ -23,7 +23,7 @@ class Conditions:
     Attributes:
         input: name of a source (see `sppkit.inputs.make_batch`), or a function without arguments
             that returns a `ProbeBatch`.
-        input_size: one size per input, without the batch.
+        input_size: one size per input, without the batch; by name for keyword arguments.
         input_dtype, vocabulary: of the input; "int" draws tokens of a vocabulary.
         batch_size: samples; None chooses 16, or fewer where the network is large.
         mode: "train" or "eval".
@@ -34,7 +34,7 @@ class Conditions:
     """
 
     input: str | Callable[[], ProbeBatch] = "gaussian"
-    input_size: Sizes = ()
+    input_size: Sizes | NamedSizes = ()
     input_dtype: str = "float32"
     vocabulary: int | None = None
     batch_size: int | None = None
@@ -85,10 +85,12 @@ def _as_batch(given: Any) -> ProbeBatch:
     )
 
 
-def as_sizes(size: Any) -> Sizes:
+def as_sizes(size: Any) -> Sizes | NamedSizes:
     """Bring one size or several into the form of `Conditions`."""
     if size is None:
         return ()
+    if isinstance(size, Mapping):
+        return {name: _as_named(name, one) for name, one in size.items()}
     if isinstance(size, int):
         size = (size,)
     sizes = (size,) if all(isinstance(n, int) for n in size) else tuple(map(tuple, size))
@@ -96,6 +98,13 @@ def as_sizes(size: Any) -> Sizes:
         if not all(isinstance(n, int) and n > 0 for n in each):
             raise ValueError(f"input_size={size!r} must hold positive whole numbers")
     return tuple(tuple(each) for each in sizes)
+
+
+def _as_named(name: str, one: Any) -> tuple[int, ...] | Tokens:
+    size = (one,) if isinstance(one, int) else size_of(one)
+    if not all(isinstance(n, int) and n > 0 for n in size):
+        raise ValueError(f"input_size={{{name!r}: {one!r}}} must hold positive whole numbers")
+    return one if isinstance(one, Tokens) else size
 
 
 def check(conditions: Conditions, seeds: int, seed: int) -> None:

@@ -14,13 +14,14 @@ from sppkit.user_code import describe_exception, did_you_mean
 _INSTALL = {
     "timm": "pip install --upgrade timm torchvision",
     "torchvision": "pip install --upgrade torch torchvision",  # their versions belong together
+    "transformers": "pip install --upgrade 'sppkit[transformers]'",
 }
 # operators that do not load: one of the two wheels is for CUDA, the other for the CPU
 _MATCHING = (
     "install torch and torchvision of one build, as by "
     "pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu"
 )
-_WEIGHT_ARGUMENTS = ("pretrained", "pretrained_backbone", "weights", "weights_backbone")
+WEIGHT_ARGUMENTS = ("pretrained", "pretrained_backbone", "weights", "weights_backbone")
 _TORCHVISION_SIDES = {"inception_v3": 299}  # smaller maps do not fit its auxiliary classifier
 _TORCHVISION_OTHER_TASKS = {"detection", "optical_flow", "segmentation", "video"}
 
@@ -40,7 +41,7 @@ def find_in_library(library: str, name: str, arguments: Mapping[str, object]) ->
         TargetError: if the library cannot be imported, knows no such network, or if one of the
             arguments asks for trained weights.
     """
-    _refuse_weights(arguments, f"{library}:{name}")
+    refuse_weights(arguments, f"{library}:{name}")
     return _find_in_timm(name) if library == "timm" else _find_in_torchvision(name)
 
 
@@ -51,30 +52,12 @@ def configured_size(configuration: object) -> object:
     return getattr(configuration, "input_size", None)
 
 
-def _find_in_timm(name: str) -> LibraryModel:
-    timm = _import("timm", f"timm:{name}")
-    # what follows a dot names weights (resnet50.a1_in1k); a name of another form is a download
-    _check_name("timm", name.partition(".")[0], timm.list_models())
-    factory = functools.partial(timm.create_model, name, pretrained=False)
-    size = None
-    with suppress(AttributeError, RuntimeError):  # an old timm; a tag that building will refuse
-        size = configured_size(timm.get_pretrained_cfg(name))
-    return LibraryModel(factory, size)
+def import_library(module: str, origin: str) -> Any:
+    """Import a module of one of these libraries.
 
-
-def _find_in_torchvision(name: str) -> LibraryModel:
-    models = _import("torchvision.models", f"torchvision:{name}")
-    _check_name("torchvision", name, models.list_models())
-    builder = models.get_model_builder(name)
-    # a detector downloads the weights of its backbone unless it is told not to
-    known = inspect.signature(builder).parameters
-    factory = functools.partial(builder, **{key: None for key in _WEIGHT_ARGUMENTS if key in known})
-    side = _TORCHVISION_SIDES.get(name, 224)
-    classifies = not _TORCHVISION_OTHER_TASKS & set(builder.__module__.split("."))
-    return LibraryModel(factory, (3, side, side) if classifies else None)
-
-
-def _import(module: str, origin: str) -> Any:
+    Raises:
+        TargetError: it is not there, or fails; the message says how to mend that.
+    """
     library = module.partition(".")[0]
     try:
         return importlib.import_module(module)
@@ -85,6 +68,43 @@ def _import(module: str, origin: str) -> Any:
         raise TargetError(f"{origin} needs {library}, which {cause}. Try: {remedy}") from error
 
 
+def refuse_weights(arguments: Mapping[str, object], origin: str) -> None:
+    """Refuse arguments that ask for trained weights.
+
+    Raises:
+        TargetError: one of them does.
+    """
+    for key in WEIGHT_ARGUMENTS:
+        if arguments.get(key):
+            raise TargetError(
+                f"{origin} with {key}={arguments[key]!r} would download weights, and sppkit "
+                f"measures random ones. Leave {key} out, or load weights in a model.py of yours."
+            )
+
+
+def _find_in_timm(name: str) -> LibraryModel:
+    timm = import_library("timm", f"timm:{name}")
+    # what follows a dot names weights (resnet50.a1_in1k); a name of another form is a download
+    _check_name("timm", name.partition(".")[0], timm.list_models())
+    factory = functools.partial(timm.create_model, name, pretrained=False)
+    size = None
+    with suppress(AttributeError, RuntimeError):  # an old timm; a tag that building will refuse
+        size = configured_size(timm.get_pretrained_cfg(name))
+    return LibraryModel(factory, size)
+
+
+def _find_in_torchvision(name: str) -> LibraryModel:
+    models = import_library("torchvision.models", f"torchvision:{name}")
+    _check_name("torchvision", name, models.list_models())
+    builder = models.get_model_builder(name)
+    # a detector downloads the weights of its backbone unless it is told not to
+    known = inspect.signature(builder).parameters
+    factory = functools.partial(builder, **{key: None for key in WEIGHT_ARGUMENTS if key in known})
+    side = _TORCHVISION_SIDES.get(name, 224)
+    classifies = not _TORCHVISION_OTHER_TASKS & set(builder.__module__.split("."))
+    return LibraryModel(factory, (3, side, side) if classifies else None)
+
+
 def _check_name(library: str, name: str, names: Sequence[str]) -> None:
     if name in names:
         return
@@ -93,12 +113,3 @@ def _check_name(library: str, name: str, names: Sequence[str]) -> None:
         f"{library} has no model '{name}'.{did_you_mean(name, names)} {listing} lists all "
         f"{len(names)} of them."
     )
-
-
-def _refuse_weights(arguments: Mapping[str, object], origin: str) -> None:
-    for key in _WEIGHT_ARGUMENTS:
-        if arguments.get(key):
-            raise TargetError(
-                f"{origin} with {key}={arguments[key]!r} would download weights, and sppkit "
-                f"measures random ones. Leave {key} out, or load weights in a model.py of yours."
-            )

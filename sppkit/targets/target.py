@@ -15,6 +15,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from sppkit.errors import TargetError
+from sppkit.inputs import NamedSizes
+from sppkit.targets.hub_directory import find_entrypoint
 from sppkit.targets.libraries import configured_size, find_in_library
 from sppkit.targets.model_search import MODEL_NAMES, find_model
 from sppkit.user_code import (
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 
 Sizes = tuple[tuple[int, ...], ...]
 
-FORMS = "model.py, model.py:Name, package.module:name, ref:NAME, timm:NAME or torchvision:NAME"
+FORMS = (
+    "model.py, model.py:Name, package.module:name, ref:NAME, timm:NAME, torchvision:NAME, "
+    "hf:TYPE or hf:DIRECTORY, or hub:DIRECTORY:ENTRYPOINT"
+)
 
 
 @dataclass(frozen=True)
@@ -43,16 +48,19 @@ class Target:
         name: the name of its run.
         build: returns the network; parameters are drawn from torch's global generator.
         fresh: False if `build` returns one ready instance, whose weights all seeds share.
-        input_size: a size per input without the batch, if one is declared. What only an instance
-            declares is not in here: see `declared_input_size`.
+        input_size: a size per input without the batch, if one is declared; by name where they are
+            keyword arguments. What only an instance declares is not in here: see
+            `declared_input_size`.
         origin: what it is and where it is from, for messages.
+        lacking: inputs that it cannot do without and whose size nothing states, by name.
     """
 
     name: str
     build: "Callable[[], nn.Module]"
     fresh: bool
-    input_size: Sizes | None
+    input_size: Sizes | NamedSizes | None
     origin: str
+    lacking: tuple[str, ...] = ()
 
 
 def resolve(text: str, arguments: Mapping[str, object] | None = None) -> Target:
@@ -205,24 +213,64 @@ def _resolve_reference(name: str, arguments: dict[str, object]) -> Target:
 def _resolve_library(scheme: str, name: str, arguments: dict[str, object]) -> Target:
     found = find_in_library(scheme, name, arguments)
     origin = f"{scheme}:{name}"
-
-    def build() -> "nn.Module":
-        try:
-            built = found.factory(**arguments)
-        except Exception as error:
-            given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "none"
-            raise TargetError(
-                f"{origin} cannot be built (arguments: {given}): {describe_exception(error)}."
-            ) from error
-        return _checked(built, origin)
-
+    factory = functools.partial(found.factory, **arguments)
+    build = functools.partial(_built, factory, arguments, origin)
     return Target(name, build, True, _as_sizes(found.input_size), origin)
+
+
+def _built(
+    factory: Callable[[], object], arguments: Mapping[str, object], origin: str
+) -> "nn.Module":
+    """Build a library's network; its failure becomes a `TargetError` with what was asked for."""
+    try:
+        built = factory()
+    except TargetError:
+        raise
+    except Exception as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "none"
+        raise TargetError(
+            f"{origin} cannot be built (arguments: {given}): "
+            f"{describe_exception(error).removesuffix('.')}."
+        ) from error
+    return _checked(built, origin)
+
+
+def _resolve_hugging_face(name: str, arguments: dict[str, object]) -> Target:
+    from sppkit.targets import hugging_face
+
+    stated = hugging_face.find_stated(name)
+    configuration = hugging_face.make_configuration(stated, arguments)
+    kind = hugging_face.network_class(configuration, stated.origin)
+    inputs = hugging_face.infer_inputs(kind, configuration)
+    check = functools.cache(
+        functools.partial(hugging_face.check_memory, kind, configuration, stated.origin)
+    )
+
+    def build() -> object:
+        check()  # before the first seed
+        return hugging_face.build_network(kind, configuration)
+
+    build_one = functools.partial(_built, build, arguments, stated.origin)
+    return Target(stated.name, build_one, True, inputs.sizes, stated.origin, inputs.lacking)
+
+
+def _resolve_hub_directory(text: str, arguments: dict[str, object]) -> Target:
+    found = find_entrypoint(text, arguments)
+    sizes = next((size for size in map(declared_input_size, reversed(found.way)) if size), None)
+    build = functools.partial(_checked_result, found.build, found.origin)
+    return Target(found.name, build, True, sizes, found.origin)
+
+
+def _checked_result(build: Callable[[], object], origin: str) -> "nn.Module":
+    return _checked(build(), origin)
 
 
 _SCHEMES: dict[str, Callable[[str, dict[str, object]], Target]] = {
     "ref": _resolve_reference,
     "timm": functools.partial(_resolve_library, "timm"),
     "torchvision": functools.partial(_resolve_library, "torchvision"),
+    "hf": _resolve_hugging_face,
+    "hub": _resolve_hub_directory,
 }
 
 

@@ -231,6 +231,18 @@ def test_targets_of_a_file_elsewhere_are_anchored(folder, monkeypatch):
     assert anchored("timm.models:resnet18", folder) == "timm.models:resnet18"
 
 
+def test_folders_of_a_scheme_are_anchored_too(folder, monkeypatch):
+    for name in ("inner", "checkpoint"):
+        (folder / name).mkdir()
+    monkeypatch.chdir(folder / "inner")
+    there = folder / "checkpoint"
+    assert anchored("hf:checkpoint", folder) == f"hf:{there}"
+    assert anchored("hf:bert", folder) == "hf:bert"
+    assert anchored("hub:checkpoint:net", folder) == f"hub:{there}:net"
+    assert anchored("hub:checkpoint", folder) == f"hub:{there}"
+    assert anchored("hub:elsewhere:net", folder) == "hub:elsewhere:net"
+
+
 def test_findings_in_ignored_layers_do_not_count_and_give_their_reason(spp, project, sick):
     project(
         """

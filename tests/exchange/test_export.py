@@ -3,10 +3,8 @@
 import json
 import math
 
-import duckdb
 import numpy as np
 import pandas as pd
-import polars
 import pytest
 from torch import nn
 
@@ -14,6 +12,7 @@ import sppkit
 from sppkit.errors import OutputError
 from sppkit.exchange import FORMATS, is_export, long_form, write
 from sppkit.table import KEY
+from tests.libraries import library
 
 
 def build():
@@ -66,6 +65,7 @@ def test_the_long_form_has_one_row_for_each_number(recording):
 
 @pytest.mark.parametrize("long", [False, True])
 def test_pandas_polars_and_duckdb_read_the_parquet_file(long, recording, tmp_path):
+    polars, duckdb = library("polars"), library("duckdb")
     path = tmp_path / "a.parquet"
     write(recording, path, long=long)
     column = "value" if long else "second_moment"

@@ -6,9 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
-import jsonschema
 import pytest
-import xmlschema
 
 import sppkit
 from sppkit.cli.check_flags import OutputFormat
@@ -26,6 +24,7 @@ from tests.formats.samples import (
     results,
     sick,
 )
+from tests.libraries import library
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 OWN_SCHEMA = Path(sppkit.__file__).parent / "formats" / "check.schema.json"
@@ -198,7 +197,7 @@ def test_statistics_count_the_findings_that_count():
 
 def test_json_keeps_to_its_schema():
     schema = json.loads(OWN_SCHEMA.read_text())
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = library("jsonschema").Draft202012Validator(schema)
     validator.check_schema(schema)
     for found in (everything(), results(sick()), results(broken())):
         validator.validate(json.loads(FORMATS["json"](found)))
@@ -208,7 +207,7 @@ def test_json_keeps_to_its_schema():
 
 def test_sarif_keeps_to_the_schema_of_oasis():
     schema = json.loads((SCHEMAS / "sarif-2.1.0.json").read_text())
-    validator = jsonschema.Draft7Validator(schema)
+    validator = library("jsonschema").Draft7Validator(schema)
     for found in (everything(), results(healthy())):
         validator.validate(json.loads(FORMATS["sarif"](found)))
     wrong = json.loads(FORMATS["sarif"](everything()))
@@ -217,7 +216,7 @@ def test_sarif_keeps_to_the_schema_of_oasis():
 
 
 def test_junit_keeps_to_the_schema_of_jenkins():
-    schema = xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd")
+    schema = library("xmlschema").XMLSchema(SCHEMAS / "junit-10.xsd")
     for found in (everything(), results(healthy())):
         schema.validate(ElementTree.fromstring(FORMATS["junit"](found).encode()))
     assert not schema.is_valid(ElementTree.fromstring("<testsuites><testsuite/></testsuites>"))

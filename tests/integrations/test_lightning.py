@@ -198,6 +198,24 @@ def test_a_resumed_run_goes_on_where_its_checkpoint_was(tmp_path):
     assert recording.metadata["Sequential"]["recorded_steps"] == 3
 
 
+def test_a_resumed_run_warns_as_one_that_was_not_interrupted(tmp_path):
+    def fit(folder, steps, save=None, resume=None):
+        callback = SignalPropagationCallback(tmp_path / folder, every=1)
+        training = trainer(callback, steps=steps)
+        options = {"ckpt_path": resume, "weights_only": False} if resume else {}
+        training.fit(Module(rate=1e6), loader(), **options)
+        if save:
+            training.save_checkpoint(save)
+        return callback.warning
+
+    whole = fit("whole", 30)
+    fit("run", 15, save=tmp_path / "half.ckpt")
+    resumed = fit("run", 30, resume=tmp_path / "half.ckpt")
+    assert whole.events[0].step < 15
+    assert [event.as_dict() for event in resumed.events] == [e.as_dict() for e in whole.events]
+    assert repr(resumed.state_dict()) == repr(whole.state_dict())  # NaN is NaN
+
+
 def test_a_run_directory_is_never_overwritten(tmp_path):
     trainer(SignalPropagationCallback(tmp_path / "run")).fit(Module(), loader())
     module = Module()

@@ -1,6 +1,7 @@
 """Hugging Face's Trainer, recorded by a callback."""
 
 import importlib
+import json
 
 import pytest
 import torch
@@ -177,6 +178,71 @@ def test_a_resumed_run_goes_on_where_its_checkpoint_was(tmp_path):
     train(tmp_path / "run", resume=checkpoint, **steps)
     table = sppkit.read(tmp_path / "run").table()
     assert_same_rows(table, expected_table(3))
+
+
+def text_of(warning):
+    """Write a state so that NaN equals NaN."""
+    return json.dumps(warning.state_dict(), sort_keys=True)
+
+
+def train_too_fast(folder, **options):
+    """Train for so long at such a rate that there are warnings, before step 15 and after it."""
+    model = Model()
+    callback = SignalPropagationCallback(folder, every=1, include="network*")
+    steps = {"max_steps": 30, "save_strategy": "steps", "save_steps": 15}
+    trainer = make_trainer(model, folder, callback, **steps)
+    trainer.optimizer.param_groups[0]["lr"] = 1e6
+    trainer.train(**options)
+    return callback.warning
+
+
+def test_a_resumed_run_warns_as_one_that_was_not_interrupted(tmp_path):
+    whole = train_too_fast(tmp_path / "run")
+    checkpoint = str(tmp_path / "output" / "checkpoint-15")
+    resumed = train_too_fast(tmp_path / "run", resume_from_checkpoint=checkpoint)
+    assert whole.events[0].step < 15
+    assert [event.as_dict() for event in resumed.events] == [e.as_dict() for e in whole.events]
+    assert text_of(resumed) == text_of(whole)
+    other = train_too_fast(tmp_path / "another", resume_from_checkpoint=checkpoint)
+    assert text_of(other) != text_of(whole)  # the state is that of another run directory
+
+
+def test_a_callback_that_trains_anew_warns_anew(tmp_path):
+    callback = SignalPropagationCallback(tmp_path / "run", every=1, include="network*")
+    make_trainer(Model(), tmp_path / "run", callback, max_steps=12).train()
+    callback._attachment._run_directory = tmp_path / "again"
+    make_trainer(Model(), tmp_path / "again", callback, max_steps=12).train()
+    steps = callback.warning.state_dict()["watch"]["history"]
+    first = train(tmp_path / "third", max_steps=12).warning.state_dict()["watch"]["history"]
+    assert repr(steps) == repr(first)
+
+
+class Trial(dict):
+    """What the Trainer asks of a trial of Optuna's: a number and what was suggested."""
+
+    number = 0
+
+    @property
+    def params(self):
+        return dict(self)
+
+
+def test_each_trial_of_a_search_has_a_recording_of_its_own(tmp_path):
+    callback = SignalPropagationCallback(tmp_path / "run", every=1, include="network*")
+    trainer = make_trainer(Model(), tmp_path / "run", callback)
+    trainer.model_init = Model
+    trainer.hp_search_backend = transformers.trainer_utils.HPSearchBackend.OPTUNA
+    trainer.hp_space = dict
+    trials = [Trial(max_steps=steps) for steps in (2, 3, 4)]
+    for trial in trials[:2]:
+        trainer.train(trial=trial)
+    trainer.hp_name = lambda trial: f"../{trial['max_steps']} steps"
+    trainer.train(trial=trials[2])
+    folders = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert folders == ["_4_steps", "trial-0", "trial-1"]
+    for name, steps in zip(folders, (4, 2, 3), strict=True):
+        table = sppkit.read(tmp_path / "run" / name).table()
+        assert table["step"].nunique() == steps
 
 
 def test_an_exception_leaves_a_recording_and_after_close_no_hook(tmp_path):

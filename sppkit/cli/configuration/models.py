@@ -78,11 +78,17 @@ def _read_model(
     )
 
 
+_SCHEMES_OF_PATHS = ("hf", "hub")  # what follows may be a folder
+
+
 def anchored(target: str, folder: Path) -> str:
     """Write a target that a file in `folder` names as it would be typed in the current folder."""
-    parts = split(target)
     if folder == Path.cwd():
         return target
+    scheme, _, rest = target.partition(":")
+    if scheme in _SCHEMES_OF_PATHS:
+        return f"{scheme}:{_anchored_path(rest, folder)}"
+    parts = split(target)
     if parts is None:
         return str(_below(folder, target)) if (folder / target).exists() else target
     place, name = parts
@@ -90,6 +96,15 @@ def anchored(target: str, folder: Path) -> str:
     if not (folder / file).exists() and not place.endswith(".py"):
         return target  # an installed package
     return ":".join(part for part in (str(_below(folder, file)), name) if part)
+
+
+def _anchored_path(rest: str, folder: Path) -> str:
+    """Anchor a path that a scheme names, alone or with a name behind a colon, if it is there."""
+    head, colon, name = rest.rpartition(":")
+    for place, tail in ((head, f"{colon}{name}"), (rest, "")):
+        if place and (folder / Path(place).expanduser()).exists():
+            return f"{_below(folder, place)}{tail}"
+    return rest
 
 
 def _below(folder: Path, path: str) -> Path:
