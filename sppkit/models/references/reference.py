@@ -4,9 +4,9 @@ import functools
 import importlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,6 +50,31 @@ class Reference:
         """Say whether a processor probes and trains it within seconds."""
         inside = math.prod(self.input_size) <= SMALL_INPUT
         return inside and self.parameters <= SMALL_PARAMETERS
+
+    def variant(
+        self,
+        name: str,
+        summary: str,
+        parameters: int,
+        arguments: Mapping[str, object] | None = None,
+        **changes: Any,
+    ) -> "Reference":
+        """Describe another network of the family, which is as this one where nothing is said.
+
+        Args:
+            name: its name.
+            summary: what it is.
+            parameters: how many it has.
+            arguments: of the factory, put over those of this network.
+            **changes: other attributes that differ.
+
+        Raises:
+            TypeError: no such attribute.
+        """
+        merged = MappingProxyType({**self.arguments, **(arguments or {})})
+        return replace(
+            self, name=name, summary=summary, parameters=parameters, arguments=merged, **changes
+        )
 
     def factory(self) -> "Callable[..., nn.Module]":
         """Import the factory (and, with it, torch)."""
