@@ -7,7 +7,7 @@ deepmind-research/nfnets. Ports: timm/models/nfnet.py.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,8 +23,14 @@ from sppkit.models.layers import (
     stochastic_depth_rates,
 )
 from sppkit.models.layers.scaled_standardization import EpsPlace
-from sppkit.models.topology import ConvolutionShape, PaddingMode
-from sppkit.theory import nonlinearity_gain
+from sppkit.models.topology import (
+    ConvolutionShape,
+    PaddingMode,
+    group_stages,
+    make_classifier,
+    make_head,
+)
+from sppkit.theory import nonlinearity_gain, normalizer_free_ladder
 
 ConventionName = Literal["deepmind", "timm"]
 
@@ -199,6 +205,33 @@ class Layers:
         conv = self.convolution(in_channels, out_channels, 1, 1)
         return nn.Sequential(OrderedDict(pool=pool, conv=conv))
 
+    def branch(
+        self, shapes: Sequence[ConvolutionShape], *, squeeze_excite: float, behind: int
+    ) -> nn.Sequential:
+        """Make a residual branch: `chain`, and squeeze-and-excite behind one of its convolutions.
+
+        Args:
+            shapes: of the convolutions.
+            squeeze_excite: its hidden channels, as a share of those at its place; 0 is none.
+            behind: number of the convolution in front of it, from 1.
+        """
+        layers = list(self.chain(shapes).items())
+        if squeeze_excite:
+            gate = self.squeeze_excite(shapes[behind - 1].out_channels, squeeze_excite)
+            layers.insert(2 * behind - 1, ("squeeze_excite", gate))
+        return nn.Sequential(OrderedDict(layers))
+
+    def wide_head(
+        self, channels: int, features: int, classes: int, *, dropout: float
+    ) -> nn.Sequential:
+        """Make a head that starts with a 1x1 convolution to more channels, the features."""
+        return make_head(
+            make_classifier(features, classes, deviation=CLASSIFIER_DEVIATION),
+            convolution=self.convolution(channels, features, 1, 1),
+            activation=self.nonlinearity(),
+            dropout=dropout,
+        )
+
     def squeeze_excite(self, channels: int, ratio: float) -> SqueezeExcite:
         """Make squeeze-and-excite with its gain of 2."""
         hidden = self.convention.round(channels * ratio, largest_loss=1.0)
@@ -272,6 +305,39 @@ def _last_convolution(branch: nn.Sequential) -> ScaledStandardizedConv2d:
     return [module for module in branch if isinstance(module, ScaledStandardizedConv2d)][-1]
 
 
-def drop_rates(depths: Sequence[int], rate: float, convention: Convention) -> list[float]:
-    """Give each block its rate of stochastic depth: rate * i / n, or / (n - 1) in timm."""
-    return stochastic_depth_rates(depths, rate, reaches_rate=convention.rescaled_drops)
+def normalizer_free_stages(
+    depths: Sequence[int],
+    paths: Iterable[tuple[nn.Module | None, nn.Sequential]],
+    layers: Layers,
+    *,
+    alpha: float,
+    skip_gain: float | None,
+    stochastic_depth: float,
+) -> nn.Sequential:
+    """Build stages of blocks, each of which knows the variance that enters it.
+
+    Args:
+        depths: blocks of each stage.
+        paths: skip path (None: the identity) and branch of each block, in order of execution.
+        layers: makes nonlinearities, and says in which convention.
+        alpha: scale of the residual branches.
+        skip_gain: see `NormalizerFreeBlock`.
+        stochastic_depth: the rate that drop rates grow towards, from 0 at the first block.
+    """
+    entering = normalizer_free_ladder(depths, alpha=alpha).entering_variance
+    rescaled = layers.convention.rescaled_drops
+    rates = stochastic_depth_rates(depths, stochastic_depth, reaches_rate=rescaled)
+    blocks = [
+        NormalizerFreeBlock(
+            layers.nonlinearity(),
+            shortcut,
+            branch,
+            beta=float(variance) ** 0.5,
+            alpha=alpha,
+            skip_gain=skip_gain,
+            drop_rate=rate,
+            rescaled_drops=rescaled,
+        )
+        for (shortcut, branch), variance, rate in zip(paths, entering, rates, strict=True)
+    ]
+    return group_stages(blocks, depths)
