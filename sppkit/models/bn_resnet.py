@@ -28,6 +28,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.named_layers import in_sequence
 from sppkit.models.topology import (
     BlockShape,
@@ -153,8 +154,7 @@ def bn_resnet(
     Raises:
         ValueError: an unknown variant or order.
     """
-    if order not in _INITIALIZE:
-        raise ValueError(f"order is one of {', '.join(_INITIALIZE)}; got {order!r}")
+    require_one_of("order", order, _INITIALIZE)
     topology = find_topology(variant)
     post = order == "post"
     out_channels = topology.out_channels(width)

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.layers.weight_norm import normalize_weights
 from sppkit.models.named_layers import in_sequence
 from sppkit.models.topology import PaddingMode, make_classifier, make_convolution
@@ -72,8 +73,7 @@ def gaur_cnn(
     Raises:
         ValueError: an unknown norm.
     """
-    if norm not in get_args(Norm):
-        raise ValueError(f"norm is one of {', '.join(get_args(Norm))}; got {norm!r}")
+    require_one_of("norm", norm, get_args(Norm))
     layer = partial(_layer, norm=norm, dropout=dropout, padding_mode=padding_mode)
     stages, channels = [], in_channels
     for out_channels in (width, 2 * width, 4 * width):

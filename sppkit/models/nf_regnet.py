@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.normalizer_free import (
     ConventionName,
     Layers,
@@ -109,8 +110,7 @@ def nf_regnet(
     Raises:
         ValueError: an unknown variant, activation or convention.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant is one of {', '.join(VARIANTS)}; got {variant!r}")
+    require_one_of("variant", variant, VARIANTS)
     chosen = VARIANTS[variant]
     layers = Layers(find_convention(convention), activation, padding_mode)
     widths = [layers.convention.round(width * chosen.width_factor) for width in chosen.widths]

@@ -23,6 +23,7 @@ from itertools import chain
 
 from torch import nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.normalizer_free import (
     ConventionName,
     Layers,
@@ -145,8 +146,7 @@ def nfnet(
     Raises:
         ValueError: an unknown variant, activation or convention.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant is one of {', '.join(VARIANTS)}; got {variant!r}")
+    require_one_of("variant", variant, VARIANTS)
     chosen = VARIANTS[variant]
     layers = Layers(find_convention(convention), activation, padding_mode)
     stages = normalizer_free_stages(

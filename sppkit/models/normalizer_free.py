@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.layers import (
     GainedNonlinearity,
     ScaledStandardizedConv2d,
@@ -119,8 +120,7 @@ def find_convention(name: str) -> Convention:
     Raises:
         ValueError: an unknown name; the message lists all.
     """
-    if name not in CONVENTIONS:
-        raise ValueError(f"convention is one of {', '.join(CONVENTIONS)}; got {name!r}")
+    require_one_of("convention", name, CONVENTIONS)
     return CONVENTIONS[name]
 
 

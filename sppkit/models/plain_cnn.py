@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.feed_forward import linear_by_fan_out
 from sppkit.models.layers import make_nonlinearity
 from sppkit.models.named_layers import in_sequence
@@ -89,10 +90,7 @@ def cnn(
     Raises:
         ValueError: an unknown part or activation, or a size that three poolings do not divide.
     """
-    if normalized not in get_args(NormalizedParts):
-        raise ValueError(
-            f"normalized is one of {', '.join(get_args(NormalizedParts))}; got {normalized!r}"
-        )
+    require_one_of("normalized", normalized, get_args(NormalizedParts))
     if image_size < 8 or image_size % 8:
         raise ValueError(f"image_size is a multiple of 8 (three poolings by 2); got {image_size}")
     flat = 4 * width * (image_size // 8) ** 2

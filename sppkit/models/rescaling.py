@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.named_layers import in_sequence
 from sppkit.models.topology import BlockShape, ConvolutionShape, Topology, make_head
 
@@ -107,8 +108,7 @@ def find_variant(name: str) -> Variant:
     Raises:
         ValueError: no such size; the message lists all.
     """
-    if name not in VARIANTS:
-        raise ValueError(f"variant is one of {', '.join(VARIANTS)}; got {name!r}")
+    require_one_of("variant", name, VARIANTS)
     return VARIANTS[name]
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from sppkit.models.choices import require_one_of
+
 Norm = Literal["batch", "dynamic_tanh"]
 ConvolutionKind = Literal[
     "plain", "standardized", "scaled_standardized", "scaled_standardized_unbiased"
@@ -99,7 +101,6 @@ def find_parts(variant: str, **changes: object) -> Parts:
     Raises:
         ValueError: no such variant; the message lists all.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant is one of {', '.join(VARIANTS)}; got {variant!r}")
+    require_one_of("variant", variant, VARIANTS)
     given = {name: value for name, value in changes.items() if value is not None}
     return replace(VARIANTS[variant], **given)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.layers.effective_weight import EffectiveWeightConv2d
 from sppkit.models.layers.scaled_standardization import standardize_filters
 
@@ -81,8 +82,7 @@ class BinaryConv2d(EffectiveWeightConv2d):
             bias=False,
             padding_mode=padding_mode,
         )
-        if initial not in _INITIALIZE:
-            raise ValueError(f"initial is one of {', '.join(_INITIALIZE)}; got {initial!r}")
+        require_one_of("initial", initial, _INITIALIZE)
         _INITIALIZE[initial](self.weight)
 
     def effective_weight(self) -> Tensor:

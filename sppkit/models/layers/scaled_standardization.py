@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.layers.effective_weight import EffectiveWeightConv2d
 
 EpsPlace = Literal["floor", "variance", "deviation"]
@@ -109,10 +110,7 @@ class ScaledStandardizedConv2d(EffectiveWeightConv2d):
         gamma: float = 1.0,
         unbiased: bool = False,
     ) -> None:
-        if eps_place not in get_args(EpsPlace):
-            raise ValueError(
-                f"eps_place is one of {', '.join(get_args(EpsPlace))}; got {eps_place!r}"
-            )
+        require_one_of("eps_place", eps_place, get_args(EpsPlace))
         super().__init__(
             in_channels,
             out_channels,

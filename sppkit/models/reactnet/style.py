@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.layers.binary_activation import RSign
 from sppkit.models.layers.binary_convolution import (
     BinaryConv2d,
@@ -39,11 +40,8 @@ class Style:
     alpha: float = 0.2
 
     def __post_init__(self) -> None:
-        for name, values in (("norm", Norm), ("binary", Binary)):
-            if getattr(self, name) not in get_args(values):
-                raise ValueError(
-                    f"{name} is one of {', '.join(get_args(values))}; got {getattr(self, name)!r}"
-                )
+        require_one_of("norm", self.norm, get_args(Norm))
+        require_one_of("binary", self.binary, get_args(Binary))
 
     @property
     def branch_scale(self) -> float:
