@@ -25,7 +25,7 @@ from torch import nn
 from sppkit.models.choices import require_one_of
 from sppkit.models.normalizer_free import (
     ConventionName,
-    Layers,
+    NormalizerFreeLayers,
     find_convention,
     normalizer_free_stages,
 )
@@ -112,7 +112,7 @@ def nf_regnet(
     """
     require_one_of("variant", variant, VARIANTS)
     chosen = VARIANTS[variant]
-    layers = Layers(find_convention(convention), activation, padding_mode)
+    layers = NormalizerFreeLayers(find_convention(convention), activation, padding_mode)
     widths = [layers.convention.round(width * chosen.width_factor) for width in chosen.widths]
     stages = normalizer_free_stages(
         chosen.depths,
@@ -131,7 +131,9 @@ def nf_regnet(
     )
 
 
-def _head_channels(variant: NFRegNetVariant, widths: list[int], layers: Layers) -> int:
+def _head_channels(
+    variant: NFRegNetVariant, widths: list[int], layers: NormalizerFreeLayers
+) -> int:
     """Give the last convolution 1280 channels per 440 of the last stage; timm rounds those too."""
     if layers.convention.channel_divisor == 1:
         return 1280 * widths[-1] // 440
@@ -139,7 +141,7 @@ def _head_channels(variant: NFRegNetVariant, widths: list[int], layers: Layers) 
 
 
 def _paths(
-    variant: NFRegNetVariant, widths: list[int], layers: Layers, squeeze_excite: float
+    variant: NFRegNetVariant, widths: list[int], layers: NormalizerFreeLayers, squeeze_excite: float
 ) -> Iterator[tuple[nn.Module | None, nn.Sequential]]:
     """Make skip path and branch of each block."""
     places = [(stage, n == 0) for stage, depth in enumerate(variant.depths) for n in range(depth)]
@@ -158,7 +160,12 @@ def _paths(
 
 
 def _branch_shapes(
-    in_channels: int, out_channels: int, stride: int, *, expansion: float, layers: Layers
+    in_channels: int,
+    out_channels: int,
+    stride: int,
+    *,
+    expansion: float,
+    layers: NormalizerFreeLayers,
 ) -> list[ConvolutionShape]:
     groups = layers.convention.round(in_channels * expansion) // GROUP_WIDTH
     hidden = groups * GROUP_WIDTH

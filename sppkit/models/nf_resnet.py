@@ -26,7 +26,7 @@ from torch import nn
 from sppkit.models.normalizer_free import (
     CLASSIFIER_DEVIATION,
     ConventionName,
-    Layers,
+    NormalizerFreeLayers,
     find_convention,
     normalizer_free_stages,
 )
@@ -89,7 +89,7 @@ def nf_resnet(
         ValueError: an unknown variant, activation or convention.
     """
     topology = find_topology(variant)
-    layers = Layers(find_convention(convention), activation, padding_mode)
+    layers = NormalizerFreeLayers(find_convention(convention), activation, padding_mode)
     shapes = topology.blocks(width)
     stages = normalizer_free_stages(
         topology.depths,
@@ -111,12 +111,14 @@ def nf_resnet(
     )
 
 
-def _branch(shape: BlockShape, layers: Layers, squeeze_excite: float) -> nn.Sequential:
+def _branch(
+    shape: BlockShape, layers: NormalizerFreeLayers, squeeze_excite: float
+) -> nn.Sequential:
     shapes = shape.convolutions()
     return layers.branch(shapes, squeeze_excite=squeeze_excite, behind=len(shapes))
 
 
-def _shortcut(shape: BlockShape, layers: Layers) -> nn.Module | None:
+def _shortcut(shape: BlockShape, layers: NormalizerFreeLayers) -> nn.Module | None:
     if not shape.transition:
         return None
     if shape.stride == 1:  # a transition has a convolution, even where no channel is added

@@ -26,7 +26,7 @@ from torch import nn
 from sppkit.models.choices import require_one_of
 from sppkit.models.normalizer_free import (
     ConventionName,
-    Layers,
+    NormalizerFreeLayers,
     find_convention,
     normalizer_free_stages,
 )
@@ -148,7 +148,7 @@ def nfnet(
     """
     require_one_of("variant", variant, VARIANTS)
     chosen = VARIANTS[variant]
-    layers = Layers(find_convention(convention), activation, padding_mode)
+    layers = NormalizerFreeLayers(find_convention(convention), activation, padding_mode)
     stages = normalizer_free_stages(
         chosen.depths,
         _paths(chosen, layers, squeeze_excite),
@@ -176,7 +176,7 @@ def _stem_shapes(variant: NFNetVariant, in_channels: int) -> list[ConvolutionSha
 
 
 def _paths(
-    variant: NFNetVariant, layers: Layers, squeeze_excite: float
+    variant: NFNetVariant, layers: NormalizerFreeLayers, squeeze_excite: float
 ) -> Iterator[tuple[nn.Module | None, nn.Sequential]]:
     """Make skip path and branch of each block."""
     outs, strides = variant.out_channels(), variant.strides()
