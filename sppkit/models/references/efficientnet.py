@@ -1,12 +1,12 @@
 """EfficientNet-B0 with its normalisation and with what was tried in its place."""
 
+from sppkit.models.references.papers import THESIS
 from sppkit.models.references.reference import Reference
 
 _EFFICIENTNET = (
     "EfficientNet: Rethinking model scaling for convolutional neural networks, Tan, Le, 2019, "
     "arXiv 1905.11946"
 )
-_THESIS = "Designing Normalizer-Free EfficientNets, Dewyse, 2025, JKU Linz"
 
 _B0 = Reference(
     name="efficientnet_b0",
@@ -24,7 +24,7 @@ _THESIS_B0 = _B0.variant(
     "efficientnet_b0 for CIFAR-100",
     4_135_648,
     {"variant": "bn", "classes": 100},
-    paper=_THESIS,
+    paper=THESIS,
     input_size=(3, 32, 32),
 )
 
@@ -34,7 +34,7 @@ _SMALL = _B0.variant(
     37_960,
     {"variant": "bn"},
     build="sppkit.models.efficientnet:efficientnet_small",
-    paper=_THESIS,
+    paper=THESIS,
     expectation="as efficientnet_b0",
     input_size=(3, 32, 32),
 )

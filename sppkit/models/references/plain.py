@@ -1,13 +1,9 @@
 """Networks without residual blocks: fully connected and convolutional."""
 
+from sppkit.models.references.papers import SELF_NORMALIZING, THESIS
 from sppkit.models.references.reference import Reference
 
 _HE = "Delving deep into rectifiers, He, Zhang, Ren, Sun, 2015, arXiv 1502.01852"
-_SELF_NORMALIZING = (
-    "Self-Normalizing Neural Networks, Klambauer, Unterthiner, Mayr, Hochreiter, 2017, "
-    "arXiv 1706.02515"
-)
-_THESIS = "Designing Normalizer-Free EfficientNets, Dewyse, 2025, JKU Linz"
 _GAUR = (
     "Training deep neural networks without batch normalization, Gaur, Folz, Dengel, 2020, "
     "arXiv 2008.07970"
@@ -30,7 +26,7 @@ _FFNN = Reference(
     name="ffnn",
     family="thesis, plain",
     build="sppkit.models.feed_forward:ffnn",
-    paper=_THESIS,
+    paper=THESIS,
     summary="10 linear layers of 512, ReLU, weights by fan-out, for CIFAR-100",
     expectation="second moment kept; variance over samples becomes squared mean with depth",
     input_size=(3, 32, 32),
@@ -49,7 +45,7 @@ _CNN = Reference(
     name="cnn",
     family="thesis, plain",
     build="sppkit.models.plain_cnn:cnn",
-    paper=_THESIS,
+    paper=THESIS,
     summary="3 convolutions with max-pooling, 3 linear layers, for CIFAR-100",
     expectation="second moment grows by max-pooling and shrinks by fan-out where layers widen",
     input_size=(3, 32, 32),
@@ -91,7 +87,7 @@ PLAIN: tuple[Reference, ...] = (
         "8 hidden layers of 256, SELU, LeCun initialisation",
         479_754,
         build="sppkit.models.mlp:sn_mlp",
-        paper=_SELF_NORMALIZING,
+        paper=SELF_NORMALIZING,
         expectation="variance stays at 1, squared mean at 0",
     ),
     _FFNN,

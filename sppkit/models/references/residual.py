@@ -1,5 +1,6 @@
 """Residual networks with batch normalisation, and their self-normalizing twin."""
 
+from sppkit.models.references.papers import SELF_NORMALIZING
 from sppkit.models.references.reference import Reference
 from sppkit.models.references.twins import RESNET20, RESNET_DIGITS
 
@@ -8,10 +9,6 @@ _DEEP_RESIDUAL = (
 )
 _IDENTITY_MAPPINGS = (
     "Identity mappings in deep residual networks, He, Zhang, Ren, Sun, 2016, arXiv 1603.05027"
-)
-_SELF_NORMALIZING = (
-    "Self-Normalizing Neural Networks, Klambauer, Unterthiner, Mayr, Hochreiter, 2017, "
-    "arXiv 1706.02515"
 )
 
 _BN_RESNET50 = Reference(
@@ -83,7 +80,7 @@ RESIDUAL: tuple[Reference, ...] = (
         name="sn_resnet20",
         family="ResNet, self-normalizing",
         build="sppkit.models.sn_resnet:sn_resnet20",
-        paper=_SELF_NORMALIZING,
+        paper=SELF_NORMALIZING,
         summary="SELU twin of bn_resnet20, merges (a + b) / sqrt 2",
         expectation="variance near 1, squared mean near 0; zero padding costs some at each 3x3",
         input_size=(3, 32, 32),
