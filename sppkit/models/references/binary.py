@@ -1,6 +1,6 @@
 """Networks of binary weights and activations, with and without batch normalisation."""
 
-from sppkit.models.references.reference import Reference
+from sppkit.models.references.reference import Reference, variant_of
 
 _BNN = (
     "'BNN - BN = ?': Training binary neural networks without batch normalization, Chen, Zhang, "
@@ -29,7 +29,8 @@ _REACTNET18_BF = Reference(
     parameters=11_699_624,
 )
 
-_REACTNET18_BN = _REACTNET18_BF.variant(
+_REACTNET18_BN = variant_of(
+    _REACTNET18_BF,
     "reactnet18_bn",
     "ReActNet-18, binary weights and activations, batch normalisation",
     11_704_424,
@@ -37,7 +38,8 @@ _REACTNET18_BN = _REACTNET18_BF.variant(
     expectation="variance grows by what a normalised branch adds per layer, up to 8 in a stage",
 )
 
-_REACTNET18_NONE = _REACTNET18_BF.variant(
+_REACTNET18_NONE = variant_of(
+    _REACTNET18_BF,
     "reactnet18_none",
     "ReActNet-18, binary weights and activations, no normalisation",
     11_694_824,
@@ -45,21 +47,24 @@ _REACTNET18_NONE = _REACTNET18_BF.variant(
     expectation="weights of one sign and 5e-4: squared mean far above variance",
 )
 
-_REACTNET_A_BF = _REACTNET18_BF.variant(
+_REACTNET_A_BF = variant_of(
+    _REACTNET18_BF,
     "reactnet_a_bf",
     "ReActNet-A, binary weights and activations, batch-free",
     29_332_648,
     build="sppkit.models.reactnet:reactnet_a",
 )
 
-_REACTNET_A_BN = _REACTNET18_BN.variant(
+_REACTNET_A_BN = variant_of(
+    _REACTNET18_BN,
     "reactnet_a_bn",
     "ReActNet-A, binary weights and activations, batch normalisation",
     29_343_592,
     build="sppkit.models.reactnet:reactnet_a",
 )
 
-_REACTNET_A_NONE = _REACTNET18_NONE.variant(
+_REACTNET_A_NONE = variant_of(
+    _REACTNET18_NONE,
     "reactnet_a_none",
     "ReActNet-A, binary weights and activations, no normalisation",
     29_321_704,
@@ -68,21 +73,24 @@ _REACTNET_A_NONE = _REACTNET18_NONE.variant(
 
 BINARY: tuple[Reference, ...] = (
     _REACTNET18_BF,
-    _REACTNET18_BF.variant(
+    variant_of(
+        _REACTNET18_BF,
         "qa_reactnet18_bf",
         "ReActNet-18, binary activations alone, batch-free",
         11_699_624,
         _REAL_WEIGHTS,
     ),
     _REACTNET18_BN,
-    _REACTNET18_BN.variant(
+    variant_of(
+        _REACTNET18_BN,
         "qa_reactnet18_bn",
         "ReActNet-18, binary activations alone, batch normalisation",
         11_704_424,
         _REAL_WEIGHTS,
     ),
     _REACTNET18_NONE,
-    _REACTNET18_NONE.variant(
+    variant_of(
+        _REACTNET18_NONE,
         "qa_reactnet18_none",
         "ReActNet-18, binary activations alone, no normalisation",
         11_694_824,
@@ -90,42 +98,48 @@ BINARY: tuple[Reference, ...] = (
         expectation="variance 0.1 to 0.4, growing within stages by what torch's own weights add",
     ),
     _REACTNET_A_BF,
-    _REACTNET_A_BF.variant(
+    variant_of(
+        _REACTNET_A_BF,
         "qa_reactnet_a_bf",
         "ReActNet-A, binary activations alone, batch-free",
         29_332_648,
         _REAL_WEIGHTS,
     ),
     _REACTNET_A_BN,
-    _REACTNET_A_BN.variant(
+    variant_of(
+        _REACTNET_A_BN,
         "qa_reactnet_a_bn",
         "ReActNet-A, binary activations alone, batch normalisation",
         29_343_592,
         _REAL_WEIGHTS,
     ),
     _REACTNET_A_NONE,
-    _REACTNET_A_NONE.variant(
+    variant_of(
+        _REACTNET_A_NONE,
         "qa_reactnet_a_none",
         "ReActNet-A, binary activations alone, no normalisation",
         29_321_704,
         _REAL_WEIGHTS,
         expectation="variance 0.1 to 0.4, growing within stages by what torch's own weights add",
     ),
-    _REACTNET18_BF.variant(
+    variant_of(
+        _REACTNET18_BF,
         "reactnet18_cifar",
         "ReActNet-18, a quarter as wide, small stem, batch-free",
         703_994,
         _SMALL_18,
         input_size=(3, 32, 32),
     ),
-    _REACTNET_A_BF.variant(
+    variant_of(
+        _REACTNET_A_BF,
         "reactnet_a_cifar",
         "5 blocks of ReActNet-A, half as wide, batch-free",
         269_162,
         _SMALL_A,
         input_size=(3, 32, 32),
     ),
-    _REACTNET18_BN.variant(
+    variant_of(
+        _REACTNET18_BN,
         "reactnet18_cifar_bn",
         "ReActNet-18, a quarter as wide, small stem, batch normalisation",
         705_194,
@@ -133,7 +147,8 @@ BINARY: tuple[Reference, ...] = (
         expectation="variance grows by what a normalised branch adds per layer",
         input_size=(3, 32, 32),
     ),
-    _REACTNET_A_BN.variant(
+    variant_of(
+        _REACTNET_A_BN,
         "reactnet_a_cifar_bn",
         "5 blocks of ReActNet-A, half as wide, batch normalisation",
         269_898,
@@ -141,7 +156,8 @@ BINARY: tuple[Reference, ...] = (
         expectation="variance grows by what a normalised branch adds per layer",
         input_size=(3, 32, 32),
     ),
-    _REACTNET18_NONE.variant(
+    variant_of(
+        _REACTNET18_NONE,
         "reactnet18_cifar_none",
         "ReActNet-18, a quarter as wide, small stem, no normalisation",
         702_794,
@@ -149,7 +165,8 @@ BINARY: tuple[Reference, ...] = (
         expectation="variance 0.3 to 1.2, growing within stages by what binary weights add",
         input_size=(3, 32, 32),
     ),
-    _REACTNET_A_NONE.variant(
+    variant_of(
+        _REACTNET_A_NONE,
         "reactnet_a_cifar_none",
         "5 blocks of ReActNet-A, half as wide, no normalisation",
         268_426,
@@ -157,7 +174,8 @@ BINARY: tuple[Reference, ...] = (
         expectation="variance 0.3 to 1.2, growing within stages by what binary weights add",
         input_size=(3, 32, 32),
     ),
-    _REACTNET18_BF.variant(
+    variant_of(
+        _REACTNET18_BF,
         "reactnet18_digits",
         "ReActNet-18, a quarter as wide, small stem, batch-free",
         703_706,

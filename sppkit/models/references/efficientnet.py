@@ -1,7 +1,7 @@
 """EfficientNet-B0 with its normalisation and with what was tried in its place."""
 
 from sppkit.models.references.papers import THESIS
-from sppkit.models.references.reference import Reference
+from sppkit.models.references.reference import Reference, variant_of
 
 _EFFICIENTNET = (
     "EfficientNet: Rethinking model scaling for convolutional neural networks, Tan, Le, 2019, "
@@ -19,7 +19,8 @@ _B0 = Reference(
     parameters=5_288_548,
 )
 
-_THESIS_B0 = _B0.variant(
+_THESIS_B0 = variant_of(
+    _B0,
     "efficientnet_b0_bn",
     "efficientnet_b0 for CIFAR-100",
     4_135_648,
@@ -28,7 +29,8 @@ _THESIS_B0 = _B0.variant(
     input_size=(3, 32, 32),
 )
 
-_SMALL = _B0.variant(
+_SMALL = variant_of(
+    _B0,
     "efficientnet_small",
     "7 inverted bottlenecks, batch normalisation",
     37_960,
@@ -39,7 +41,8 @@ _SMALL = _B0.variant(
     input_size=(3, 32, 32),
 )
 
-_DIGITS = _SMALL.variant(
+_DIGITS = variant_of(
+    _SMALL,
     "efficientnet_digits",
     "7 inverted bottlenecks, batch normalisation, for 16x16 pictures of one channel",
     37_672,
@@ -50,7 +53,8 @@ _DIGITS = _SMALL.variant(
 EFFICIENTNET: tuple[Reference, ...] = (
     _B0,
     _THESIS_B0,
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_none",
         "no normalisation, weights by fan-out",
         4_093_632,
@@ -58,28 +62,32 @@ EFFICIENTNET: tuple[Reference, ...] = (
         expectation="variance 1e-3 at the first block, 1e-28 at the last",
         dead_at_initialization=True,
     ),
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_sn",
         "SELU, LeCun weights (SN)",
         4_093_632,
         {"variant": "sn"},
         expectation="variance 0.2 at the first block, 1e-4 at the last",
     ),
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_sn_mp",
         "SN with magnitude-preserving sum and gate",
         4_093_632,
         {"variant": "sn_mp"},
         expectation="variance 0.4 at the first block, 4e-5 at the last",
     ),
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_sn_mp_learned",
         "SN with magnitude-preserving sums whose weight is learned",
         4_093_641,
         {"variant": "sn_mp_learned"},
         expectation="variance 0.4 at the first block, 4e-5 at the last",
     ),
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_un",
         "as logged: unadapted weights, alpha everywhere, betas never reset",
         4_102_972,
@@ -87,14 +95,16 @@ EFFICIENTNET: tuple[Reference, ...] = (
         expectation="variance 1e-3 at the first block, 2e-29 at the last",
         dead_at_initialization=True,
     ),
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_un_repaired",
         "UN with all weights standardised, alpha on branches only",
         4_123_980,
         {"variant": "un_repaired"},
         expectation="variance 2.4 at the first block, 3e-3 at the last; at 64x64 2.6 and 1",
     ),
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_dyt",
         "dynamic tanh in the place of each normalisation",
         4_135_697,
@@ -102,14 +112,16 @@ EFFICIENTNET: tuple[Reference, ...] = (
         expectation="variance 1e-5 at the first block, 3e-41 at the last",
         dead_at_initialization=True,
     ),
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_dyt_sn",
         "dynamic tanh, SELU, LeCun weights",
         4_135_697,
         {"variant": "dyt_sn"},
         expectation="variance 0.07 at the first block, 5e-5 at the last",
     ),
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_ws",
         "weights standardised, not divided by the root of the fan-in",
         4_093_632,
@@ -117,7 +129,8 @@ EFFICIENTNET: tuple[Reference, ...] = (
         expectation="variance 3e2 at the first block, 1e63 at the last",
         dead_at_initialization=True,
     ),
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_ws_sn",
         "the same with SELU",
         4_093_632,
@@ -125,14 +138,16 @@ EFFICIENTNET: tuple[Reference, ...] = (
         expectation="variance 6e2 at the first block, 3e64 at the last",
         dead_at_initialization=True,
     ),
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_ws_se_sn",
         "SN with standardised weights in squeeze-and-excite",
         4_093_632,
         {"variant": "ws_se_sn"},
         expectation="variance 0.3 at the first block, 2e-3 at the last",
     ),
-    _THESIS_B0.variant(
+    variant_of(
+        _THESIS_B0,
         "efficientnet_b0_sws",
         "weights standardised and scaled everywhere, normalizer-free blocks",
         4_123_980,
@@ -140,7 +155,8 @@ EFFICIENTNET: tuple[Reference, ...] = (
         expectation="variance 2.4 at the first block, 0.03 at the last; at 64x64 2.6 and 8",
     ),
     _SMALL,
-    _SMALL.variant(
+    variant_of(
+        _SMALL,
         "efficientnet_small_none",
         "7 inverted bottlenecks, no normalisation, weights by fan-out",
         35_704,
@@ -148,21 +164,24 @@ EFFICIENTNET: tuple[Reference, ...] = (
         expectation="as efficientnet_b0_none with fewer blocks",
         dead_at_initialization=True,
     ),
-    _SMALL.variant(
+    variant_of(
+        _SMALL,
         "efficientnet_small_sn",
         "7 inverted bottlenecks, SELU, LeCun weights (SN)",
         35_704,
         {"variant": "sn"},
         expectation="as efficientnet_b0_sn with fewer blocks",
     ),
-    _SMALL.variant(
+    variant_of(
+        _SMALL,
         "efficientnet_small_un_repaired",
         "7 inverted bottlenecks, UN with all weights standardised, alpha on branches only",
         37_294,
         {"variant": "un_repaired"},
         expectation="as efficientnet_b0_un_repaired with fewer blocks",
     ),
-    _SMALL.variant(
+    variant_of(
+        _SMALL,
         "efficientnet_small_sws",
         "7 inverted bottlenecks, weights standardised and scaled, normalizer-free blocks",
         37_294,
@@ -170,7 +189,8 @@ EFFICIENTNET: tuple[Reference, ...] = (
         expectation="as efficientnet_b0_sws with fewer blocks",
     ),
     _DIGITS,
-    _DIGITS.variant(
+    variant_of(
+        _DIGITS,
         "efficientnet_digits_sn",
         "7 inverted bottlenecks, SELU, LeCun weights, for 16x16 pictures",
         35_416,

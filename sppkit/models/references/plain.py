@@ -1,7 +1,7 @@
 """Networks without residual blocks: fully connected and convolutional."""
 
 from sppkit.models.references.papers import SELF_NORMALIZING, THESIS
-from sppkit.models.references.reference import Reference
+from sppkit.models.references.reference import Reference, variant_of
 
 _HE = "Delving deep into rectifiers, He, Zhang, Ren, Sun, 2015, arXiv 1502.01852"
 _GAUR = (
@@ -33,7 +33,8 @@ _FFNN = Reference(
     parameters=3_725_924,
 )
 
-_FFNN_BN = _FFNN.variant(
+_FFNN_BN = variant_of(
+    _FFNN,
     "ffnn_bn",
     "ffnn with batch normalisation before each ReLU",
     3_735_140,
@@ -52,7 +53,8 @@ _CNN = Reference(
     parameters=1_299_364,
 )
 
-_CNN_BN = _CNN.variant(
+_CNN_BN = variant_of(
+    _CNN,
     "cnn_bn",
     "cnn with batch normalisation everywhere",
     1_301_348,
@@ -72,7 +74,8 @@ _GAUR_CNN = Reference(
     parameters=72_730,
 )
 
-_GAUR_CNN_BN = _GAUR_CNN.variant(
+_GAUR_CNN_BN = variant_of(
+    _GAUR_CNN,
     "gaur_cnn_bn",
     "6 convolutions, batch normalisation",
     73_178,
@@ -82,7 +85,8 @@ _GAUR_CNN_BN = _GAUR_CNN.variant(
 
 PLAIN: tuple[Reference, ...] = (
     _MLP,
-    _MLP.variant(
+    variant_of(
+        _MLP,
         "sn_mlp",
         "8 hidden layers of 256, SELU, LeCun initialisation",
         479_754,
@@ -92,17 +96,23 @@ PLAIN: tuple[Reference, ...] = (
     ),
     _FFNN,
     _FFNN_BN,
-    _FFNN_BN.variant(
-        "ffnn_bn_fixed", "ffnn_bn whose gains stay 1 and biases 0", 3_725_924, {"norm": "fixed"}
+    variant_of(
+        _FFNN_BN,
+        "ffnn_bn_fixed",
+        "ffnn_bn whose gains stay 1 and biases 0",
+        3_725_924,
+        {"norm": "fixed"},
     ),
-    _FFNN.variant(
+    variant_of(
+        _FFNN,
         "ffnn_digits",
         "ffnn for 8x8 pictures, 64 wide",
         38_090,
         {"width": 64, "in_features": 64, "classes": 10},
         input_size=(1, 8, 8),
     ),
-    _FFNN_BN.variant(
+    variant_of(
+        _FFNN_BN,
         "ffnn_bn_digits",
         "ffnn_bn for 8x8 pictures, 64 wide",
         39_242,
@@ -111,21 +121,24 @@ PLAIN: tuple[Reference, ...] = (
     ),
     _CNN,
     _CNN_BN,
-    _CNN.variant(
+    variant_of(
+        _CNN,
         "cnn_bn_features",
         "cnn with batch normalisation in the convolutions",
         1_299_812,
         {"normalized": "features"},
         expectation="as cnn_bn up to the flattening",
     ),
-    _CNN.variant(
+    variant_of(
+        _CNN,
         "cnn_bn_classifier",
         "cnn with batch normalisation in the linear layers",
         1_300_900,
         {"normalized": "classifier"},
         expectation="as cnn up to the flattening",
     ),
-    _CNN.variant(
+    variant_of(
+        _CNN,
         "cnn_digits",
         "cnn for 16x16 pictures, a quarter as wide",
         16_554,
@@ -133,7 +146,8 @@ PLAIN: tuple[Reference, ...] = (
         expectation="as cnn",
         input_size=(1, 16, 16),
     ),
-    _CNN_BN.variant(
+    variant_of(
+        _CNN_BN,
         "cnn_bn_digits",
         "cnn_bn for 16x16 pictures, a quarter as wide",
         16_858,
@@ -143,28 +157,32 @@ PLAIN: tuple[Reference, ...] = (
     ),
     _GAUR_CNN_BN,
     _GAUR_CNN,
-    _GAUR_CNN.variant(
+    variant_of(
+        _GAUR_CNN,
         "gaur_cnn_wn",
         "6 convolutions, weight normalisation",
         72_964,
         {"norm": "weight"},
         expectation="equal to gaur_cnn at initialisation",
     ),
-    _GAUR_CNN.variant(
+    variant_of(
+        _GAUR_CNN,
         "gaur_cnn_dropout",
         "6 convolutions, channels dropped at a rate of 0.2",
         72_730,
         {"dropout": 0.2},
         expectation="second moment 1.25 times that of gaur_cnn per layer, in train mode",
     ),
-    _GAUR_CNN.variant(
+    variant_of(
+        _GAUR_CNN,
         "gaur_cnn_wn_dropout",
         "6 convolutions, weight normalisation and dropout",
         72_964,
         {"norm": "weight", "dropout": 0.2},
         expectation="equal to gaur_cnn_dropout at initialisation",
     ),
-    _GAUR_CNN.variant(
+    variant_of(
+        _GAUR_CNN,
         "gaur_cnn_digits",
         "gaur_cnn for 16x16 pictures of one channel, half as wide",
         18_370,
@@ -172,7 +190,8 @@ PLAIN: tuple[Reference, ...] = (
         expectation="as gaur_cnn",
         input_size=(1, 16, 16),
     ),
-    _GAUR_CNN_BN.variant(
+    variant_of(
+        _GAUR_CNN_BN,
         "gaur_cnn_bn_digits",
         "gaur_cnn_bn for 16x16 pictures of one channel, half as wide",
         18_594,

@@ -51,31 +51,6 @@ class Reference:
         inside = math.prod(self.input_size) <= SMALL_INPUT
         return inside and self.parameters <= SMALL_PARAMETERS
 
-    def variant(
-        self,
-        name: str,
-        summary: str,
-        parameters: int,
-        arguments: Mapping[str, object] | None = None,
-        **changes: Any,
-    ) -> "Reference":
-        """Describe another network of the family, which is as this one where nothing is said.
-
-        Args:
-            name: its name.
-            summary: what it is.
-            parameters: how many it has.
-            arguments: of the factory, put over those of this network.
-            **changes: other attributes that differ.
-
-        Raises:
-            TypeError: no such attribute.
-        """
-        merged = MappingProxyType({**self.arguments, **(arguments or {})})
-        return replace(
-            self, name=name, summary=summary, parameters=parameters, arguments=merged, **changes
-        )
-
     def factory(self) -> "Callable[..., nn.Module]":
         """Import the factory (and, with it, torch)."""
         module, function = self.build.split(":")
@@ -85,3 +60,30 @@ class Reference:
         factory = functools.partial(general, **self.arguments)
         factory.__doc__ = general.__doc__
         return factory
+
+
+def variant_of(
+    reference: Reference,
+    name: str,
+    summary: str,
+    parameters: int,
+    arguments: Mapping[str, object] | None = None,
+    **changes: Any,
+) -> Reference:
+    """Describe a network that is as another of its family where nothing is said.
+
+    Args:
+        reference: the other network.
+        name: its name.
+        summary: what it is.
+        parameters: how many it has.
+        arguments: of the factory, put over those of the other network.
+        **changes: other attributes that differ.
+
+    Raises:
+        TypeError: no such attribute.
+    """
+    merged = MappingProxyType({**reference.arguments, **(arguments or {})})
+    return replace(
+        reference, name=name, summary=summary, parameters=parameters, arguments=merged, **changes
+    )

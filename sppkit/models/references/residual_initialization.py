@@ -1,6 +1,6 @@
 """Residual networks that train without normalisation by how they start: SkipInit and Fixup."""
 
-from sppkit.models.references.reference import Reference
+from sppkit.models.references.reference import Reference, variant_of
 from sppkit.models.references.twins import RESNET20, RESNET_DIGITS
 
 _SKIPINIT = (
@@ -38,20 +38,36 @@ _FIXUP50 = Reference(
 )
 
 RESIDUAL_INITIALIZATION: tuple[Reference, ...] = (
-    _SKIPINIT50.variant(
-        "skipinit_resnet20", "twin of bn_resnet20", 271_955, RESNET20, input_size=(3, 32, 32)
+    variant_of(
+        _SKIPINIT50,
+        "skipinit_resnet20",
+        "twin of bn_resnet20",
+        271_955,
+        RESNET20,
+        input_size=(3, 32, 32),
     ),
-    _SKIPINIT50.variant(
-        "skipinit_resnet_digits", "for 8x8", 42_958, RESNET_DIGITS, input_size=(1, 8, 8)
+    variant_of(
+        _SKIPINIT50,
+        "skipinit_resnet_digits",
+        "for 8x8",
+        42_958,
+        RESNET_DIGITS,
+        input_size=(1, 8, 8),
     ),
     _SKIPINIT50,
-    _SKIPINIT50.variant("skipinit_resnet101", "stages of 3 4 23 3", 44_496_457, {"variant": "101"}),
-    _SKIPINIT50.variant("skipinit_resnet152", "stages of 3 8 36 3", 60_117_082, {"variant": "152"}),
-    _FIXUP50.variant(
-        "fixup_resnet20", "twin of resnet20", 271_209, RESNET20, input_size=(3, 32, 32)
+    variant_of(
+        _SKIPINIT50, "skipinit_resnet101", "stages of 3 4 23 3", 44_496_457, {"variant": "101"}
     ),
-    _FIXUP50.variant("fixup_resnet_digits", "for 8x8", 42_736, RESNET_DIGITS, input_size=(1, 8, 8)),
+    variant_of(
+        _SKIPINIT50, "skipinit_resnet152", "stages of 3 8 36 3", 60_117_082, {"variant": "152"}
+    ),
+    variant_of(
+        _FIXUP50, "fixup_resnet20", "twin of resnet20", 271_209, RESNET20, input_size=(3, 32, 32)
+    ),
+    variant_of(
+        _FIXUP50, "fixup_resnet_digits", "for 8x8", 42_736, RESNET_DIGITS, input_size=(1, 8, 8)
+    ),
     _FIXUP50,
-    _FIXUP50.variant("fixup_resnet101", "stages of 3 4 23 3", 44_444_049, {"variant": "101"}),
-    _FIXUP50.variant("fixup_resnet152", "stages of 3 8 36 3", 60_041_736, {"variant": "152"}),
+    variant_of(_FIXUP50, "fixup_resnet101", "stages of 3 4 23 3", 44_444_049, {"variant": "101"}),
+    variant_of(_FIXUP50, "fixup_resnet152", "stages of 3 8 36 3", 60_041_736, {"variant": "152"}),
 )
