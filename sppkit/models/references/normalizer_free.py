@@ -76,66 +76,42 @@ def _of_size(
     )
 
 
+_nf_resnet = partial(variant_of, _NF_RESNET50)
 _nf_regnet = partial(_of_size, _NF_REGNET_B0, "nf_regnet")
 _nfnet = partial(_of_size, _NFNET_F0, "nfnet")
 
 NORMALIZER_FREE: tuple[Reference, ...] = (
-    variant_of(
-        _NF_RESNET50,
-        "nf_resnet20",
-        "twin of bn_resnet20",
-        272_771,
-        RESNET20,
-        input_size=(3, 32, 32),
-    ),
-    variant_of(
-        _NF_RESNET50,
+    _nf_resnet("nf_resnet20", "twin of bn_resnet20", 272_771, RESNET20, input_size=(3, 32, 32)),
+    _nf_resnet(
         "nf_resnet_digits",
         "twin of bn_resnet_digits, for 8x8",
         43_230,
         RESNET_DIGITS,
         input_size=(1, 8, 8),
     ),
-    variant_of(
-        _NF_RESNET50,
+    _nf_resnet(
         "nf_resnet26_cifar",
         "bottlenecks, stages of 2 2 2 2, a quarter of the width, small stem",
         882_402,
         {"variant": "26-cifar", "classes": 10, "width": 16},
         input_size=(3, 32, 32),
     ),
-    variant_of(
-        _NF_RESNET50, "nf_resnet26", "bottlenecks, stages of 2 2 2 2", 15_995_184, {"variant": "26"}
-    ),
+    _nf_resnet("nf_resnet26", "bottlenecks, stages of 2 2 2 2", 15_995_184, {"variant": "26"}),
     _NF_RESNET50,
-    variant_of(
-        _NF_RESNET50, "nf_resnet101", "bottlenecks, 3 4 23 3", 44_549_193, {"variant": "101"}
+    _nf_resnet("nf_resnet101", "bottlenecks, 3 4 23 3", 44_549_193, {"variant": "101"}),
+    _nf_resnet("nf_resnet152", "bottlenecks, 3 8 36 3", 60_192_858, {"variant": "152"}),
+    _nf_resnet("nf_resnet200", "bottlenecks, 3 24 36 3", 64_673_898, {"variant": "200"}),
+    _nf_resnet("nf_resnet288", "bottlenecks, 24 24 24 24", 146_460_552, {"variant": "288"}),
+    _nf_resnet(
+        "nf_seresnet50", "with squeeze-and-excite, ratio 0.25", 35_635_704, {"squeeze_excite": 0.25}
     ),
-    variant_of(
-        _NF_RESNET50, "nf_resnet152", "bottlenecks, 3 8 36 3", 60_192_858, {"variant": "152"}
-    ),
-    variant_of(
-        _NF_RESNET50, "nf_resnet200", "bottlenecks, 3 24 36 3", 64_673_898, {"variant": "200"}
-    ),
-    variant_of(
-        _NF_RESNET50, "nf_resnet288", "bottlenecks, 24 24 24 24", 146_460_552, {"variant": "288"}
-    ),
-    variant_of(
-        _NF_RESNET50,
-        "nf_seresnet50",
-        "with squeeze-and-excite, ratio 0.25",
-        35_635_704,
-        {"squeeze_excite": 0.25},
-    ),
-    variant_of(
-        _NF_RESNET50,
+    _nf_resnet(
         "nf_seresnet101",
         "with squeeze-and-excite, ratio 0.25",
         63_562_505,
         {"variant": "101", "squeeze_excite": 0.25},
     ),
-    variant_of(
-        _NF_RESNET50,
+    _nf_resnet(
         "nf_seresnet288",
         "with squeeze-and-excite, ratio 0.25",
         213_422_472,

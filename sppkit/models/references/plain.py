@@ -1,5 +1,7 @@
 """Networks without residual blocks: fully connected and convolutional."""
 
+from functools import partial
+
 from sppkit.models.references.papers import SELF_NORMALIZING, THESIS
 from sppkit.models.references.reference import Reference, variant_of
 
@@ -83,6 +85,9 @@ _GAUR_CNN_BN = variant_of(
     expectation=_NORMALIZED,
 )
 
+_cnn = partial(variant_of, _CNN)
+_gaur_cnn = partial(variant_of, _GAUR_CNN)
+
 PLAIN: tuple[Reference, ...] = (
     _MLP,
     variant_of(
@@ -121,24 +126,21 @@ PLAIN: tuple[Reference, ...] = (
     ),
     _CNN,
     _CNN_BN,
-    variant_of(
-        _CNN,
+    _cnn(
         "cnn_bn_features",
         "cnn with batch normalisation in the convolutions",
         1_299_812,
         {"normalized": "features"},
         expectation="as cnn_bn up to the flattening",
     ),
-    variant_of(
-        _CNN,
+    _cnn(
         "cnn_bn_classifier",
         "cnn with batch normalisation in the linear layers",
         1_300_900,
         {"normalized": "classifier"},
         expectation="as cnn up to the flattening",
     ),
-    variant_of(
-        _CNN,
+    _cnn(
         "cnn_digits",
         "cnn for 16x16 pictures, a quarter as wide",
         16_554,
@@ -157,32 +159,28 @@ PLAIN: tuple[Reference, ...] = (
     ),
     _GAUR_CNN_BN,
     _GAUR_CNN,
-    variant_of(
-        _GAUR_CNN,
+    _gaur_cnn(
         "gaur_cnn_wn",
         "6 convolutions, weight normalisation",
         72_964,
         {"norm": "weight"},
         expectation="equal to gaur_cnn at initialisation",
     ),
-    variant_of(
-        _GAUR_CNN,
+    _gaur_cnn(
         "gaur_cnn_dropout",
         "6 convolutions, channels dropped at a rate of 0.2",
         72_730,
         {"dropout": 0.2},
         expectation="second moment 1.25 times that of gaur_cnn per layer, in train mode",
     ),
-    variant_of(
-        _GAUR_CNN,
+    _gaur_cnn(
         "gaur_cnn_wn_dropout",
         "6 convolutions, weight normalisation and dropout",
         72_964,
         {"norm": "weight", "dropout": 0.2},
         expectation="equal to gaur_cnn_dropout at initialisation",
     ),
-    variant_of(
-        _GAUR_CNN,
+    _gaur_cnn(
         "gaur_cnn_digits",
         "gaur_cnn for 16x16 pictures of one channel, half as wide",
         18_370,

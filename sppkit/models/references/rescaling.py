@@ -1,5 +1,7 @@
 """Networks whose residual sums are rescaled: RescaleNet and EUNNet."""
 
+from functools import partial
+
 from sppkit.models.references.reference import Reference, variant_of
 
 _EUNNET = (
@@ -38,46 +40,40 @@ _RESCALENET50 = Reference(
     parameters=25_528_568,
 )
 
+_eunnet = partial(variant_of, _EUNNET50)
+_rescalenet = partial(variant_of, _RESCALENET50)
+
 RESCALING: tuple[Reference, ...] = (
     _EUNNET50,
-    variant_of(
-        _EUNNET50,
-        "eunnet101",
-        "whole inputs standardised, stages of 3 4 23 3",
-        44_496_521,
-        {"variant": "101"},
+    _eunnet(
+        "eunnet101", "whole inputs standardised, stages of 3 4 23 3", 44_496_521, {"variant": "101"}
     ),
-    variant_of(
-        _EUNNET50,
+    _eunnet(
         "eunnet200",
         "whole inputs standardised, stages of 3 24 36 3",
         64_585_898,
         {"variant": "200"},
     ),
-    variant_of(
-        _EUNNET50,
+    _eunnet(
         "eunnet_x50_32x4d",
         "whole inputs standardised, stages of 3 4 6 3, 3x3 in 32 groups of 4",
         24_994_808,
         {"variant": "x50_32x4d"},
     ),
-    variant_of(
-        _EUNNET50,
+    _eunnet(
         "eunnet_x101_32x8d",
         "whole inputs standardised, stages of 3 4 23 3, 3x3 in 32 groups of 8",
         88_689_929,
         {"variant": "x101_32x8d"},
     ),
-    variant_of(
-        _EUNNET50,
+    _eunnet(
         "eunnet26_cifar",
         "a quarter of the width, stages of 2 2 2 2, small stem",
         878_546,
         _SMALL,
         input_size=(3, 32, 32),
     ),
-    variant_of(
-        _EUNNET50,
+    _eunnet(
         "eunnet26_digits",
         "an eighth of the width, stages of 2 2 2 2, small stem",
         221_858,
@@ -85,44 +81,38 @@ RESCALING: tuple[Reference, ...] = (
         input_size=(1, 8, 8),
     ),
     _RESCALENET50,
-    variant_of(
-        _RESCALENET50,
+    _rescalenet(
         "rescalenet101",
         "weights and paths scaled by place, stages of 3 4 23 3",
         44_494_601,
         {"variant": "101"},
     ),
-    variant_of(
-        _RESCALENET50,
+    _rescalenet(
         "rescalenet200",
         "weights and paths scaled by place, stages of 3 24 36 3",
         64_583_978,
         {"variant": "200"},
     ),
-    variant_of(
-        _RESCALENET50,
+    _rescalenet(
         "rescalenet_x50_32x4d",
         "weights and paths scaled by place, stages of 3 4 6 3, 3x3 in 32 groups of 4",
         24_992_888,
         {"variant": "x50_32x4d"},
     ),
-    variant_of(
-        _RESCALENET50,
+    _rescalenet(
         "rescalenet_x101_32x8d",
         "weights and paths scaled by place, stages of 3 4 23 3, 3x3 in 32 groups of 8",
         88_688_009,
         {"variant": "x101_32x8d"},
     ),
-    variant_of(
-        _RESCALENET50,
+    _rescalenet(
         "rescalenet26_cifar",
         "a quarter of the width, stages of 2 2 2 2, small stem",
         878_066,
         _SMALL,
         input_size=(3, 32, 32),
     ),
-    variant_of(
-        _RESCALENET50,
+    _rescalenet(
         "rescalenet26_digits",
         "an eighth of the width, stages of 2 2 2 2, small stem",
         221_618,

@@ -1,5 +1,7 @@
 """Residual networks with batch normalisation, and their self-normalizing twin."""
 
+from functools import partial
+
 from sppkit.models.references.papers import SELF_NORMALIZING
 from sppkit.models.references.reference import Reference, variant_of
 from sppkit.models.references.twins import RESNET20, RESNET_DIGITS
@@ -36,65 +38,42 @@ _RESNET50 = variant_of(
     "the blocks of each stage; at branch ends 1",
 )
 
+_bn_resnet = partial(variant_of, _BN_RESNET50)
+_resnet = partial(variant_of, _RESNET50)
+
 RESIDUAL: tuple[Reference, ...] = (
-    variant_of(
-        _BN_RESNET50,
+    _bn_resnet(
         "bn_resnet20",
         "basic blocks, 3 stages of 3, batch normalisation; order= bn-relu, relu-bn or post",
         272_538,
         RESNET20,
         input_size=(3, 32, 32),
     ),
-    variant_of(
-        _BN_RESNET50,
+    _bn_resnet(
         "bn_resnet_digits",
         "basic blocks, 2 stages of 2, for 8x8",
         43_130,
         RESNET_DIGITS,
         input_size=(1, 8, 8),
     ),
-    variant_of(
-        _BN_RESNET50, "bn_resnet26", "bottlenecks, stages of 2 2 2 2", 15_987_496, {"variant": "26"}
-    ),
+    _bn_resnet("bn_resnet26", "bottlenecks, stages of 2 2 2 2", 15_987_496, {"variant": "26"}),
     _BN_RESNET50,
-    variant_of(
-        _BN_RESNET50, "bn_resnet101", "bottlenecks, 3 4 23 3", 44_541_480, {"variant": "101"}
-    ),
-    variant_of(
-        _BN_RESNET50, "bn_resnet152", "bottlenecks, 3 8 36 3", 60_185_128, {"variant": "152"}
-    ),
-    variant_of(
-        _BN_RESNET50, "bn_resnet288", "bottlenecks, 24 24 24 24", 146_452_776, {"variant": "288"}
-    ),
-    variant_of(
-        _BN_RESNET50, "bn_resnet600", "bottlenecks, 50 50 50 50", 300_639_016, {"variant": "600"}
-    ),
-    variant_of(
-        _RESNET50,
-        "resnet20",
-        "basic blocks, 3 stages of 3",
-        272_762,
-        RESNET20,
-        input_size=(3, 32, 32),
-    ),
-    variant_of(
-        _RESNET50,
+    _bn_resnet("bn_resnet101", "bottlenecks, 3 4 23 3", 44_541_480, {"variant": "101"}),
+    _bn_resnet("bn_resnet152", "bottlenecks, 3 8 36 3", 60_185_128, {"variant": "152"}),
+    _bn_resnet("bn_resnet288", "bottlenecks, 24 24 24 24", 146_452_776, {"variant": "288"}),
+    _bn_resnet("bn_resnet600", "bottlenecks, 50 50 50 50", 300_639_016, {"variant": "600"}),
+    _resnet("resnet20", "basic blocks, 3 stages of 3", 272_762, RESNET20, input_size=(3, 32, 32)),
+    _resnet(
         "resnet_digits",
         "basic blocks, 2 stages of 2, for 8x8",
         43_226,
         RESNET_DIGITS,
         input_size=(1, 8, 8),
     ),
-    variant_of(
-        _RESNET50, "resnet26", "bottlenecks, stages of 2 2 2 2", 15_995_176, {"variant": "26"}
-    ),
+    _resnet("resnet26", "bottlenecks, stages of 2 2 2 2", 15_995_176, {"variant": "26"}),
     _RESNET50,
-    variant_of(
-        _RESNET50, "resnet101", "bottlenecks, torchvision's", 44_549_160, {"variant": "101"}
-    ),
-    variant_of(
-        _RESNET50, "resnet152", "bottlenecks, torchvision's", 60_192_808, {"variant": "152"}
-    ),
+    _resnet("resnet101", "bottlenecks, torchvision's", 44_549_160, {"variant": "101"}),
+    _resnet("resnet152", "bottlenecks, torchvision's", 60_192_808, {"variant": "152"}),
     Reference(
         name="sn_resnet20",
         family="ResNet, self-normalizing",

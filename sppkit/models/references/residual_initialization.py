@@ -1,5 +1,7 @@
 """Residual networks that train without normalisation by how they start: SkipInit and Fixup."""
 
+from functools import partial
+
 from sppkit.models.references.reference import Reference, variant_of
 from sppkit.models.references.twins import RESNET20, RESNET_DIGITS
 
@@ -37,37 +39,20 @@ _FIXUP50 = Reference(
     parameters=25_504_026,
 )
 
+_skipinit = partial(variant_of, _SKIPINIT50)
+_fixup = partial(variant_of, _FIXUP50)
+
 RESIDUAL_INITIALIZATION: tuple[Reference, ...] = (
-    variant_of(
-        _SKIPINIT50,
-        "skipinit_resnet20",
-        "twin of bn_resnet20",
-        271_955,
-        RESNET20,
-        input_size=(3, 32, 32),
+    _skipinit(
+        "skipinit_resnet20", "twin of bn_resnet20", 271_955, RESNET20, input_size=(3, 32, 32)
     ),
-    variant_of(
-        _SKIPINIT50,
-        "skipinit_resnet_digits",
-        "for 8x8",
-        42_958,
-        RESNET_DIGITS,
-        input_size=(1, 8, 8),
-    ),
+    _skipinit("skipinit_resnet_digits", "for 8x8", 42_958, RESNET_DIGITS, input_size=(1, 8, 8)),
     _SKIPINIT50,
-    variant_of(
-        _SKIPINIT50, "skipinit_resnet101", "stages of 3 4 23 3", 44_496_457, {"variant": "101"}
-    ),
-    variant_of(
-        _SKIPINIT50, "skipinit_resnet152", "stages of 3 8 36 3", 60_117_082, {"variant": "152"}
-    ),
-    variant_of(
-        _FIXUP50, "fixup_resnet20", "twin of resnet20", 271_209, RESNET20, input_size=(3, 32, 32)
-    ),
-    variant_of(
-        _FIXUP50, "fixup_resnet_digits", "for 8x8", 42_736, RESNET_DIGITS, input_size=(1, 8, 8)
-    ),
+    _skipinit("skipinit_resnet101", "stages of 3 4 23 3", 44_496_457, {"variant": "101"}),
+    _skipinit("skipinit_resnet152", "stages of 3 8 36 3", 60_117_082, {"variant": "152"}),
+    _fixup("fixup_resnet20", "twin of resnet20", 271_209, RESNET20, input_size=(3, 32, 32)),
+    _fixup("fixup_resnet_digits", "for 8x8", 42_736, RESNET_DIGITS, input_size=(1, 8, 8)),
     _FIXUP50,
-    variant_of(_FIXUP50, "fixup_resnet101", "stages of 3 4 23 3", 44_444_049, {"variant": "101"}),
-    variant_of(_FIXUP50, "fixup_resnet152", "stages of 3 8 36 3", 60_041_736, {"variant": "152"}),
+    _fixup("fixup_resnet101", "stages of 3 4 23 3", 44_444_049, {"variant": "101"}),
+    _fixup("fixup_resnet152", "stages of 3 8 36 3", 60_041_736, {"variant": "152"}),
 )
