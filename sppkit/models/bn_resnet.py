@@ -22,20 +22,23 @@ Where ours differs:
 - padding is symmetric, as torch has it.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
 
+from sppkit.models.choices import require_one_of
+from sppkit.models.named_layers import in_sequence
 from sppkit.models.topology import (
     BlockShape,
+    Convolution,
     PaddingMode,
     ResidualNetwork,
     find_topology,
     make_branch,
     make_classifier,
+    make_convolution,
     make_head,
     make_shortcut,
     make_stem,
@@ -52,32 +55,16 @@ _INITIALIZE: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _convolution(
-    in_channels: int,
-    out_channels: int,
-    *,
-    kernel_size: int,
-    stride: int,
-    order: Order,
-    padding_mode: PaddingMode,
-) -> nn.Module:
-    convolution = nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        padding=kernel_size // 2,
-        bias=False,
-        padding_mode=padding_mode,
-    )
-    _INITIALIZE[order](convolution.weight)
-    return convolution
+def _convolution(order: Order, padding_mode: PaddingMode) -> Convolution:
+    return partial(make_convolution, initialize=_INITIALIZE[order], padding_mode=padding_mode)
 
 
 def _activation(channels: int, order: Order) -> nn.Sequential:
     """Build ReLU and normalisation in the order asked for ("post" normalises first)."""
-    layers: list[tuple[str, nn.Module]] = [("norm", nn.BatchNorm2d(channels)), ("relu", nn.ReLU())]
-    return nn.Sequential(OrderedDict(reversed(layers) if order == "relu-bn" else layers))
+    norm, relu = nn.BatchNorm2d(channels), nn.ReLU()
+    if order == "relu-bn":
+        return in_sequence(relu=relu, norm=norm)
+    return in_sequence(norm=norm, relu=relu)
 
 
 class PreactivationBlock(nn.Module):
@@ -93,7 +80,7 @@ class PreactivationBlock(nn.Module):
 
     def __init__(self, shape: BlockShape, *, order: Order, padding_mode: PaddingMode) -> None:
         super().__init__()
-        convolution = partial(_convolution, order=order, padding_mode=padding_mode)
+        convolution = _convolution(order, padding_mode)
         self.preactivation = _activation(shape.in_channels, order)
         self.shortcut = make_shortcut(shape, convolution)
         self.branch = make_branch(shape, convolution, partial(_activation, order=order))
@@ -119,16 +106,14 @@ class PostactivationBlock(nn.Module):
 
     def __init__(self, shape: BlockShape, *, padding_mode: PaddingMode) -> None:
         super().__init__()
-        convolution = partial(_convolution, order="post", padding_mode=padding_mode)
+        convolution = _convolution("post", padding_mode)
         self.branch = make_branch(shape, convolution, partial(_activation, order="post"))
         self.branch.add_module("norm", nn.BatchNorm2d(shape.out_channels))
         projection = make_shortcut(shape, convolution)
         self.shortcut = (
             None
             if projection is None
-            else nn.Sequential(
-                OrderedDict(conv=projection, norm=nn.BatchNorm2d(shape.out_channels))
-            )
+            else in_sequence(conv=projection, norm=nn.BatchNorm2d(shape.out_channels))
         )
         self.relu = nn.ReLU()
 
@@ -169,14 +154,13 @@ def bn_resnet(
     Raises:
         ValueError: an unknown variant or order.
     """
-    if order not in _INITIALIZE:
-        raise ValueError(f"order is one of {', '.join(_INITIALIZE)}; got {order!r}")
+    require_one_of("order", order, _INITIALIZE)
     topology = find_topology(variant)
     post = order == "post"
     out_channels = topology.out_channels(width)
     stem = make_stem(
         topology,
-        partial(_convolution, order=order, padding_mode=padding_mode),
+        _convolution(order, padding_mode),
         in_channels=in_channels,
         width=width,
         pool=stem_pool,

@@ -15,33 +15,22 @@ from torch import nn
 
 from sppkit.models.layers.eun_convolution import EUNConv2d
 from sppkit.models.rescaling import (
-    Dropouts,
-    RescaledBlock,
-    ResidualScales,
     find_variant,
     make_rescaled_head,
     make_rescaled_stem,
-    rescaled_resnet,
+    rescaled_stages,
 )
-from sppkit.models.topology import BlockShape, PaddingMode, ResidualNetwork
+from sppkit.models.topology import ConvolutionShape, PaddingMode, ResidualNetwork
 
 
-def _layers(
-    before: int,
-    after: int,
-    *,
-    kernel_size: int,
-    stride: int,
-    groups: int,
-    padding_mode: PaddingMode,
-) -> list[tuple[str, nn.Module]]:
+def _layers(shape: ConvolutionShape, *, padding_mode: PaddingMode) -> list[tuple[str, nn.Module]]:
     convolution = EUNConv2d(
-        before,
-        after,
-        kernel_size,
-        stride,
-        kernel_size // 2,
-        groups=groups,
+        shape.in_channels,
+        shape.out_channels,
+        shape.kernel_size,
+        shape.stride,
+        shape.kernel_size // 2,
+        groups=shape.groups,
         padding_mode=padding_mode,
     )
     return [("conv", convolution)]
@@ -86,28 +75,14 @@ def eunnet(
     found = find_variant(variant)
     topology = found.topology(large_stem=large_stem)
     layers = partial(_layers, padding_mode=padding_mode)
-    size, stride = (7, 2) if large_stem else (3, 1)
-
-    def make_block(
-        shape: BlockShape, scales: ResidualScales, index: int, dropout: float
-    ) -> RescaledBlock:
-        return RescaledBlock(
-            shape,
-            scales=scales,
-            groups=found.grouping.groups,
-            dropout=dropout,
-            branch_layers=layers,
-            shortcut_layers=layers,
-        )
-
-    return rescaled_resnet(
+    stem = make_rescaled_stem(topology, layers, in_channels=in_channels, width=width)
+    head = make_rescaled_head(topology.out_channels(width), classes, classifier_dropout)
+    stages = rescaled_stages(
         topology,
-        make_block,
-        make_rescaled_stem(
-            topology, layers(in_channels, width, kernel_size=size, stride=stride, groups=1)
-        ),
-        make_rescaled_head(topology.out_channels(width), classes, classifier_dropout),
+        found.grouping,
         width=width,
-        grouping=found.grouping,
-        dropouts=Dropouts(convolution_dropout, classifier_dropout),
+        convolution_dropout=convolution_dropout,
+        branch_layers=lambda index, dropout: layers,
+        shortcut_layers=layers,
     )
+    return ResidualNetwork(stem, stages, head)

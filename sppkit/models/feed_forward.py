@@ -12,7 +12,6 @@ Where ours differs:
   100: compare at equal widths.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -20,6 +19,7 @@ from typing import Literal
 from torch import nn
 
 from sppkit.models.layers import make_nonlinearity
+from sppkit.models.named_layers import in_sequence
 
 NormParameters = Literal["affine", "fixed"]
 
@@ -39,13 +39,12 @@ def linear_by_fan_out(in_features: int, out_features: int) -> nn.Linear:
 
 
 def _layer(in_features: int, width: int, norm: str | None, activation: str) -> nn.Sequential:
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["linear"] = linear_by_fan_out(in_features, width)
     make_norm = _NORMS[norm]
-    if make_norm is not None:
-        layers["norm"] = make_norm(width)
-    layers["activation"] = make_nonlinearity(activation)
-    return nn.Sequential(layers)
+    return in_sequence(
+        linear=linear_by_fan_out(in_features, width),
+        norm=None if make_norm is None else make_norm(width),
+        activation=make_nonlinearity(activation),
+    )
 
 
 def ffnn(
@@ -84,10 +83,8 @@ def ffnn(
     if norm not in _NORMS:
         raise ValueError(f"norm is None, 'affine' or 'fixed'; got {norm!r}")
     fans_in = [in_features] + [width] * (depth - 2)
-    return nn.Sequential(
-        OrderedDict(
-            flatten=nn.Flatten(),
-            hidden=nn.Sequential(*(_layer(fan, width, norm, activation) for fan in fans_in)),
-            classifier=linear_by_fan_out(width, classes),
-        )
+    return in_sequence(
+        flatten=nn.Flatten(),
+        hidden=nn.Sequential(*(_layer(fan, width, norm, activation) for fan in fans_in)),
+        classifier=linear_by_fan_out(width, classes),
     )

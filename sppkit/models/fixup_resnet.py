@@ -28,12 +28,15 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from sppkit.models.named_layers import in_sequence
 from sppkit.models.topology import (
     BlockShape,
+    Convolution,
     PaddingMode,
     ResidualNetwork,
     find_topology,
     make_classifier,
+    make_convolution,
     make_shortcut,
     make_stem,
 )
@@ -82,27 +85,14 @@ class ScalarScale(nn.Module):
         return self.scale * x
 
 
-def _convolution(
-    in_channels: int,
-    out_channels: int,
-    *,
-    kernel_size: int,
-    stride: int,
-    padding_mode: PaddingMode,
-    scale: float = 1.0,
-) -> nn.Module:
-    """Make a convolution with standard deviation scale * sqrt(2 / fan-out)."""
-    convolution = nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        padding=kernel_size // 2,
-        bias=False,
-        padding_mode=padding_mode,
-    )
-    nn.init.normal_(convolution.weight, std=scale * (2 / (kernel_size**2 * out_channels)) ** 0.5)
-    return convolution
+def _convolution(padding_mode: PaddingMode, *, scale: float = 1.0) -> Convolution:
+    """Make convolutions with standard deviation scale * sqrt(2 / fan-out)."""
+
+    def initialize(weight: Tensor) -> Tensor:
+        fan_out = weight[:, 0].numel()
+        return nn.init.normal_(weight, std=scale * (2 / fan_out) ** 0.5)
+
+    return partial(make_convolution, initialize=initialize, padding_mode=padding_mode)
 
 
 class FixupBlock(nn.Module):
@@ -129,7 +119,7 @@ class FixupBlock(nn.Module):
         self.bias_on_identity = bias_on_identity
         self.first_bias = ScalarBias()
         self.branch = _branch(shape, blocks=blocks, padding_mode=padding_mode)
-        self.shortcut = make_shortcut(shape, partial(_convolution, padding_mode=padding_mode))
+        self.shortcut = make_shortcut(shape, _convolution(padding_mode))
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -155,13 +145,9 @@ def _branch(shape: BlockShape, *, blocks: int, padding_mode: PaddingMode) -> nn.
             layers[f"bias{number}a"] = ScalarBias()
             layers[f"relu{number}"] = nn.ReLU()
             layers[f"bias{number}b"] = ScalarBias()
-        layers[f"conv{number}"] = _convolution(
-            in_channels,
-            out_channels,
-            kernel_size=kernel_size,
-            stride=stride,
-            padding_mode=padding_mode,
-            scale=scale if number < len(shapes) else 0.0,
+        make = _convolution(padding_mode, scale=scale if number < len(shapes) else 0.0)
+        layers[f"conv{number}"] = make(
+            in_channels, out_channels, kernel_size=kernel_size, stride=stride
         )
     layers["scale"] = ScalarScale()
     layers["bias"] = ScalarBias()
@@ -211,19 +197,19 @@ def fixup_resnet(
     ]
     stem = make_stem(
         topology,
-        partial(_convolution, padding_mode=padding_mode),
+        _convolution(padding_mode),
         in_channels=in_channels,
         width=width,
         pool=stem_pool,
-        activation=nn.Sequential(OrderedDict(bias=ScalarBias(), relu=nn.ReLU())),
+        activation=in_sequence(bias=ScalarBias(), relu=nn.ReLU()),
     )
     classifier = make_classifier(
         topology.out_channels(width), classes, deviation=classifier_deviation
     )
-    head = OrderedDict(
+    head = in_sequence(
         pool=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
         bias=ScalarBias(),
         classifier=classifier,
     )
-    return ResidualNetwork(stem, topology.stages(blocks), nn.Sequential(head))
+    return ResidualNetwork(stem, topology.stages(blocks), head)

@@ -9,31 +9,37 @@ small VGG of ours, and there are no numbers to compare with; the arms are the pa
 matter of training: see `sppkit.training.clipping`.
 """
 
-from collections import OrderedDict
+from functools import partial
 from typing import Literal, get_args
 
 from torch import nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.layers.weight_norm import normalize_weights
-from sppkit.models.topology import PaddingMode, make_classifier
+from sppkit.models.named_layers import in_sequence
+from sppkit.models.topology import PaddingMode, make_classifier, make_convolution
 
 Norm = Literal["none", "batch", "weight"]
 
 
 def _layer(
-    before: int, after: int, *, norm: Norm, dropout: float, padding_mode: PaddingMode
+    in_channels: int, out_channels: int, *, norm: Norm, dropout: float, padding_mode: PaddingMode
 ) -> nn.Sequential:
-    convolution = nn.Conv2d(before, after, 3, padding=1, padding_mode=padding_mode)
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-    if convolution.bias is not None:
-        nn.init.zeros_(convolution.bias)
-    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=convolution)
-    if norm == "batch":
-        layers["norm"] = nn.BatchNorm2d(after)
-    layers["activation"] = nn.ReLU()
-    if dropout:
-        layers["dropout"] = nn.Dropout2d(dropout)
-    return nn.Sequential(layers)
+    convolution = make_convolution(
+        in_channels,
+        out_channels,
+        kernel_size=3,
+        stride=1,
+        initialize=partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+        padding_mode=padding_mode,
+        bias=True,
+    )
+    return in_sequence(
+        conv=convolution,
+        norm=nn.BatchNorm2d(out_channels) if norm == "batch" else None,
+        activation=nn.ReLU(),
+        dropout=nn.Dropout2d(dropout) if dropout else None,
+    )
 
 
 def gaur_cnn(
@@ -67,24 +73,20 @@ def gaur_cnn(
     Raises:
         ValueError: an unknown norm.
     """
-    if norm not in get_args(Norm):
-        raise ValueError(f"norm is one of {', '.join(get_args(Norm))}; got {norm!r}")
-    stages, before = [], in_channels
-    for after in (width, 2 * width, 4 * width):
+    require_one_of("norm", norm, get_args(Norm))
+    layer = partial(_layer, norm=norm, dropout=dropout, padding_mode=padding_mode)
+    stages, channels = [], in_channels
+    for out_channels in (width, 2 * width, 4 * width):
         layers: list[nn.Module] = []
         for _ in range(layers_per_stage):
-            layers.append(
-                _layer(before, after, norm=norm, dropout=dropout, padding_mode=padding_mode)
-            )
-            before = after
+            layers.append(layer(channels, out_channels))
+            channels = out_channels
         stages.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
-    network = nn.Sequential(
-        OrderedDict(
-            features=nn.Sequential(*stages),
-            pool=nn.AdaptiveAvgPool2d(1),
-            flatten=nn.Flatten(),
-            classifier=make_classifier(before, classes, deviation=before**-0.5),
-        )
+    network = in_sequence(
+        features=nn.Sequential(*stages),
+        pool=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(),
+        classifier=make_classifier(channels, classes, deviation=channels**-0.5),
     )
     if norm == "weight":
         normalize_weights(network)

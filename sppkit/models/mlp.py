@@ -8,12 +8,12 @@ authors' code: bioinf-jku/SNNs).
 Where ours differs: layers have equal widths and no dropout (SNNs come with alpha-dropout).
 """
 
-from collections import OrderedDict
 from typing import Literal
 
 from torch import nn
 
 from sppkit.models.layers import make_nonlinearity
+from sppkit.models.named_layers import in_sequence
 from sppkit.models.topology import make_classifier
 
 Norm = Literal["batch", "layer"]
@@ -35,13 +35,12 @@ def _linear(in_features: int, out_features: int, *, weight_gain: float) -> nn.Li
 def _hidden_layer(
     in_features: int, width: int, *, activation: str, norm: Norm | None, weight_gain: float
 ) -> nn.Sequential:
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["linear"] = _linear(in_features, width, weight_gain=weight_gain)
     make_norm = _NORMS[norm]
-    if make_norm is not None:
-        layers["norm"] = make_norm(width)
-    layers["activation"] = make_nonlinearity(activation)
-    return nn.Sequential(layers)
+    return in_sequence(
+        linear=_linear(in_features, width, weight_gain=weight_gain),
+        norm=None if make_norm is None else make_norm(width),
+        activation=make_nonlinearity(activation),
+    )
 
 
 def mlp(
@@ -84,12 +83,10 @@ def mlp(
         _hidden_layer(fan_in, width, activation=activation, norm=norm, weight_gain=gain)
         for fan_in in widths
     ]
-    return nn.Sequential(
-        OrderedDict(
-            flatten=nn.Flatten(),
-            hidden=nn.Sequential(*hidden),
-            classifier=make_classifier(width, classes, deviation=width**-0.5),
-        )
+    return in_sequence(
+        flatten=nn.Flatten(),
+        hidden=nn.Sequential(*hidden),
+        classifier=make_classifier(width, classes, deviation=width**-0.5),
     )
 
 

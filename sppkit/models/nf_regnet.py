@@ -17,28 +17,19 @@ Where ours differs:
 `sppkit.models.nf_resnet`.
 """
 
-from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from torch import nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.normalizer_free import (
-    CLASSIFIER_DEVIATION,
     ConventionName,
-    Layers,
-    NormalizerFreeBlock,
-    drop_rates,
+    NormalizerFreeLayers,
     find_convention,
+    normalizer_free_stages,
 )
-from sppkit.models.topology import (
-    ConvolutionShape,
-    PaddingMode,
-    ResidualNetwork,
-    make_classifier,
-    make_head,
-)
-from sppkit.theory import normalizer_free_ladder
+from sppkit.models.topology import ConvolutionShape, PaddingMode, ResidualNetwork
 
 EXPANSION = 2.25
 GROUP_WIDTH = 8
@@ -119,103 +110,67 @@ def nf_regnet(
     Raises:
         ValueError: an unknown variant, activation or convention.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant is one of {', '.join(VARIANTS)}; got {variant!r}")
+    require_one_of("variant", variant, VARIANTS)
     chosen = VARIANTS[variant]
-    layers = Layers(find_convention(convention), activation, padding_mode)
+    layers = NormalizerFreeLayers(find_convention(convention), activation, padding_mode)
     widths = [layers.convention.round(width * chosen.width_factor) for width in chosen.widths]
-    blocks = iter(
-        _blocks(
-            chosen,
-            widths,
-            layers,
-            alpha=alpha,
-            skip_gain=skip_gain,
-            squeeze_excite=squeeze_excite,
-            stochastic_depth=stochastic_depth,
-        )
+    stages = normalizer_free_stages(
+        chosen.depths,
+        _paths(chosen, widths, layers, squeeze_excite),
+        layers,
+        alpha=alpha,
+        skip_gain=skip_gain,
+        stochastic_depth=stochastic_depth,
     )
-    features = _head_channels(chosen, widths, layers)
     stem = ConvolutionShape(in_channels, widths[0], 3, 2 if chosen.large_images else 1)
+    features = _head_channels(chosen, widths, layers)
     return ResidualNetwork(
         nn.Sequential(layers.chain([stem])),
-        nn.Sequential(*(nn.Sequential(*islice(blocks, depth)) for depth in chosen.depths)),
-        make_head(
-            make_classifier(features, classes, deviation=CLASSIFIER_DEVIATION),
-            convolution=layers.convolution(widths[-1], features, 1, 1),
-            activation=layers.nonlinearity(),
-            dropout=dropout,
-        ),
+        stages,
+        layers.wide_head(widths[-1], features, classes, dropout=dropout),
     )
 
 
-def _head_channels(variant: NFRegNetVariant, widths: list[int], layers: Layers) -> int:
+def _head_channels(
+    variant: NFRegNetVariant, widths: list[int], layers: NormalizerFreeLayers
+) -> int:
     """Give the last convolution 1280 channels per 440 of the last stage; timm rounds those too."""
     if layers.convention.channel_divisor == 1:
         return 1280 * widths[-1] // 440
     return layers.convention.round(variant.width_factor * (1280 * variant.widths[-1] // 440))
 
 
-def _blocks(
-    variant: NFRegNetVariant,
-    widths: list[int],
-    layers: Layers,
-    *,
-    alpha: float,
-    skip_gain: float | None,
-    squeeze_excite: float,
-    stochastic_depth: float,
-) -> list[NormalizerFreeBlock]:
-    entering = normalizer_free_ladder(variant.depths, alpha=alpha).entering_variance
-    rates = drop_rates(variant.depths, stochastic_depth, layers.convention)
+def _paths(
+    variant: NFRegNetVariant, widths: list[int], layers: NormalizerFreeLayers, squeeze_excite: float
+) -> Iterator[tuple[nn.Module | None, nn.Sequential]]:
+    """Make skip path and branch of each block."""
     places = [(stage, n == 0) for stage, depth in enumerate(variant.depths) for n in range(depth)]
-    blocks: list[NormalizerFreeBlock] = []
     channels = widths[0]
     for index, (stage, first) in enumerate(places):
         out_channels = widths[stage]
         stride = 2 if first and (stage > 0 or variant.large_images) else 1
-        expansion = EXPANSION if index else 1.0
-        blocks.append(
-            NormalizerFreeBlock(
-                layers.nonlinearity(),
-                layers.shortcut(channels, out_channels, stride, pooled=True),
-                _branch(channels, out_channels, stride, expansion, layers, squeeze_excite),
-                beta=float(entering[index]) ** 0.5,
-                alpha=alpha,
-                skip_gain=skip_gain,
-                drop_rate=rates[index],
-                rescaled_drops=layers.convention.rescaled_drops,
-            )
+        shapes = _branch_shapes(
+            channels, out_channels, stride, expansion=EXPANSION if index else 1.0, layers=layers
+        )
+        yield (
+            layers.shortcut(channels, out_channels, stride, pooled=True),
+            layers.branch(shapes, squeeze_excite=squeeze_excite, behind=2),
         )
         channels = out_channels
-    return blocks
 
 
-def _branch(
+def _branch_shapes(
     in_channels: int,
     out_channels: int,
     stride: int,
+    *,
     expansion: float,
-    layers: Layers,
-    squeeze_excite: float,
-) -> nn.Sequential:
+    layers: NormalizerFreeLayers,
+) -> list[ConvolutionShape]:
     groups = layers.convention.round(in_channels * expansion) // GROUP_WIDTH
     hidden = groups * GROUP_WIDTH
-    chain = layers.chain(
-        [
-            ConvolutionShape(in_channels, hidden, 1, 1),
-            ConvolutionShape(hidden, hidden, 3, stride, groups),
-            ConvolutionShape(hidden, out_channels, 1, 1),
-        ]
-    )
-    branch = nn.Sequential(chain)
-    if squeeze_excite:
-        place = list(chain).index("conv2") + 1
-        return _with("squeeze_excite", layers.squeeze_excite(hidden, squeeze_excite), place, branch)
-    return branch
-
-
-def _with(name: str, module: nn.Module, place: int, sequence: nn.Sequential) -> nn.Sequential:
-    """Put a named module into a sequence."""
-    children = list(sequence.named_children())
-    return nn.Sequential(OrderedDict([*children[:place], (name, module), *children[place:]]))
+    return [
+        ConvolutionShape(in_channels, hidden, 1, 1),
+        ConvolutionShape(hidden, hidden, 3, stride, groups),
+        ConvolutionShape(hidden, out_channels, 1, 1),
+    ]

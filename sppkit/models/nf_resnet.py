@@ -21,28 +21,24 @@ networks, De, Smith, 2020, arXiv 2002.10444), so a signal propagation plot at in
 nothing of the branches; build with `skip_gain=1.0` to see them.
 """
 
-from collections import OrderedDict
-
 from torch import nn
 
 from sppkit.models.normalizer_free import (
     CLASSIFIER_DEVIATION,
     ConventionName,
-    Layers,
-    NormalizerFreeBlock,
-    drop_rates,
+    NormalizerFreeLayers,
     find_convention,
+    normalizer_free_stages,
 )
 from sppkit.models.topology import (
     BlockShape,
     PaddingMode,
     ResidualNetwork,
-    Topology,
     find_topology,
     make_classifier,
     make_head,
+    make_stem,
 )
-from sppkit.theory import normalizer_free_ladder
 
 
 def nf_resnet(
@@ -93,40 +89,36 @@ def nf_resnet(
         ValueError: an unknown variant, activation or convention.
     """
     topology = find_topology(variant)
-    layers = Layers(find_convention(convention), activation, padding_mode)
-    entering = normalizer_free_ladder(topology.depths, alpha=alpha).entering_variance
-    rates = drop_rates(topology.depths, stochastic_depth, layers.convention)
-    blocks = [
-        NormalizerFreeBlock(
-            layers.nonlinearity(),
-            _shortcut(shape, layers),
-            _branch(shape, layers, squeeze_excite),
-            beta=float(variance) ** 0.5,
-            alpha=alpha,
-            skip_gain=skip_gain,
-            drop_rate=rate,
-            rescaled_drops=layers.convention.rescaled_drops,
-        )
-        for shape, variance, rate in zip(topology.blocks(width), entering, rates, strict=True)
-    ]
+    layers = NormalizerFreeLayers(find_convention(convention), activation, padding_mode)
+    shapes = topology.blocks(width)
+    stages = normalizer_free_stages(
+        topology.depths,
+        ((_shortcut(shape, layers), _branch(shape, layers, squeeze_excite)) for shape in shapes),
+        layers,
+        alpha=alpha,
+        skip_gain=skip_gain,
+        stochastic_depth=stochastic_depth,
+    )
     classifier = make_classifier(
         topology.out_channels(width), classes, deviation=CLASSIFIER_DEVIATION
     )
     return ResidualNetwork(
-        _stem(topology, layers, in_channels=in_channels, width=width, pool=stem_pool),
-        topology.stages(blocks),
+        make_stem(
+            topology, layers.convolution, in_channels=in_channels, width=width, pool=stem_pool
+        ),
+        stages,
         make_head(classifier, activation=layers.nonlinearity(), dropout=dropout),
     )
 
 
-def _branch(shape: BlockShape, layers: Layers, squeeze_excite: float) -> nn.Sequential:
-    branch = layers.chain(shape.convolutions())
-    if squeeze_excite:
-        branch["squeeze_excite"] = layers.squeeze_excite(shape.out_channels, squeeze_excite)
-    return nn.Sequential(branch)
+def _branch(
+    shape: BlockShape, layers: NormalizerFreeLayers, squeeze_excite: float
+) -> nn.Sequential:
+    shapes = shape.convolutions()
+    return layers.branch(shapes, squeeze_excite=squeeze_excite, behind=len(shapes))
 
 
-def _shortcut(shape: BlockShape, layers: Layers) -> nn.Module | None:
+def _shortcut(shape: BlockShape, layers: NormalizerFreeLayers) -> nn.Module | None:
     if not shape.transition:
         return None
     if shape.stride == 1:  # a transition has a convolution, even where no channel is added
@@ -137,14 +129,3 @@ def _shortcut(shape: BlockShape, layers: Layers) -> nn.Module | None:
         shape.stride,
         pooled=layers.convention.pooled_shortcuts,
     )
-
-
-def _stem(
-    topology: Topology, layers: Layers, *, in_channels: int, width: int, pool: bool
-) -> nn.Sequential:
-    kernel_size, stride = (7, 2) if topology.large_stem else (3, 1)
-    stem: OrderedDict[str, nn.Module] = OrderedDict()
-    stem["conv"] = layers.convolution(in_channels, width, kernel_size, stride)
-    if topology.large_stem and pool:
-        stem["pool"] = nn.MaxPool2d(3, stride=2, padding=1)
-    return nn.Sequential(stem)

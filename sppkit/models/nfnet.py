@@ -17,28 +17,20 @@ with `skip_gain=None` and timm's weights it has timm's outputs. The skip gain is
 `sppkit.models.nf_resnet`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 
 from torch import nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.normalizer_free import (
-    CLASSIFIER_DEVIATION,
     ConventionName,
-    Layers,
-    NormalizerFreeBlock,
-    drop_rates,
+    NormalizerFreeLayers,
     find_convention,
+    normalizer_free_stages,
 )
-from sppkit.models.topology import (
-    ConvolutionShape,
-    PaddingMode,
-    ResidualNetwork,
-    make_classifier,
-    make_head,
-)
-from sppkit.theory import normalizer_free_ladder
+from sppkit.models.topology import ConvolutionShape, PaddingMode, ResidualNetwork
 
 HEAD_WIDENING = 2
 
@@ -154,30 +146,22 @@ def nfnet(
     Raises:
         ValueError: an unknown variant, activation or convention.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant is one of {', '.join(VARIANTS)}; got {variant!r}")
+    require_one_of("variant", variant, VARIANTS)
     chosen = VARIANTS[variant]
-    layers = Layers(find_convention(convention), activation, padding_mode)
-    blocks = _blocks(
-        chosen,
+    layers = NormalizerFreeLayers(find_convention(convention), activation, padding_mode)
+    stages = normalizer_free_stages(
+        chosen.depths,
+        _paths(chosen, layers, squeeze_excite),
         layers,
         alpha=alpha,
         skip_gain=skip_gain,
-        squeeze_excite=squeeze_excite,
         stochastic_depth=stochastic_depth,
     )
-    remaining = iter(blocks)
-    stages = (nn.Sequential(*islice(remaining, depth)) for depth in chosen.depths)
-    features = HEAD_WIDENING * chosen.widths[-1]
+    channels = chosen.widths[-1]
     return ResidualNetwork(
         nn.Sequential(layers.chain(_stem_shapes(chosen, in_channels))),
-        nn.Sequential(*stages),
-        make_head(
-            make_classifier(features, classes, deviation=CLASSIFIER_DEVIATION),
-            convolution=layers.convolution(chosen.widths[-1], features, 1, 1),
-            activation=layers.nonlinearity(),
-            dropout=dropout,
-        ),
+        stages,
+        layers.wide_head(channels, HEAD_WIDENING * channels, classes, dropout=dropout),
     )
 
 
@@ -191,50 +175,18 @@ def _stem_shapes(variant: NFNetVariant, in_channels: int) -> list[ConvolutionSha
     ]
 
 
-def _blocks(
-    variant: NFNetVariant,
-    layers: Layers,
-    *,
-    alpha: float,
-    skip_gain: float | None,
-    squeeze_excite: float,
-    stochastic_depth: float,
-) -> list[NormalizerFreeBlock]:
+def _paths(
+    variant: NFNetVariant, layers: NormalizerFreeLayers, squeeze_excite: float
+) -> Iterator[tuple[nn.Module | None, nn.Sequential]]:
+    """Make skip path and branch of each block."""
     outs, strides = variant.out_channels(), variant.strides()
     ins = [variant.stem[-1], *outs[:-1]]
-    entering = normalizer_free_ladder(variant.depths, alpha=alpha).entering_variance
-    rates = drop_rates(variant.depths, stochastic_depth, layers.convention)
-    blocks = []
-    for in_channels, out_channels, stride, variance, rate in zip(
-        ins, outs, strides, entering, rates, strict=True
-    ):
-        blocks.append(
-            NormalizerFreeBlock(
-                layers.nonlinearity(),
-                layers.shortcut(in_channels, out_channels, stride, pooled=True),
-                _branch(
-                    _branch_shapes(in_channels, out_channels, stride, variant.group_width),
-                    layers,
-                    squeeze_excite,
-                ),
-                beta=float(variance) ** 0.5,
-                alpha=alpha,
-                skip_gain=skip_gain,
-                drop_rate=rate,
-                rescaled_drops=layers.convention.rescaled_drops,
-            )
+    for in_channels, out_channels, stride in zip(ins, outs, strides, strict=True):
+        shapes = _branch_shapes(in_channels, out_channels, stride, variant.group_width)
+        yield (
+            layers.shortcut(in_channels, out_channels, stride, pooled=True),
+            layers.branch(shapes, squeeze_excite=squeeze_excite, behind=len(shapes)),
         )
-    return blocks
-
-
-def _branch(
-    shapes: Sequence[ConvolutionShape], layers: Layers, squeeze_excite: float
-) -> nn.Sequential:
-    branch = layers.chain(shapes)
-    if squeeze_excite:
-        out_channels = shapes[-1].out_channels
-        branch["squeeze_excite"] = layers.squeeze_excite(out_channels, squeeze_excite)
-    return nn.Sequential(branch)
 
 
 def _branch_shapes(

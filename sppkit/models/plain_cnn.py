@@ -8,52 +8,52 @@ Where ours differs: the parts are an argument (in cnn.py the switch is inverted:
 takes it off); width and picture size are too.
 """
 
-from collections import OrderedDict
+from functools import partial
 from itertools import pairwise
 from typing import Literal, get_args
 
 from torch import nn
 
+from sppkit.models.choices import require_one_of
 from sppkit.models.feed_forward import linear_by_fan_out
 from sppkit.models.layers import make_nonlinearity
+from sppkit.models.named_layers import in_sequence
+from sppkit.models.topology import make_convolution
 
 NormalizedParts = Literal["none", "features", "classifier", "all"]
 
 
-def _convolution(in_channels: int, out_channels: int) -> nn.Conv2d:
-    convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-    if convolution.bias is not None:
-        nn.init.zeros_(convolution.bias)
-    return convolution
-
-
-def _named(*layers: tuple[str, nn.Module | None]) -> nn.Sequential:
-    return nn.Sequential(OrderedDict((name, layer) for name, layer in layers if layer is not None))
+_convolution = partial(
+    make_convolution,
+    kernel_size=3,
+    stride=1,
+    initialize=partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
+    bias=True,
+)
 
 
 def _features(widths: list[int], activation: str, *, normalized: bool) -> nn.Sequential:
     return nn.Sequential(
         *(
-            _named(
-                ("conv", _convolution(before, after)),
-                ("norm", nn.BatchNorm2d(after) if normalized else None),
-                ("activation", make_nonlinearity(activation)),
-                ("pool", nn.MaxPool2d(2)),
+            in_sequence(
+                conv=_convolution(in_channels, out_channels),
+                norm=nn.BatchNorm2d(out_channels) if normalized else None,
+                activation=make_nonlinearity(activation),
+                pool=nn.MaxPool2d(2),
             )
-            for before, after in pairwise(widths)
+            for in_channels, out_channels in pairwise(widths)
         )
     )
 
 
 def _classifier(widths: list[int], activation: str, *, normalized: bool) -> nn.Sequential:
     hidden = [
-        _named(
-            ("linear", linear_by_fan_out(before, after)),
-            ("norm", nn.BatchNorm1d(after) if normalized else None),
-            ("activation", make_nonlinearity(activation)),
+        in_sequence(
+            linear=linear_by_fan_out(in_features, out_features),
+            norm=nn.BatchNorm1d(out_features) if normalized else None,
+            activation=make_nonlinearity(activation),
         )
-        for before, after in pairwise(widths[:-1])
+        for in_features, out_features in pairwise(widths[:-1])
     ]
     return nn.Sequential(*hidden, linear_by_fan_out(widths[-2], widths[-1]))
 
@@ -90,25 +90,20 @@ def cnn(
     Raises:
         ValueError: an unknown part or activation, or a size that three poolings do not divide.
     """
-    if normalized not in get_args(NormalizedParts):
-        raise ValueError(
-            f"normalized is one of {', '.join(get_args(NormalizedParts))}; got {normalized!r}"
-        )
+    require_one_of("normalized", normalized, get_args(NormalizedParts))
     if image_size < 8 or image_size % 8:
         raise ValueError(f"image_size is a multiple of 8 (three poolings by 2); got {image_size}")
     flat = 4 * width * (image_size // 8) ** 2
-    return nn.Sequential(
-        OrderedDict(
-            features=_features(
-                [in_channels, width, 2 * width, 4 * width],
-                activation,
-                normalized=normalized in ("features", "all"),
-            ),
-            flatten=nn.Flatten(),
-            classifier=_classifier(
-                [flat, hidden, hidden // 2, classes],
-                activation,
-                normalized=normalized in ("classifier", "all"),
-            ),
-        )
+    return in_sequence(
+        features=_features(
+            [in_channels, width, 2 * width, 4 * width],
+            activation,
+            normalized=normalized in ("features", "all"),
+        ),
+        flatten=nn.Flatten(),
+        classifier=_classifier(
+            [flat, hidden, hidden // 2, classes],
+            activation,
+            normalized=normalized in ("classifier", "all"),
+        ),
     )

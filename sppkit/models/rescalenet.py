@@ -10,19 +10,23 @@ not change it); the ReLU after the merge is a module and nothing is in place. Th
 
 from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
 from sppkit.models.layers.data_dependent_bias import DataDependentBias2d
+from sppkit.models.named_layers import in_sequence
 from sppkit.models.rescaling import (
-    Dropouts,
-    RescaledBlock,
-    ResidualScales,
+    NamedLayers,
     find_variant,
     make_rescaled_head,
     make_rescaled_stem,
-    rescaled_resnet,
+    rescaled_stages,
 )
-from sppkit.models.topology import BlockShape, PaddingMode, ResidualNetwork, Topology
+from sppkit.models.topology import (
+    ConvolutionShape,
+    PaddingMode,
+    ResidualNetwork,
+    make_convolution,
+)
 
 
 def weight_multiplier(index: int, blocks: int, *, dropout: float = 0.0) -> float:
@@ -41,77 +45,32 @@ def weight_multiplier(index: int, blocks: int, *, dropout: float = 0.0) -> float
     return float((blocks / (blocks + index)) ** (1 / 6) * (1.0 - dropout) ** 0.5)
 
 
-def _convolution(
-    before: int,
-    after: int,
-    *,
-    kernel_size: int,
-    stride: int,
-    groups: int,
-    gain: float,
-    padding_mode: PaddingMode,
-) -> nn.Conv2d:
-    convolution = nn.Conv2d(
-        before,
-        after,
-        kernel_size,
-        stride,
-        kernel_size // 2,
-        groups=groups,
-        bias=False,
-        padding_mode=padding_mode,
-    )
-    fan_in = convolution.weight[0].numel()
-    nn.init.normal_(convolution.weight, std=gain * fan_in**-0.5)
-    return convolution
+def _convolution(shape: ConvolutionShape, *, gain: float, padding_mode: PaddingMode) -> nn.Conv2d:
+    """Make a convolution with standard deviation gain / sqrt(fan-in)."""
+
+    def initialize(weight: Tensor) -> Tensor:
+        return nn.init.normal_(weight, std=gain * weight[0].numel() ** -0.5)
+
+    return make_convolution(**shape._asdict(), initialize=initialize, padding_mode=padding_mode)
 
 
 def _layers(
-    before: int,
-    after: int,
-    *,
-    kernel_size: int,
-    stride: int,
-    groups: int,
-    gain: float,
-    padding_mode: PaddingMode,
+    shape: ConvolutionShape, *, gain: float, padding_mode: PaddingMode
 ) -> list[tuple[str, nn.Module]]:
-    convolution = _convolution(
-        before,
-        after,
-        kernel_size=kernel_size,
-        stride=stride,
-        groups=groups,
-        gain=gain,
-        padding_mode=padding_mode,
-    )
-    return [("bias", DataDependentBias2d(before)), ("conv", convolution)]
+    convolution = _convolution(shape, gain=gain, padding_mode=padding_mode)
+    return [("bias", DataDependentBias2d(shape.in_channels)), ("conv", convolution)]
 
 
-def _stem(
-    topology: Topology, in_channels: int, width: int, padding_mode: PaddingMode
-) -> nn.Sequential:
-    size, stride = (7, 2) if topology.large_stem else (3, 1)
-    convolution = _convolution(
-        in_channels,
-        width,
-        kernel_size=size,
-        stride=stride,
-        groups=1,
-        gain=2**0.5,
-        padding_mode=padding_mode,
-    )
-    return make_rescaled_stem(
-        topology, [("conv", convolution), ("bias", DataDependentBias2d(width))]
-    )
+def _stem_layers(
+    shape: ConvolutionShape, *, padding_mode: PaddingMode
+) -> list[tuple[str, nn.Module]]:
+    convolution = _convolution(shape, gain=2**0.5, padding_mode=padding_mode)
+    return [("conv", convolution), ("bias", DataDependentBias2d(shape.out_channels))]
 
 
 def _head(features: int, classes: int, dropout: float) -> nn.Sequential:
-    head = nn.Sequential()
-    head.add_module("bias", DataDependentBias2d(features))
-    for name, layer in make_rescaled_head(features, classes, dropout).named_children():
-        head.add_module(name, layer)
-    return head
+    head = make_rescaled_head(features, classes, dropout)
+    return in_sequence(bias=DataDependentBias2d(features), **dict(head.named_children()))
 
 
 def rescalenet(
@@ -152,25 +111,19 @@ def rescalenet(
     topology = found.topology(large_stem=large_stem)
     layers = partial(_layers, padding_mode=padding_mode)
 
-    def make_block(
-        shape: BlockShape, scales: ResidualScales, index: int, dropout: float
-    ) -> RescaledBlock:
+    def branch_layers(index: int, dropout: float) -> NamedLayers:
         multiplier = weight_multiplier(index, sum(topology.depths), dropout=dropout)
-        return RescaledBlock(
-            shape,
-            scales=scales,
-            groups=found.grouping.groups,
-            dropout=dropout,
-            branch_layers=partial(layers, gain=2**0.5 * multiplier),
-            shortcut_layers=partial(layers, gain=1.0),
-        )
+        return partial(layers, gain=2**0.5 * multiplier)
 
-    return rescaled_resnet(
+    stem_layers = partial(_stem_layers, padding_mode=padding_mode)
+    stem = make_rescaled_stem(topology, stem_layers, in_channels=in_channels, width=width)
+    head = _head(topology.out_channels(width), classes, classifier_dropout)
+    stages = rescaled_stages(
         topology,
-        make_block,
-        _stem(topology, in_channels, width, padding_mode),
-        _head(topology.out_channels(width), classes, classifier_dropout),
+        found.grouping,
         width=width,
-        grouping=found.grouping,
-        dropouts=Dropouts(convolution_dropout, classifier_dropout),
+        convolution_dropout=convolution_dropout,
+        branch_layers=branch_layers,
+        shortcut_layers=partial(layers, gain=1.0),
     )
+    return ResidualNetwork(stem, stages, head)

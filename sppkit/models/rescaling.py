@@ -15,7 +15,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from sppkit.models.topology import BlockShape, ResidualNetwork, Topology, make_head
+from sppkit.models.choices import require_one_of
+from sppkit.models.named_layers import in_sequence
+from sppkit.models.topology import BlockShape, ConvolutionShape, Topology, make_head
 
 STAGES_WITH_DROPOUT = (2, 3)
 """Stages, counted from 0, whose blocks drop channels after each convolution."""
@@ -106,17 +108,14 @@ def find_variant(name: str) -> Variant:
     Raises:
         ValueError: no such size; the message lists all.
     """
-    if name not in VARIANTS:
-        raise ValueError(f"variant is one of {', '.join(VARIANTS)}; got {name!r}")
+    require_one_of("variant", name, VARIANTS)
     return VARIANTS[name]
 
 
 class NamedLayers(Protocol):
-    """A family's way to make a convolution and what belongs in front of it."""
+    """A family's way to make a convolution and the layers that belong to it."""
 
-    def __call__(
-        self, before: int, after: int, *, kernel_size: int, stride: int, groups: int
-    ) -> list[tuple[str, nn.Module]]:
+    def __call__(self, shape: ConvolutionShape) -> list[tuple[str, nn.Module]]:
         """Build them, by name, with padding (kernel_size - 1) / 2."""
 
 
@@ -168,16 +167,12 @@ def _make_branch(
     shape: BlockShape, groups: int, dropout: float, make_layers: NamedLayers
 ) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for number, place in enumerate(shape.convolutions(), start=1):
+    for number, convolution in enumerate(shape.convolutions(), start=1):
         if number > 1:
             layers[f"activation{number}"] = nn.ReLU()
-        for name, layer in make_layers(
-            place.in_channels,
-            place.out_channels,
-            kernel_size=place.kernel_size,
-            stride=place.stride,
-            groups=groups if place.kernel_size == 3 else 1,
-        ):
+        if convolution.kernel_size == 3:
+            convolution = convolution._replace(groups=groups)
+        for name, layer in make_layers(convolution):
             layers[f"{name}{number}"] = layer
         if dropout:
             layers[f"dropout{number}"] = nn.Dropout2d(dropout)
@@ -185,72 +180,71 @@ def _make_branch(
 
 
 def _make_shortcut(shape: BlockShape, make_layers: NamedLayers) -> nn.Sequential:
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    if shape.stride > 1:
-        layers["pool"] = nn.AvgPool2d(shape.stride)
-    layers.update(
-        make_layers(shape.in_channels, shape.out_channels, kernel_size=1, stride=1, groups=1)
+    layers = make_layers(ConvolutionShape(shape.in_channels, shape.out_channels, 1, 1))
+    return in_sequence(
+        pool=nn.AvgPool2d(shape.stride) if shape.stride > 1 else None, **dict(layers)
     )
-    return nn.Sequential(layers)
 
 
-@dataclass(frozen=True)
-class Dropouts:
-    """Rates of dropout: of channels after the convolutions of stages 3 and 4, and of features.
-
-    On ImageNet the authors have 0.03 and 0.3; or none, and mixup.
-    """
-
-    convolution: float = 0.0
-    classifier: float = 0.0
-
-    def of_blocks(self, topology: Topology) -> list[float]:
-        """Return the rate of every block, in order of execution."""
-        return [
-            self.convolution if stage in STAGES_WITH_DROPOUT else 0.0
-            for stage, depth in enumerate(topology.depths)
-            for _ in range(depth)
-        ]
-
-
-def rescaled_resnet(
+def rescaled_stages(
     topology: Topology,
-    make_block: Callable[[BlockShape, ResidualScales, int, float], RescaledBlock],
-    stem: nn.Sequential,
-    head: nn.Sequential,
+    grouping: Grouping,
     *,
     width: int,
-    grouping: Grouping,
-    dropouts: Dropouts,
-) -> ResidualNetwork:
-    """Put a network of rescaled blocks together.
+    convolution_dropout: float,
+    branch_layers: Callable[[int, float], NamedLayers],
+    shortcut_layers: NamedLayers,
+) -> nn.Sequential:
+    """Build stages of rescaled blocks.
 
     Args:
         topology: stages, of bottleneck blocks.
-        make_block: from shape, scales, index and dropout rate to a block.
-        stem: what precedes the blocks.
-        head: what follows them.
-        width: channels of the stem, and hidden channels of the first stage.
         grouping: of the 3x3 convolutions.
-        dropouts: rates.
+        width: channels of the stem, and hidden channels of the first stage.
+        convolution_dropout: rate of dropping channels in `STAGES_WITH_DROPOUT`.
+        branch_layers: from a block's index and dropout rate to what makes its branch's layers.
+        shortcut_layers: makes those of the skip paths.
     """
-    shapes = [grouping.widen(shape) for shape in topology.blocks(width)]
-    ladder, rates = rescaled_ladder(len(shapes)), dropouts.of_blocks(topology)
-    places = zip(shapes, ladder, range(len(shapes)), rates, strict=True)
-    return ResidualNetwork(stem, topology.stages(make_block(*place) for place in places), head)
+    shapes = topology.blocks(width)
+    rates = _dropout_rates(topology, convolution_dropout)
+    ladder = rescaled_ladder(len(shapes))
+    return topology.stages(
+        RescaledBlock(
+            grouping.widen(shape),
+            scales=scales,
+            groups=grouping.groups,
+            dropout=rate,
+            branch_layers=branch_layers(index, rate),
+            shortcut_layers=shortcut_layers,
+        )
+        for index, (shape, scales, rate) in enumerate(zip(shapes, ladder, rates, strict=True))
+    )
 
 
-def make_rescaled_stem(topology: Topology, layers: list[tuple[str, nn.Module]]) -> nn.Sequential:
-    """Build the stem: the layers given, a ReLU, and max-pooling where the stem is large."""
-    pool = [("pool", nn.MaxPool2d(3, stride=2, padding=1))] if topology.large_stem else []
-    return nn.Sequential(OrderedDict([*layers, ("relu", nn.ReLU()), *pool]))
+def _dropout_rates(topology: Topology, rate: float) -> list[float]:
+    """Give each block its rate, in order of execution."""
+    return [
+        rate if stage in STAGES_WITH_DROPOUT else 0.0
+        for stage, depth in enumerate(topology.depths)
+        for _ in range(depth)
+    ]
+
+
+def make_rescaled_stem(
+    topology: Topology, make_layers: NamedLayers, *, in_channels: int, width: int
+) -> nn.Sequential:
+    """Build the stem: a convolution with its layers, a ReLU, max-pooling where it is large."""
+    kernel_size, stride = (7, 2) if topology.large_stem else (3, 1)
+    layers = make_layers(ConvolutionShape(in_channels, width, kernel_size, stride))
+    return in_sequence(
+        **dict(layers),
+        relu=nn.ReLU(),
+        pool=nn.MaxPool2d(3, stride=2, padding=1) if topology.large_stem else None,
+    )
 
 
 def make_rescaled_head(features: int, classes: int, dropout: float) -> nn.Sequential:
     """Build average pooling, dropout and a classifier with weights N(0, 1 / fan-in)."""
     classifier = nn.Linear(features, classes)
     nn.init.kaiming_normal_(classifier.weight, nonlinearity="linear")
-    layers = list(make_head(classifier).named_children())
-    if dropout:
-        layers.insert(-1, ("dropout", nn.Dropout(dropout)))
-    return nn.Sequential(OrderedDict(layers))
+    return make_head(classifier, dropout=dropout)

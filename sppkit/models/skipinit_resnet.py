@@ -26,39 +26,22 @@ from torch import Tensor, nn
 from sppkit.models.layers import StochasticDepth, make_nonlinearity, stochastic_depth_rates
 from sppkit.models.topology import (
     BlockShape,
+    Convolution,
     PaddingMode,
     ResidualNetwork,
     find_topology,
     make_branch,
     make_classifier,
+    make_convolution,
     make_head,
     make_shortcut,
     make_stem,
 )
 
 
-def _convolution(
-    in_channels: int,
-    out_channels: int,
-    *,
-    kernel_size: int,
-    stride: int,
-    padding_mode: PaddingMode,
-    bias: bool = True,
-) -> nn.Module:
-    convolution = nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        padding=kernel_size // 2,
-        bias=bias,
-        padding_mode=padding_mode,
-    )
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-    if convolution.bias is not None:
-        nn.init.zeros_(convolution.bias)
-    return convolution
+def _convolution(padding_mode: PaddingMode, *, bias: bool) -> Convolution:
+    he_normal = partial(nn.init.kaiming_normal_, nonlinearity="relu")
+    return partial(make_convolution, initialize=he_normal, padding_mode=padding_mode, bias=bias)
 
 
 class SkipInitBlock(nn.Module):
@@ -84,7 +67,7 @@ class SkipInitBlock(nn.Module):
         padding_mode: PaddingMode,
     ) -> None:
         super().__init__()
-        convolution = partial(_convolution, padding_mode=padding_mode)
+        convolution = _convolution(padding_mode, bias=True)
         self.preactivation = make_nonlinearity(activation)
         self.shortcut = make_shortcut(shape, convolution)
         self.branch = make_branch(shape, convolution, lambda _: make_nonlinearity(activation))
@@ -156,7 +139,7 @@ def skipinit_resnet(
     return ResidualNetwork(
         make_stem(
             topology,
-            partial(_convolution, padding_mode=padding_mode, bias=False),
+            _convolution(padding_mode, bias=False),
             in_channels=in_channels,
             width=width,
             pool=stem_pool,

@@ -19,36 +19,21 @@ from sppkit.models.layers import magnitude_preserving_sum
 from sppkit.models.topology import (
     RESNET20,
     BlockShape,
+    Convolution,
     PaddingMode,
     ResidualNetwork,
     make_branch,
     make_classifier,
+    make_convolution,
     make_head,
     make_shortcut,
     make_stem,
 )
 
 
-def _convolution(
-    in_channels: int,
-    out_channels: int,
-    *,
-    kernel_size: int,
-    stride: int,
-    padding_mode: PaddingMode,
-) -> nn.Module:
-    convolution = nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        padding=kernel_size // 2,
-        padding_mode=padding_mode,
-    )
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity="linear")
-    if convolution.bias is not None:
-        nn.init.zeros_(convolution.bias)
-    return convolution
+def _convolution(padding_mode: PaddingMode) -> Convolution:
+    lecun_normal = partial(nn.init.kaiming_normal_, nonlinearity="linear")
+    return partial(make_convolution, initialize=lecun_normal, padding_mode=padding_mode, bias=True)
 
 
 class SelfNormalizingBlock(nn.Module):
@@ -63,7 +48,7 @@ class SelfNormalizingBlock(nn.Module):
 
     def __init__(self, shape: BlockShape, *, padding_mode: PaddingMode) -> None:
         super().__init__()
-        convolution = partial(_convolution, padding_mode=padding_mode)
+        convolution = _convolution(padding_mode)
         self.preactivation = nn.SELU()
         self.shortcut = make_shortcut(shape, convolution)
         self.branch = make_branch(shape, convolution, lambda _: nn.SELU())
@@ -94,10 +79,15 @@ def sn_resnet20(
         The network, initialised from torch's global generator; the classifier is LeCun normal too.
     """
     topology = RESNET20
-    convolution = partial(_convolution, padding_mode=padding_mode)
     features = topology.out_channels(width)
     return ResidualNetwork(
-        make_stem(topology, convolution, in_channels=in_channels, width=width, pool=False),
+        make_stem(
+            topology,
+            _convolution(padding_mode),
+            in_channels=in_channels,
+            width=width,
+            pool=False,
+        ),
         topology.stages(
             SelfNormalizingBlock(shape, padding_mode=padding_mode)
             for shape in topology.blocks(width)

@@ -5,12 +5,14 @@ two families to be compared is here, once.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
+
+from sppkit.models.named_layers import in_sequence
 
 PaddingMode = Literal["zeros", "circular"]
 
@@ -92,8 +94,7 @@ class Topology:
 
     def stages(self, blocks: Iterable[nn.Module]) -> nn.Sequential:
         """Group blocks, given in order of execution, into stages."""
-        remaining = iter(blocks)
-        return nn.Sequential(*(nn.Sequential(*islice(remaining, n)) for n in self.depths))
+        return group_stages(blocks, self.depths)
 
     def _outside(self, hidden: int) -> int:
         return 4 * hidden if self.bottleneck else hidden
@@ -120,6 +121,12 @@ TOPOLOGIES: dict[str, Topology] = {
 
 "288" and "600" are deepmind-research/nfnets/resnet.py's; "digits" is ours, for 8x8 pictures.
 """
+
+
+def group_stages(blocks: Iterable[nn.Module], depths: Sequence[int]) -> nn.Sequential:
+    """Group blocks, given in order of execution, into stages of so many blocks."""
+    remaining = iter(blocks)
+    return nn.Sequential(*(nn.Sequential(*islice(remaining, depth)) for depth in depths))
 
 
 def find_topology(variant: str | int) -> Topology:
@@ -154,6 +161,45 @@ class ResidualNetwork(nn.Module):
         return logits
 
 
+def make_convolution(
+    in_channels: int,
+    out_channels: int,
+    *,
+    kernel_size: int,
+    stride: int,
+    initialize: Callable[[Tensor], Tensor],
+    padding_mode: PaddingMode = "zeros",
+    groups: int = 1,
+    bias: bool = False,
+) -> nn.Conv2d:
+    """Build a convolution that keeps the size of the image, but for its stride.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: filters.
+        kernel_size: size of the kernel, odd and square.
+        stride: stride.
+        initialize: draws the weight, in place.
+        padding_mode: of the convolution.
+        groups: groups of channels.
+        bias: whether to add a bias, initially 0.
+    """
+    convolution = nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding=kernel_size // 2,
+        groups=groups,
+        bias=bias,
+        padding_mode=padding_mode,
+    )
+    initialize(convolution.weight)
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    return convolution
+
+
 def make_stem(
     topology: Topology,
     convolution: Convolution,
@@ -170,13 +216,11 @@ def make_stem(
     blocks of "bn-relu" lie 5 to 8 % above their ladder, without it within 1 %.
     """
     kernel_size, stride = (7, 2) if topology.large_stem else (3, 1)
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["conv"] = convolution(in_channels, width, kernel_size=kernel_size, stride=stride)
-    if activation is not None:
-        layers["activation"] = activation
-    if topology.large_stem and pool:
-        layers["pool"] = nn.MaxPool2d(3, stride=2, padding=1)
-    return nn.Sequential(layers)
+    return in_sequence(
+        conv=convolution(in_channels, width, kernel_size=kernel_size, stride=stride),
+        activation=activation,
+        pool=nn.MaxPool2d(3, stride=2, padding=1) if topology.large_stem and pool else None,
+    )
 
 
 def make_branch(
@@ -219,17 +263,14 @@ def make_head(
 
     A dropout rate above 0 puts dropout before the classifier.
     """
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    if convolution is not None:
-        layers["conv"] = convolution
-    if activation is not None:
-        layers["activation"] = activation
-    layers["pool"] = nn.AdaptiveAvgPool2d(1)
-    layers["flatten"] = nn.Flatten()
-    if dropout:
-        layers["dropout"] = nn.Dropout(dropout)
-    layers["classifier"] = classifier
-    return nn.Sequential(layers)
+    return in_sequence(
+        conv=convolution,
+        activation=activation,
+        pool=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(),
+        dropout=nn.Dropout(dropout) if dropout else None,
+        classifier=classifier,
+    )
 
 
 def make_classifier(in_features: int, classes: int, *, deviation: float) -> nn.Linear:

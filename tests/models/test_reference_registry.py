@@ -8,6 +8,7 @@ import torch
 import sppkit.models
 from sppkit.errors import TargetError
 from sppkit.models import REFERENCES, build, find_reference
+from sppkit.models.references.reference import variant_of
 
 NAMES = [reference.name for reference in REFERENCES]
 SMALL = [reference for reference in REFERENCES if reference.is_small]
@@ -59,6 +60,19 @@ def test_every_reference_says_where_it_comes_from(reference):
     assert reference.summary
     assert reference.expectation
     assert reference.factory().__doc__
+
+
+def test_a_variant_is_as_its_reference_where_nothing_is_said():
+    reference = find_reference("nf_resnet26_cifar")
+    variant = variant_of(reference, "wide", "twice the width", 7, {"width": 32}, family="wide ones")
+    told = {"name": "wide", "summary": "twice the width", "parameters": 7, "family": "wide ones"}
+    told["arguments"] = {"variant": "26-cifar", "classes": 10, "width": 32}
+    assert vars(variant) == vars(reference) | told
+
+
+def test_a_variant_changes_only_attributes_that_a_reference_has():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'input_sizes'"):
+        variant_of(REFERENCES[0], "mlp2", "a second one", 1, input_sizes=(3, 8, 8))
 
 
 def test_unknown_name_names_the_nearest_and_where_all_are():

@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sppkit.models.choices import require_one_of
+from sppkit.models.layers.effective_weight import EffectiveWeightConv2d
 from sppkit.models.layers.scaled_standardization import standardize_filters
 
 InitialWeights = Literal["positive", "fan_in"]
@@ -42,7 +44,7 @@ def binarize(weight: Tensor) -> Tensor:
     return (magnitude * weight.sign() - clipped).detach() + clipped
 
 
-class BinaryConv2d(nn.Conv2d):
+class BinaryConv2d(EffectiveWeightConv2d):
     """A convolution with binary weights, `binarize(W)`, without bias.
 
     W starts uniform on [0, 1e-3), so that all signs are +1 and outputs are small: the authors
@@ -80,16 +82,12 @@ class BinaryConv2d(nn.Conv2d):
             bias=False,
             padding_mode=padding_mode,
         )
-        _INITIALIZE[_checked(initial)](self.weight)
+        require_one_of("initial", initial, _INITIALIZE)
+        _INITIALIZE[initial](self.weight)
 
     def effective_weight(self) -> Tensor:
         """Return the weight that the convolution uses, of the shape of `weight`."""
         return binarize(self.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve x, (N, C, H, W), with the effective weight."""
-        output: Tensor = self._conv_forward(x, self.effective_weight(), None)
-        return output
 
 
 class BinaryScaledStandardizedConv2d(BinaryConv2d):
@@ -159,9 +157,3 @@ _INITIALIZE: dict[str, Callable[[Tensor], Tensor]] = {
     "positive": _positive,
     "fan_in": _by_fan_in,
 }
-
-
-def _checked(initial: str) -> str:
-    if initial not in _INITIALIZE:
-        raise ValueError(f"initial is one of {', '.join(_INITIALIZE)}; got {initial!r}")
-    return initial

@@ -2,14 +2,15 @@
 
 import math
 import warnings
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-EpsPlace = Literal["floor", "variance", "deviation"]
+from sppkit.models.choices import require_one_of
+from sppkit.models.layers.effective_weight import EffectiveWeightConv2d
 
-_EPS_PLACES = ("floor", "variance", "deviation")
+EpsPlace = Literal["floor", "variance", "deviation"]
 
 
 def standardize_filters(
@@ -52,7 +53,7 @@ def _norm(variance: Tensor, fan_in: int, eps: float, eps_place: EpsPlace) -> Ten
     return math.sqrt(fan_in) * (torch.sqrt(variance) + eps)
 
 
-class ScaledStandardizedConv2d(nn.Conv2d):
+class ScaledStandardizedConv2d(EffectiveWeightConv2d):
     """A convolution with scaled weight standardisation and a learned gain per filter.
 
         W'[o] = gamma gain[o] (W[o] - mean[o]) / sqrt(max(N var[o], eps)),   N = fan-in
@@ -109,8 +110,7 @@ class ScaledStandardizedConv2d(nn.Conv2d):
         gamma: float = 1.0,
         unbiased: bool = False,
     ) -> None:
-        if eps_place not in _EPS_PLACES:
-            raise ValueError(f"eps_place is one of {', '.join(_EPS_PLACES)}; got {eps_place!r}")
+        require_one_of("eps_place", eps_place, get_args(EpsPlace))
         super().__init__(
             in_channels,
             out_channels,
@@ -147,11 +147,6 @@ class ScaledStandardizedConv2d(nn.Conv2d):
             self.weight, eps=self.eps, eps_place=self.eps_place, unbiased=self.unbiased
         )
         return self.gamma * self.gain.view(-1, 1, 1, 1) * standardized
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve x, (N, C, H, W), with the effective weight."""
-        output: Tensor = self._conv_forward(x, self.effective_weight(), self.bias)
-        return output
 
     def extra_repr(self) -> str:
         """Show what differs from DeepMind's convention in the printed model."""

@@ -5,8 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sppkit.models.layers.effective_weight import EffectiveWeightConv2d
 
-class WeightStandardizedConv2d(nn.Conv2d):
+
+class WeightStandardizedConv2d(EffectiveWeightConv2d):
     """A convolution with weight standardisation.
 
         W'[o] = (W[o] - mean[o]) / (std[o] + eps)
@@ -78,11 +80,6 @@ class WeightStandardizedConv2d(nn.Conv2d):
             self.weight, dim=(1, 2, 3), keepdim=True, correction=int(self.unbiased)
         )
         return (self.weight - mean) / (deviation + self.eps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve x, (N, C, H, W), with the effective weight."""
-        output: Tensor = self._conv_forward(x, self.effective_weight(), self.bias)
-        return output
 
     def extra_repr(self) -> str:
         """Show what differs from a plain convolution in the printed model."""

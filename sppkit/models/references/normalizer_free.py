@@ -1,6 +1,9 @@
 """Normaliser-free networks: NF-ResNets, NF-RegNets and NFNets."""
 
-from sppkit.models.references.reference import Reference
+from functools import partial
+
+from sppkit.models.references.reference import Reference, variant_of
+from sppkit.models.references.twins import RESNET20, RESNET_DIGITS
 
 _CHARACTERIZING = (
     "Characterizing signal propagation to close the performance gap in unnormalized ResNets, "
@@ -16,92 +19,91 @@ _POOLED = (
     "leaves a quarter of white noise, up to a half of smooth pictures"
 )
 
+_NF_RESNET50 = Reference(
+    name="nf_resnet50",
+    family="NF-ResNet",
+    build="sppkit.models.nf_resnet:nf_resnet",
+    arguments={"variant": "50"},
+    paper=_CHARACTERIZING,
+    summary="bottlenecks, stages of 3 4 6 3",
+    expectation=_LADDER,
+    input_size=(3, 128, 128),
+    parameters=25_557_048,
+)
 
-def _nf_resnet(
-    name: str,
-    summary: str,
+_NF_REGNET_B0 = Reference(
+    name="nf_regnet_b0",
+    family="NF-RegNet",
+    build="sppkit.models.nf_regnet:nf_regnet",
+    arguments={"variant": "b0"},
+    paper=_CHARACTERIZING,
+    summary="stages of 1 3 6 6; tested at 224",
+    expectation=_POOLED,
+    input_size=(3, 192, 192),
+    parameters=8_595_372,
+)
+
+_NFNET_F0 = Reference(
+    name="nfnet_f0",
+    family="NFNet",
+    build="sppkit.models.nfnet:nfnet",
+    arguments={"variant": "f0"},
+    paper=_HIGH_PERFORMANCE,
+    summary="stages of 1 2 6 3; tested at 256",
+    expectation=_POOLED,
+    input_size=(3, 192, 192),
+    parameters=71_489_284,
+)
+
+
+def _of_size(
+    family: Reference,
+    prefix: str,
+    variant: str,
     parameters: int,
-    arguments: dict[str, object],
-    input_size: tuple[int, ...] = (3, 128, 128),
+    summary: str,
+    side: int,
+    **arguments: object,
 ) -> Reference:
-    return Reference(
-        name=name,
-        family="NF-ResNet",
-        build="sppkit.models.nf_resnet:nf_resnet",
-        arguments=arguments,
-        paper=_CHARACTERIZING,
-        summary=summary,
-        expectation=_LADDER,
-        input_size=input_size,
-        parameters=parameters,
-    )
-
-
-def _nf_regnet(
-    variant: str, parameters: int, summary: str, side: int, **arguments: object
-) -> Reference:
-    return Reference(
-        name=f"nf_regnet_{variant}",
-        family="NF-RegNet",
-        build="sppkit.models.nf_regnet:nf_regnet",
-        arguments={"variant": variant, **arguments},
-        paper=_CHARACTERIZING,
-        summary=summary,
-        expectation=_POOLED,
+    """Describe a network that is called by its size, for square images."""
+    return variant_of(
+        family,
+        f"{prefix}_{variant.replace('+', '_plus')}",
+        summary,
+        parameters,
+        {"variant": variant, **arguments},
         input_size=(1 if variant == "digits" else 3, side, side),
-        parameters=parameters,
     )
 
 
-def _nfnet(
-    variant: str, parameters: int, summary: str, side: int, **arguments: object
-) -> Reference:
-    return Reference(
-        name=f"nfnet_{variant.replace('+', '_plus')}",
-        family="NFNet",
-        build="sppkit.models.nfnet:nfnet",
-        arguments={"variant": variant, **arguments},
-        paper=_HIGH_PERFORMANCE,
-        summary=summary,
-        expectation=_POOLED,
-        input_size=(1 if variant == "digits" else 3, side, side),
-        parameters=parameters,
-    )
-
+_nf_resnet = partial(variant_of, _NF_RESNET50)
+_nf_regnet = partial(_of_size, _NF_REGNET_B0, "nf_regnet")
+_nfnet = partial(_of_size, _NFNET_F0, "nfnet")
 
 NORMALIZER_FREE: tuple[Reference, ...] = (
-    _nf_resnet(
-        "nf_resnet20",
-        "twin of bn_resnet20",
-        272_771,
-        {"variant": "20", "classes": 10, "width": 16},
-        (3, 32, 32),
-    ),
+    _nf_resnet("nf_resnet20", "twin of bn_resnet20", 272_771, RESNET20, input_size=(3, 32, 32)),
     _nf_resnet(
         "nf_resnet_digits",
         "twin of bn_resnet_digits, for 8x8",
         43_230,
-        {"variant": "digits", "classes": 10, "in_channels": 1, "width": 16},
-        (1, 8, 8),
+        RESNET_DIGITS,
+        input_size=(1, 8, 8),
     ),
     _nf_resnet(
         "nf_resnet26_cifar",
         "bottlenecks, stages of 2 2 2 2, a quarter of the width, small stem",
         882_402,
         {"variant": "26-cifar", "classes": 10, "width": 16},
-        (3, 32, 32),
+        input_size=(3, 32, 32),
     ),
     _nf_resnet("nf_resnet26", "bottlenecks, stages of 2 2 2 2", 15_995_184, {"variant": "26"}),
-    _nf_resnet("nf_resnet50", "bottlenecks, stages of 3 4 6 3", 25_557_048, {"variant": "50"}),
+    _NF_RESNET50,
     _nf_resnet("nf_resnet101", "bottlenecks, 3 4 23 3", 44_549_193, {"variant": "101"}),
     _nf_resnet("nf_resnet152", "bottlenecks, 3 8 36 3", 60_192_858, {"variant": "152"}),
     _nf_resnet("nf_resnet200", "bottlenecks, 3 24 36 3", 64_673_898, {"variant": "200"}),
     _nf_resnet("nf_resnet288", "bottlenecks, 24 24 24 24", 146_460_552, {"variant": "288"}),
     _nf_resnet(
-        "nf_seresnet50",
-        "with squeeze-and-excite, ratio 0.25",
-        35_635_704,
-        {"variant": "50", "squeeze_excite": 0.25},
+        "nf_seresnet50", "with squeeze-and-excite, ratio 0.25", 35_635_704, {"squeeze_excite": 0.25}
     ),
     _nf_resnet(
         "nf_seresnet101",
@@ -117,7 +119,7 @@ NORMALIZER_FREE: tuple[Reference, ...] = (
     ),
     _nf_regnet("cifar", 232_108, "stages of 1 2 3, small stem", 32, classes=10),
     _nf_regnet("digits", 27_437, "stages of 1 2, for 8x8", 8, classes=10, in_channels=1),
-    _nf_regnet("b0", 8_595_372, "stages of 1 3 6 6; tested at 224", 192),
+    _NF_REGNET_B0,
     _nf_regnet("b1", 10_019_208, "stages of 2 4 7 7; tested at 256", 224),
     _nf_regnet("b2", 13_785_904, "stages of 2 4 8 8; tested at 272", 240),
     _nf_regnet("b3", 18_136_667, "stages of 2 5 9 9; tested at 320", 288),
@@ -125,7 +127,7 @@ NORMALIZER_FREE: tuple[Reference, ...] = (
     _nf_regnet("b5", 48_707_138, "stages of 3 7 14 14; tested at 456", 384),
     _nfnet("cifar", 248_162, "stages of 1 2 3 2, small stem", 32, classes=10),
     _nfnet("digits", 15_309, "stages of 1 2, for 8x8", 8, classes=10, in_channels=1),
-    _nfnet("f0", 71_489_284, "stages of 1 2 6 3; tested at 256", 192),
+    _NFNET_F0,
     _nfnet("f1", 132_634_256, "2 times the depth; tested at 320", 224),
     _nfnet("f2", 193_779_228, "3 times the depth; tested at 352", 256),
     _nfnet("f3", 254_924_200, "4 times the depth; tested at 416", 320),

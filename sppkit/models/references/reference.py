@@ -4,9 +4,9 @@ import functools
 import importlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,3 +60,30 @@ class Reference:
         factory = functools.partial(general, **self.arguments)
         factory.__doc__ = general.__doc__
         return factory
+
+
+def variant_of(
+    reference: Reference,
+    name: str,
+    summary: str,
+    parameters: int,
+    arguments: Mapping[str, object] | None = None,
+    **changes: Any,
+) -> Reference:
+    """Describe a network that is as another of its family where nothing is said.
+
+    Args:
+        reference: the other network.
+        name: its name.
+        summary: what it is.
+        parameters: how many it has.
+        arguments: of the factory, put over those of the other network.
+        **changes: other attributes that differ.
+
+    Raises:
+        TypeError: no such attribute.
+    """
+    merged = MappingProxyType({**reference.arguments, **(arguments or {})})
+    return replace(
+        reference, name=name, summary=summary, parameters=parameters, arguments=merged, **changes
+    )
