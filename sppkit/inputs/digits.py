@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sppkit.errors import ProbeError
+from sppkit.inputs.randomness import own_randomness
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +89,9 @@ def _picture_size(size: Sequence[int]) -> tuple[int, int, int]:
 def _load_digits() -> tuple["Tensor", "Tensor"]:
     """Return the pixels, (1797, 64) in float64, and the classes, (1797,)."""
     import torch
-    from sklearn.datasets import load_digits
+
+    with own_randomness(torch.Generator()):  # importing scikit-learn draws from Python's random
+        from sklearn.datasets import load_digits
 
     data = load_digits()
     return torch.from_numpy(data.data).double(), torch.from_numpy(data.target).long()

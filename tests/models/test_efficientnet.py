@@ -234,3 +234,11 @@ def test_the_second_moment_is_no_substitute_for_the_deviation():
     )
     assert abs(np.log10(variances[0] / 0.89)) < 0.3
     assert abs(np.log10(variances[-1] / 1.8e6)) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("argument", "near"), [("activation_gain", "deviation"), ("convolution", "plain")]
+)
+def test_an_unknown_part_is_refused_with_what_there_is(argument, near):
+    with pytest.raises(ValueError, match=rf"{argument}.*'x'.*{near}|{argument}.*{near}.*'x'"):
+        efficientnet_b0(**{argument: "x"})

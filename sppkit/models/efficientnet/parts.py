@@ -1,7 +1,7 @@
 """What the variants of an EfficientNet are made of, by name."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from sppkit.models.choices import require_one_of
 
@@ -12,6 +12,15 @@ ConvolutionKind = Literal[
 ActivationGain = Literal["none", "second moment", "deviation"]
 Initialization = Literal["fan_out", "fan_in"]
 Merge = Literal["sum", "magnitude_preserving", "learned_magnitude_preserving", "scaled"]
+
+_CHOICES = {
+    "norm": get_args(Norm),
+    "convolution": get_args(ConvolutionKind),
+    "squeeze_convolution": get_args(ConvolutionKind),
+    "initialization": get_args(Initialization),
+    "activation_gain": get_args(ActivationGain),
+    "merge": get_args(Merge),
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,11 @@ class Parts:
     alpha: float = 0.2
     scale_transitions: bool = False
     reset: Literal["deepmind", "uncredited", "never"] = "never"
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if (value := getattr(self, name)) is not None:
+                require_one_of(name, value, choices)
 
 
 _SELU = Parts(activation="selu", initialization="fan_in")
