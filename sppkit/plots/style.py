@@ -325,7 +325,7 @@ def add_heading(figure: Figure, axes: Axes, runs: Sequence[str], extra: Mapping[
 
 def set_panel_title(axes: Axes, text: str) -> None:
     """Write the title of a panel, folded in the width of a paper."""
-    axes.set_title(_fitted(axes, text, 0.56 * mpl.rcParams["axes.titlesize"]))
+    axes.set_title(_fitted(axes, text, 0.6 * mpl.rcParams["axes.titlesize"]))
 
 
 def set_depth_label(axes: Axes, text: str) -> None:
