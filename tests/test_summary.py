@@ -161,6 +161,7 @@ def test_a_scaled_summary_is_that_of_the_scaled_values(factor):
         np.testing.assert_array_equal(found.histogram, wanted.histogram)
 
 
-def test_a_negative_factor_is_refused():
-    with pytest.raises(ValueError, match="factor=-1 must be finite and not negative"):
-        ChannelSummary.empty(2).scaled(-1)
+@pytest.mark.parametrize("factor", [-1.0, 0.0, np.inf, np.nan])
+def test_a_factor_that_no_value_survives_is_refused(factor):
+    with pytest.raises(ValueError, match=f"^factor={factor} must be finite and positive$"):
+        ChannelSummary.empty(2).scaled(factor)
