@@ -77,15 +77,20 @@ def test_nearly_equal_inputs_part_by_the_gradient_factor():
 def test_opposite_inputs_are_allowed_and_more_distant_ones_are_not():
     linear = partial(distance_map, weight_variance=3.0, nonlinearity="identity")
     assert linear(1.0, 2.0) == pytest.approx(6.0)
+    assert linear(1.0, 0.0) == 0.0
     with pytest.raises(ValueError, match=r"between 0 and 2 x length; got 2.1 of 1.0"):
         linear(1.0, 2.1)
+    with pytest.raises(ValueError, match=r"between 0 and 2 x length; got -0.1 of 1.0"):
+        linear(1.0, -0.1)
 
 
 # -- fixed points --------------------------------------------------------------------------------
 
 
 def test_relu_has_its_closed_fixed_point():
-    assert mean_field(1.2, 0.1, "relu").length == pytest.approx(0.1 / (1 - 0.6))
+    for bias_variance in (0.001, 0.1, 0.36, 0.44, 4.0):  # fixed points on both sides of length 1
+        length = mean_field(1.2, bias_variance, "relu").length
+        assert length == pytest.approx(bias_variance / (1 - 0.6), rel=1e-9)
     assert mean_field(1.2, 0.0, "relu").length == 0.0
     assert mean_field(2.2, 0.1, "relu").length == math.inf
 
@@ -119,6 +124,8 @@ def test_depth_scale_is_one_over_the_logarithm_and_infinite_at_criticality():
 def test_negative_variances_are_refused():
     with pytest.raises(ValueError, match=r"variances are 0 or more, got -1.0 of the weights"):
         mean_field(-1.0, 0.0, "relu")
+    with pytest.raises(ValueError, match=r"weights and -0.1 of the biases"):
+        mean_field(1.0, -0.1, "relu")
 
 
 # -- the curve of a plain network -----------------------------------------------------------------
@@ -141,9 +148,11 @@ def test_plain_curve_of_selu_stays_at_its_fixed_point():
 
 
 def test_normalisations_set_the_plain_curve_back():
-    tall = [PlainLayer(9.0), PlainLayer(2.0, 0.5, ("layer_norm",))]
-    assert plain_ladder(tall, samples=10).average_channel_variance[1] == pytest.approx(1.8)
-    assert plain_ladder(tall, samples=10).average_channel_squared_mean[1] == pytest.approx(0.7)
+    for normalisation in ("layer_norm", "rms_norm"):
+        tall = [PlainLayer(9.0), PlainLayer(2.0, 0.5, (normalisation,))]
+        ladder = plain_ladder(tall, samples=10)
+        assert ladder.average_channel_variance[1] == pytest.approx(1.8)
+        assert ladder.average_channel_squared_mean[1] == pytest.approx(0.7)
     batch = [PlainLayer(9.0), PlainLayer(2.0, 0.5, ("batch_norm",))]
     assert plain_ladder(batch, samples=10).average_channel_variance[1] == pytest.approx(2.0)
     assert plain_ladder(batch, samples=10).average_channel_squared_mean[1] == pytest.approx(0.5)
