@@ -96,12 +96,6 @@ def test_a_curve_lays_rows_out_by_seed_and_in_order_of_execution():
     np.testing.assert_array_equal(doubled.values, 2 * curve.values)
 
 
-def test_of_several_rows_of_a_seed_and_place_the_first_counts():
-    table = recording(chain(2), seeds=2).table().query("signal == 'activation'")
-    twice = pd.concat([table, table.assign(second_moment=9.0)])
-    assert (curve_of(Rows.of(twice), "second_moment").values == 2.0).all()
-
-
 def test_layers_that_were_never_called_have_no_place():
     table = recording(chain(3)).table()
     never = table.assign(depth=table["depth"].where(table["layer"] != "1"))
