@@ -6,6 +6,7 @@ tracing keeps no activation alive, and an operation that writes in place moves i
 new node.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import EllipsisType
@@ -245,7 +246,7 @@ class Tracer:
                 shape,
                 _axis_sources(function, args, kwargs, parents[0].shape),
             ),
-            factor=self._factor(name, args, parents),
+            factor=None if _is_no_factor(function, kwargs) else self._factor(name, args, parents),
             alpha=_alpha(name, args, kwargs),
         )
         for tensor in results:
@@ -364,22 +365,40 @@ class Tracer:
         if not others:
             return Factor("other")  # the square of one tensor
         other = others[0]
+        if name == "div" and other is args[0]:
+            return Factor("other")  # the data divide it
         if isinstance(other, int | float):
-            return Factor("constant", 1.0 / other if name == "div" and other else float(other))
+            return Factor("constant", _constant(name, other))
         if not isinstance(other, torch.Tensor):
             return Factor("other")
-        return self._tensor_factor(other, data[0])
+        return self._tensor_factor(name, other, data[0])
 
-    def _tensor_factor(self, other: torch.Tensor, data: Node) -> Factor:
+    def _tensor_factor(self, name: str, other: torch.Tensor, data: Node) -> Factor:
         if self._origin.get(other, None) == _RANDOM:
             return Factor("mask")
         if self._is_parameter(other):
             channels = 1 if data.axis is None else data.shape[data.axis]
             is_gain = other.numel() in (1, channels)
-            name = self._parameter_names.get(id(other))
-            return Factor("gain", parameter=name) if is_gain else Factor("other")
+            parameter = self._parameter_names.get(id(other))
+            return Factor("gain", parameter=parameter) if is_gain else Factor("other")
         on_host = other.numel() == 1 and other.device.type == "cpu"
-        return Factor("constant", float(other) if on_host else None)
+        return Factor("constant", _constant(name, float(other)) if on_host else None)
+
+
+_DIVIDED_BY_DATA = frozenset({"__rdiv__", "__rtruediv__"})
+
+
+def _is_no_factor(function: Callable[..., Any], kwargs: dict[str, Any]) -> bool:
+    """Say whether a quotient is no multiple of its data: 2 / x, or one that is rounded."""
+    divided = getattr(function, "__name__", "") in _DIVIDED_BY_DATA
+    return divided or kwargs.get("rounding_mode") is not None
+
+
+def _constant(name: str, other: float) -> float:
+    """Give what a product or quotient with a number multiplies by."""
+    if name == "mul":
+        return float(other)
+    return 1.0 / other if other else math.inf
 
 
 def _same_layout(one: torch.Tensor, other: torch.Tensor) -> bool:
