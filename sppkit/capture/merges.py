@@ -214,7 +214,7 @@ def _classify(
         return
     skip = operands[weights.index(lightest)]
     branches = [operand for operand in operands if operand is not skip]
-    if lightest and (max(weights) < 2 or _is_recurrent(graph, fork, operands)):
+    if lightest and _is_recurrent(graph, fork, operands):
         return
     merged[node.index] = Merge(node, fork, skip, branches)
 
@@ -276,7 +276,7 @@ def walk_back(graph: Graph, merge: Merge, operand: Node) -> PathEnd:
     """
     node, shown = operand, None
     gains: list[str | None] = []
-    last = merge.node.parents[-1] == operand.index and len(merge.node.parents) > 1
+    last = merge.node.parents[-1] == operand.index
     constant = merge.node.alpha if last else 1.0
     passed_constant = constant != 1.0
     while node is not merge.fork and len(node.parents) == 1:
