@@ -60,7 +60,7 @@ NONLINEARITIES = frozenset(
         *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu"),
         *("sigmoid", "tanh", "softplus", "softsign", "logsigmoid", "hardswish", "hardsigmoid"),
         *("mish", "hardtanh", "threshold", "tanhshrink", "softmax", "log_softmax", "glu", "clamp"),
-        *("sign", "relu_", "hardshrink", "softshrink"),
+        *("sign", "hardshrink", "softshrink"),
     }
 )
 
