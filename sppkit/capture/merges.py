@@ -29,8 +29,8 @@ class PathEnd:
     """
 
     node: Node
-    constant: float | None = 1.0
-    gains: tuple[str | None, ...] = ()
+    constant: float | None
+    gains: tuple[str | None, ...]
 
 
 @dataclass
@@ -101,8 +101,7 @@ def _find_levels(graph: Graph, findings: Findings) -> None:
     """
     while True:
         holders = {
-            id(m): [other for other in findings.merges if other is not m and _holds(other, m)]
-            for m in findings.merges
+            id(m): [other for other in findings.merges if _holds(other, m)] for m in findings.merges
         }
         for merge in findings.merges:
             merge.level = len(holders[id(merge)])

@@ -151,7 +151,8 @@ def test_paths_without_weights_behind_the_fork_are_parallel_where_one_has_weight
     d = Drawing()("x", "input")("a", "linear", "x")("late", "relu", "a")
     d("y", "linear", "x")("both", "mul", "late", "y")
     d("one", "tanh", "late")("two", "mul", "late", "y")("sum", "add", "one", "two")
-    assert find_merges(d.graph).parallel == [d["sum"]]
+    findings = find_merges(d.graph)
+    assert (findings.parallel, findings.concatenations) == ([d["sum"]], [])
     equal = Drawing()("x", "input")("a", "linear", "x")
     equal("one", "tanh", "a")("two", "sigmoid", "a")("sum", "add", "one", "two")
     assert find_merges(equal.graph).parallel == []
@@ -405,6 +406,45 @@ def test_the_level_of_a_merge_counts_those_whose_branch_holds_it():
     d.graph.calls[ROOT].module = nn.Sequential()  # whose merges are of no one level
     levels = {d.name_of(merge.node): merge.level for merge in d.merges()}
     assert levels == {"one": 1, "two": 1, "outer": 0, "last": 0}
+
+
+def blocks_inside_a_path(drawing, count):
+    """Modules of one class, one behind the other, so many of them inside a path around them."""
+    parent = "stem"
+    for number in range(3):
+        drawing.module(f"b{number}", Other)
+        branch(drawing, f"f{number}", parent, within=f"b{number}")
+        drawing(f"s{number}", "add", parent, f"f{number}", within=f"b{number}")
+        parent = f"s{number}"
+        if number + 1 == count:
+            drawing("end", "linear", parent)("around", "add", "stem", "end")
+            parent = "around"
+    return drawing
+
+
+def test_a_path_around_all_modules_of_a_class_holds_them_and_is_not_put_aside():
+    d = blocks_inside_a_path(start(), 3)
+    findings = find_merges(d.graph)
+    levels = {d.name_of(merge.node): merge.level for merge in findings.merges}
+    assert levels == {"s0": 1, "s1": 1, "s2": 1, "around": 0}
+    assert findings.spanning == []
+
+
+def test_a_path_around_some_modules_of_a_class_is_put_aside():
+    d = blocks_inside_a_path(start(), 2)
+    findings = find_merges(d.graph)
+    levels = {d.name_of(merge.node): merge.level for merge in findings.merges}
+    assert levels == {"s0": 0, "s1": 0, "s2": 0}
+    assert [d.name_of(merge.node) for merge in findings.spanning] == ["around"]
+
+
+def test_a_module_may_hold_others_of_its_own_class():
+    d = Drawing()
+    d.graph.calls[ROOT].module = Other()
+    d = blocks_inside_a_path(d("x", "input")("stem", "linear", "x", returns="stem"), 2)
+    findings = find_merges(d.graph)
+    levels = {d.name_of(merge.node): merge.level for merge in findings.merges}
+    assert levels == {"s0": 1, "s1": 1, "around": 0, "s2": 0}
 
 
 def test_merges_on_the_skip_path_or_before_the_fork_are_not_held():
