@@ -208,7 +208,7 @@ def _classify(
     if weights.count(lightest) > 1:
         # Neither operand is the skip path: a gate, or two branches. Without weights of their own it
         # is arithmetic: a rotary embedding, the polynomial inside a tanh-GELU.
-        if max(weights) or _have_own_weights(graph, operands):
+        if _have_own_weights(graph, operands):
             findings.parallel.append(node)
         return
     skip = operands[weights.index(lightest)]

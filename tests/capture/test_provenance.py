@@ -201,6 +201,8 @@ def test_a_sum_over_a_stack_has_the_operands_of_the_stack():
     (merge,) = d.merges()
     assert (merge.node, merge.skip, merge.branches) == (d["sum"], d["stem"], [d["f"], d["g"]])
     assert start()("sum", "sum", "stem").merges() == []
+    product = branch(start(), "f", "stem")("product", "mul", "stem", "f")("sum", "sum", "product")
+    assert product.merges() == []
     mean = branch(start(), "f", "stem")("stack", "stack", "stem", "f")("mean", "mean", "stack")
     assert mean.merges() == []
 
@@ -320,6 +322,11 @@ def test_a_branch_ends_at_the_first_that_is_not_passed(steps):
 def test_a_branch_ends_at_an_operation_of_two_tensors():
     d = branch(branch(start(), "f", "stem"), "g", "stem")("gated", "mul", "f", "g")
     assert ends(d("sum", "add", "stem", "gated"))[0] == [("gated", 1.0, ())]
+
+
+def test_a_branch_ends_where_data_choose_among_its_values():
+    d = branch(branch(start(), "f", "stem"), "index", "stem")("chosen", "gather", "f", "index")
+    assert ends(d("sum", "add", "stem", "chosen"))[0] == [("chosen", 1.0, ())]
 
 
 def test_alpha_is_the_constant_of_the_second_operand():
