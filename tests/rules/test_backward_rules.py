@@ -204,6 +204,17 @@ def test_an_output_of_zero_is_scaled_by_no_infinity():
     assert found.fix.factor == pytest.approx(1e15)
 
 
+def test_without_a_record_of_the_output_no_factor_is_told():
+    metadata = {**loss_of(500.0), "output": {}}
+    found = outcome(recording(chain(4), metadata=metadata), "SPP204")
+    assert found.message.endswith(
+        "times that of chance: no layer differs from its peers, and the scale of the outputs was "
+        "not recorded"
+    )
+    assert found.advice == "Make the head's initial weights smaller."
+    assert (found.layer, found.fix) == ("3", None)
+
+
 def test_without_a_record_of_weights_or_of_their_gradients_none_is_missed():
     without = recording(chain(4, weight=None))
     assert "no weights were recorded" in outcome(without, "SPP302")

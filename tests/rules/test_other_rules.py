@@ -680,6 +680,14 @@ def test_grouped_layers_before_a_normalisation_are_not_judged():
     assert "no grouped convolution without a normalisation" in outcome(normalised, "SPP304")
 
 
+def test_a_layer_of_weights_that_are_not_finite_sets_no_scale_for_the_others():
+    layers = chain(5, weight=400.0)
+    layers[0].weight, layers[0].weights["nonfinite_fraction"] = math.nan, 0.5
+    found = outcome(recording(layers), "SPP305")
+    assert found.layer == "1"
+    assert found.fix.factor == pytest.approx(math.sqrt(2 / (32 * 400)))
+
+
 def test_without_weights_nothing_is_said_of_their_size():
     assert "no weights were recorded" in outcome(recording(chain(4, weight=None)), "SPP305")
 
