@@ -304,5 +304,5 @@ def _holds(outer: Merge, inner: Merge) -> bool:
     """
     if not inner.node.ancestors >> outer.fork.index & 1:
         return False
-    outside = outer.skip.ancestors | outer.fork.ancestors
+    outside = outer.skip.ancestors  # those of the fork are among them
     return any((branch.ancestors & ~outside) >> inner.node.index & 1 for branch in outer.branches)

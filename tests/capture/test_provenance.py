@@ -402,9 +402,10 @@ def test_a_module_that_reshapes_what_it_computed_shows_the_end_of_its_branch():
 
 def nested():
     """A merge around two others, and a fourth behind it."""
-    d = branch(start(), "f", "stem")("one", "add", "stem", "f")
+    d = branch(start()("aside", "relu", "stem"), "f", "stem")("one", "add", "stem", "f")
     d = branch(d, "g", "one")("two", "add", "one", "g")("end", "linear", "two")
-    d("outer", "add", "stem", "end")
+    d = branch(d, "plain", "stem")("stack", "stack", "stem", "plain", "end")
+    d("outer", "sum", "stack")
     return branch(d, "h", "outer")("last", "add", "outer", "h")
 
 
