@@ -632,8 +632,25 @@ def test_a_projection_is_a_skip_path_and_an_identity_none():
     taps = find_taps(d.graph, find_merges(d.graph))
     (skip,) = [place for place, info in taps.items() if info.tap is Tap.SKIP_PATH]
     assert skip == d["skip"].place
-    plain = find_taps(row_of(1).graph, find_merges(row_of(1).graph))
-    assert Tap.SKIP_PATH not in {info.tap for info in plain.values()}
+    plain = start()("norm", "layer_norm", "stem", within="b")
+    plain = branch(plain, "f", "norm", within="b")("s", "add", "norm", "f", within="b", returns="b")
+    plain.graph.module_inputs["b", 0] = plain["stem"].index
+    taps = find_taps(plain.graph, find_merges(plain.graph))
+    assert {place.layer: info.tap for place, info in taps.items() if not place.operation} == {
+        "stem": Tap.STEM,
+        "b": Tap.BLOCK,
+    }
+    assert Tap.SKIP_PATH not in {info.tap for info in taps.values()}
+
+
+def test_a_stage_is_a_run_of_equal_shapes_but_for_the_batch():
+    d, parent = start(), "stem"
+    for number, shape in enumerate([(6, 8), (12, 8), (6, 9)]):
+        d = branch(d, f"f{number}", parent)
+        d(f"s{number}", "add", parent, f"f{number}", shape=shape)
+        parent = f"s{number}"
+    taps = find_taps(d.graph, find_merges(d.graph))
+    assert [info.stage for info in taps.values() if info.tap is Tap.BLOCK] == [1, 1, 2]
 
 
 # -- patterns --------------------------------------------------------------------------------------
