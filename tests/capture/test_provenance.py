@@ -582,6 +582,32 @@ def test_a_layer_has_the_merges_of_its_parts_up_to_four_in_all(inner):
     assert blocks_of(around(inner)) == [("a", "a", inner + 1), ("b", "b", inner + 1)]
 
 
+def test_a_layer_that_merges_before_its_parts_and_behind_them_has_all_in_their_order():
+    d, parent = start(), "stem"
+    for layer in ("a", "b"):
+        d.module(layer), d.module(f"{layer}.0", Other)
+        for number, within in enumerate((layer, f"{layer}.0", layer)):
+            name = f"{layer}{number}"
+            d = branch(d, f"f{name}", parent, within=within)
+            d(name, "add", parent, f"f{name}", within=within, returns=layer if number == 2 else ())
+            parent = name
+    found = find_blocks(d.graph, d.merges())
+    assert [[d.name_of(merge.node) for merge in block.merges] for block in found] == [
+        *(["a0", "a1", "a2"], ["b0", "b1", "b2"]),
+    ]
+
+
+def test_the_output_of_a_block_is_the_one_that_descends_from_its_merge():
+    d, parent = start(), "stem"
+    for number in range(2):
+        within = f"b{number}"
+        d(f"aside{number}", "relu", parent, within=within, returns=within)
+        d = branch(d, f"f{number}", parent, within=within)
+        d(f"s{number}", "add", parent, f"f{number}", within=within, returns=within)
+        parent = f"s{number}"
+    assert [name for name, _, _ in blocks_of(d)] == ["s0", "s1"]
+
+
 def test_parts_with_more_merges_are_blocks_of_their_own():
     assert len(blocks_of(around(4))) == 10
 
@@ -593,13 +619,23 @@ def test_the_merges_of_a_network_are_not_those_of_its_root():
 
 
 def test_modules_of_the_class_of_a_block_are_blocks_without_a_merge():
-    d = row_of(1, layer="b")
-    d.module("c"), d.module("c.part"), d.module("d", Other), d.module("b0.part")
-    d("c0", "linear", "head", within="c.part", returns="c.part")
-    d("c", "linear", "c0", within="c", returns="c")("d", "linear", "c", within="d", returns="d")
+    d = row_of(2, layer="b")
+    d.module("c"), d.module("d", Other)
+    d("c", "linear", "head", within="c", returns="c")("d", "linear", "c", within="d", returns="d")
     found = blocks_of(d)
-    assert ("c", "c", 0) in found
-    assert {name for name, _, _ in found} == {"s0", "c", "c0"}
+    assert found == [("s0", "b0", 1), ("s1", "b1", 1), ("c", "c", 0)]
+
+
+def test_modules_inside_a_block_are_none_whatever_their_class():
+    d, parent = start(), "stem"
+    for number in range(2):
+        within, part = f"b{number}", f"b{number}.part"
+        d.module(within), d.module(part)
+        d(f"p{number}", "linear", parent, within=part, returns=part)
+        d = branch(d, f"f{number}", f"p{number}", within=within)
+        d(f"s{number}", "add", parent, f"f{number}", within=within, returns=within)
+        parent = f"s{number}"
+    assert blocks_of(d) == [("s0", "b0", 1), ("s1", "b1", 1)]
 
 
 def test_the_stem_is_what_enters_the_first_block():
@@ -657,10 +693,10 @@ def test_a_stage_is_a_run_of_equal_shapes_but_for_the_batch():
 
 
 def shown(*layers):
-    """Layers in a row, of such widths."""
+    """Layers in a row, of such widths, each with a batch of its own."""
     d, parent = Drawing()("x", "input"), "x"
-    for layer, width in layers:
-        d(layer, "linear", parent, returns=layer, shape=(6, width))
+    for batch, (layer, width) in enumerate(layers):
+        d(layer, "linear", parent, returns=layer.split(), shape=(batch, width))
         parent = layer
     return d.graph
 
@@ -676,6 +712,16 @@ def test_a_branch_belongs_to_the_first_block_that_ends_behind_it():
         "f2": (Tap.RESIDUAL_BRANCH, 2, 2),
         "b2": (Tap.BLOCK, 2, 2),
         "f3": (Tap.RESIDUAL_BRANCH, 3, 2),
+    }
+
+
+def test_a_branch_that_is_returned_by_its_block_belongs_to_it():
+    graph = shown(("f1", 4), ("b1", 4), ("f2 b2", 4), ("f3 b3", 8))
+    found = taps_by_pattern(graph, matcher("b?"), matcher("f?"), None)
+    told = {place.layer: (info.block, info.stage) for place, info in found.items()}
+    assert told == {
+        **{"f1": (1, 1), "b1": (1, 1), "f2": (2, 1), "b2": (2, 1)},
+        **{"f3": (3, 2), "b3": (3, 2)},
     }
 
 
