@@ -652,6 +652,15 @@ def test_the_stem_is_what_enters_the_first_block():
     assert Tap.STEM not in {i.tap for i in find_taps(d.graph, findings).values()}
 
 
+def test_a_first_block_without_merge_or_tensors_given_by_position_has_no_stem():
+    d = start()("c", "linear", "stem", within="c", returns="c")
+    d = branch(d, "f", "c", within="b")("s", "add", "c", "f", within="b", returns="b")
+    taps = find_taps(d.graph, find_merges(d.graph))
+    assert [(place.layer, info.tap, info.block) for place, info in taps.items()][:2] == [
+        *(("c", Tap.BLOCK, 1), ("b", Tap.BLOCK, 2)),
+    ]
+
+
 def test_a_reshaped_stem_is_read_where_a_module_returned_it():
     d = start()("flat", "flatten", "stem")
     d = branch(d, "f", "flat")("s", "add", "flat", "f")
