@@ -967,3 +967,16 @@ def test_a_logit_of_thousands_is_a_probability_all_the_same():
 
     assert _probability(1e6) == 1.0
     assert 0 <= _probability(-1e6) < 1e-200
+
+
+def test_of_several_normalisations_over_few_values_the_first_is_named():
+    norms = [
+        Layer(name, structure={"computes": "batch_norm", "fan_in": None}, weight=None)
+        for name in ("wide", "first", "second")
+    ]
+    for norm, samples in zip(norms, (16, 6, 4), strict=True):
+        norm.activation["samples"] = samples
+    for seeds in (1, 3):
+        found = outcome(recording([*norms, *chain(2)], seeds=seeds), "SPP903")
+        assert (found.layer, found.measured) == ("first", 6.0)
+        assert "over 6 values per channel in 2 layers" in found.message
