@@ -240,7 +240,7 @@ class Summaries:
     def _lay_out(self, sizes: NDArray[np.int64]) -> None:
         self.sizes = sizes
         self._starts = np.cumsum(sizes) - sizes
-        self._has_empty = bool(len(sizes)) and not sizes.all()
+        self._has_empty = not sizes.all()
 
     @classmethod
     def of(cls, summaries: Sequence[ChannelSummary]) -> Summaries:

@@ -227,6 +227,7 @@ SHAPES = {
     "no channels": [(8, 2), (5, 0), (5, 3)],
     "no channels at the end": [(8, 2), (5, 0)],
     "no channels at the beginning": [(5, 0), (8, 2)],
+    "one channel or none": [(5, 0), (8, 1), (5, 0), (4, 1)],
     "nothing at all": [(5, 0), (5, 0)],
 }
 
@@ -253,7 +254,7 @@ ADDED_UP = {
 def tensors_of(shapes) -> list[torch.Tensor]:
     """Tensors that differ in mean and scale; in the last channel of the first all is zero."""
     tensors = [(k + 1) * torch.randn(shape).double() + k for k, shape in enumerate(shapes)]
-    if tensors[0].numel():
+    if tensors[0].shape[1] > 1:
         tensors[0][:, -1:] = 0
     return tensors
 
