@@ -365,5 +365,5 @@ def test_weights_of_zero_are_of_the_ordered_phase():
     for layer in layers:
         layer.weight = 0.0
     found = outcome(recording(layers), "SPP108")
-    assert found.measured == pytest.approx(1e-30, abs=0)
+    assert found.measured == pytest.approx(1e-30, rel=1e-6, abs=0)
     assert "(ordered phase)" in found.message
