@@ -121,6 +121,13 @@ def test_depth_scale_is_one_over_the_logarithm_and_infinite_at_criticality():
     assert MeanField(0.0, 0.0).depth_scale == 0.0
 
 
+def test_weights_of_zero_leave_the_biases_alone():
+    assert mean_field(0.0, 0.0, "relu").length == 0.0
+    field = mean_field(0.0, 0.5, "relu")
+    assert field.length == pytest.approx(0.5)
+    assert (field.gradient_factor, field.depth_scale) == (0.0, 0.0)
+
+
 def test_negative_variances_are_refused():
     with pytest.raises(ValueError, match=r"variances are 0 or more, got -1.0 of the weights"):
         mean_field(-1.0, 0.0, "relu")
@@ -156,6 +163,21 @@ def test_normalisations_set_the_plain_curve_back():
     batch = [PlainLayer(9.0), PlainLayer(2.0, 0.5, ("batch_norm",))]
     assert plain_ladder(batch, samples=10).average_channel_variance[1] == pytest.approx(2.0)
     assert plain_ladder(batch, samples=10).average_channel_squared_mean[1] == pytest.approx(0.5)
+
+
+def test_of_two_samples_batch_normalisation_makes_opposites():
+    layers = [PlainLayer(3.0), PlainLayer(1.0, 0.0, ("batch_norm", "relu"))]
+    ladder = plain_ladder(layers, samples=2)
+    # each channel is 1 and -1: behind ReLU 1 and 0, in expectation over gaussian weights
+    assert ladder.average_channel_variance[1] == pytest.approx(0.25)
+    assert ladder.average_channel_squared_mean[1] == pytest.approx(0.25)
+
+
+def test_batch_normalisation_over_one_sample_is_refused():
+    layers = [PlainLayer(3.0), PlainLayer(1.0, 0.0, ("batch_norm",))]
+    with pytest.raises(ValueError, match=r"over two samples or more, got samples=1$"):
+        plain_ladder(layers, samples=1)
+    assert plain_ladder(layers[:1], samples=1).average_channel_variance.tolist() == [0.0]
 
 
 def expectation_and_measurement(factory, **arguments):
