@@ -49,11 +49,14 @@ def test_gradient_factor_of_tanh_is_that_of_an_independent_integration():
     assert factor == pytest.approx(expected, rel=1e-8)
 
 
+@pytest.mark.parametrize("length", [1e-6, 0.04, 1.0, 1e4])
 @pytest.mark.parametrize("cosine", [-0.9, -0.5, 0.0, 0.3, 0.9, 0.999999])
-def test_distance_map_of_relu_is_the_arc_cosine_kernel(cosine):
-    expected = 0.5 - arc_cosine_kernel(cosine)
-    distance = distance_map(1.0, 1.0 - cosine, weight_variance=1.0, nonlinearity="relu")
-    assert distance == pytest.approx(expected, rel=1e-9)
+def test_distance_map_of_relu_is_the_arc_cosine_kernel_of_any_length(cosine, length):
+    expected = (0.5 - arc_cosine_kernel(cosine)) * length
+    distance = distance_map(
+        length, (1.0 - cosine) * length, weight_variance=1.0, nonlinearity="relu"
+    )
+    assert distance == pytest.approx(expected, rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize("name", ["tanh", "gelu", "selu", "relu6", "hard_swish"])

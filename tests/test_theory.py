@@ -138,6 +138,19 @@ def test_moments_of_relu_under_any_gaussian_have_their_closed_form(mean, varianc
     assert moments.second_moment == pytest.approx(expected_second, rel=1e-10, abs=1e-14)
 
 
+@pytest.mark.parametrize("mean", [-1.0, 0.3, 3.0, 6.0])
+@pytest.mark.parametrize("deviation", [0.1, 1.0, 5.0])
+def test_a_corner_away_from_zero_costs_nothing(mean, deviation):
+    def mean_of_relu(mean):
+        share = 0.5 * math.erfc(-mean / deviation * math.sqrt(0.5))
+        density = math.exp(-0.5 * (mean / deviation) ** 2) / math.sqrt(2 * math.pi)
+        return mean * share + deviation * density
+
+    found = nonlinearity_moments("relu6", mean=mean, variance=deviation**2).mean
+    expected = mean_of_relu(mean) - mean_of_relu(mean - 6.0)
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-13)
+
+
 def test_moments_of_a_point_mass_are_the_function_itself():
     moments = nonlinearity_moments("tanh", mean=0.7, variance=0.0)
     assert (moments.mean, moments.variance) == (pytest.approx(math.tanh(0.7)), 0.0)
