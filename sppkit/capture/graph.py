@@ -93,7 +93,8 @@ class Node:
         place: the functional call.
         stack: the module calls it ran in, outermost first.
         shape, axis: of the result; axis None where undecided.
-        operands: for sums, the alpha of the second operand; else None.
+        alpha: what a sum multiplies its last operand with, and an interpolation too (the first one
+            with 1 - alpha); None where it is not known on the host, and elsewhere.
         emitted: places of the module outputs that are this node's tensor, innermost first.
     """
 
@@ -414,10 +415,11 @@ def _layouts(nodes: list[Node]) -> list[tuple[Shape, int | None]]:
 
 
 def _alpha(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> float | None:
-    """Give the factor of the second operand of a sum."""
-    if name not in ("add", "sub"):
+    """Give the factor of the second operand of a sum or of an interpolation."""
+    if name not in ("add", "sub", "lerp"):
         return None
-    alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
+    keyword, usual = ("weight", None) if name == "lerp" else ("alpha", 1)
+    alpha = kwargs.get(keyword, args[2] if len(args) > 2 else usual)
     return float(alpha) if isinstance(alpha, int | float) else None
 
 

@@ -275,8 +275,7 @@ def walk_back(graph: Graph, merge: Merge, operand: Node) -> PathEnd:
     """
     node, shown = operand, None
     gains: list[str | None] = []
-    last = merge.node.parents[-1] == operand.index
-    constant = merge.node.alpha if last else 1.0
+    constant = _factor_in_sum(merge.node, operand)
     passed_constant = constant != 1.0
     while node is not merge.fork and len(node.parents) == 1:
         kind = node.factor.kind if node.factor else ""
@@ -290,6 +289,15 @@ def walk_back(graph: Graph, merge: Merge, operand: Node) -> PathEnd:
         shown = (node if node.emitted else shown) if node.operation in SHAPE_OPERATIONS else None
         node = graph.nodes[node.parents[0]]
     return PathEnd(shown if shown and not node.emitted else node, constant, tuple(gains))
+
+
+def _factor_in_sum(node: Node, operand: Node) -> float | None:
+    """Give what a sum itself multiplies one of its operands with."""
+    if node.parents[-1] == operand.index:
+        return node.alpha
+    if node.operation == "lerp":
+        return None if node.alpha is None else 1.0 - node.alpha
+    return 1.0
 
 
 def _is_reshaped(graph: Graph, fork: Node, node: Node) -> bool:

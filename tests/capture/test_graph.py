@@ -218,7 +218,10 @@ def test_a_new_tensor_that_is_filled_through_a_view_descends_from_the_data():
         (lambda m, x: torch.add(x, x.tanh(), alpha=0.5), 0.5),
         (lambda m, x: torch.sub(x, x.tanh(), alpha=3), 3.0),
         (lambda m, x: x + x.tanh(), 1.0),
-        (lambda m, x: torch.lerp(x, x.tanh(), 0.5), None),
+        (lambda m, x: torch.lerp(x, x.tanh(), 0.25), 0.25),
+        (lambda m, x: x.lerp(x.tanh(), weight=0.25), 0.25),
+        (lambda m, x: torch.lerp(x, x.tanh(), m.four), None),
+        (lambda m, x: x.relu(), None),
         (lambda m, x: torch.add(x, x.tanh(), alpha=torch.tensor(0.5)), None),
     ],
 )

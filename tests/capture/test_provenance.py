@@ -347,9 +347,20 @@ def test_alpha_is_the_one_constant_that_is_passed():
     assert ends(d("sum", "add", "stem", "twice", alpha=1.0))[0] == [("f", 0.5, ())]
 
 
-def test_an_interpolation_has_a_constant_that_is_not_known():
-    d = branch(start(), "f", "stem")("sum", "lerp", "stem", "f")
-    assert ends(d)[0] == [("f", None, ())]
+def test_an_interpolation_scales_its_skip_path_and_its_branch():
+    d = branch(start(), "f", "stem")("sum", "lerp", "stem", "f", alpha=0.3)
+    found, merge = ends(d)
+    assert found == [("f", 0.3, ())]
+    assert (merge.skip_kind, merge.skip_end.constant) == ("scaled", 0.7)
+    d = branch(start(), "f", "stem")("sum", "lerp", "f", "stem", alpha=0.3)
+    assert ends(d)[0] == [("f", 0.7, ())]
+
+
+def test_an_interpolation_by_a_tensor_has_constants_that_are_not_known():
+    d = branch(start(), "f", "stem")("sum", "lerp", "stem", "f", alpha=None)
+    found, merge = ends(d)
+    assert found == [("f", None, ())]
+    assert (merge.skip_kind, merge.skip_end.constant) == ("scaled", None)
 
 
 @pytest.mark.parametrize(
