@@ -264,6 +264,19 @@ def test_energy_of_several_outputs_is_compared_with_that_of_the_output():
     assert found.measured == pytest.approx(1e-9 / 2, rel=1e-6, abs=0)
 
 
+def test_without_a_head_the_energy_is_compared_with_that_of_the_output():
+    layers = [Layer("0", gradient=1e-13), Layer("block.0"), Layer("block", weight=None)]
+    layers[2].structure = {"tap": "block", "block": 1, "fan_in": None, "role": "container"}
+    network = recording(layers)
+    table = network.table()
+    root = table[table["layer"] == "block"].assign(layer="", depth=9)
+    whole = Recording.from_frames(pd.concat([table, root]), network.structure(), network.metadata)
+    found = outcome(whole, "SPP203")
+    assert found.message.startswith(
+        "gradient times activation at '0' falls short of that at 'the output' by a factor of 1e+09"
+    )
+
+
 def test_a_single_layer_has_no_imbalance():
     reason = "no gradients of first layer and head, or branches silence them"
     assert outcome(recording(chain(1)), "SPP203") == reason

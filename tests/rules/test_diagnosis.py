@@ -231,6 +231,8 @@ def test_one_run_is_judged_at_a_time():
     with pytest.raises(ValueError, match="the recording has no run 'x'; it has 'net', 'net #2'"):
         judge(two, run="x")
     assert judge(two, run="net #2").target == "net #2"
+    with pytest.raises(ValueError, match=r"the recording has no run 'x'; it has 'net'$"):
+        judge(recording(chain(3)), run="x")
 
 
 def test_an_empty_recording_observed_nothing():

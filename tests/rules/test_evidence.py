@@ -238,6 +238,16 @@ def test_energy_is_undefined_where_no_gradient_was_seen():
     assert np.isnan(Evidence.of(of_one_seed).energy_of("1")).tolist() == [False, True, False]
 
 
+def test_energy_is_undefined_where_not_all_calls_have_a_gradient():
+    network = recording(chain(4))
+
+    def edit(table):
+        rows = table[(table["layer"] == "1") & (table["signal"] == "activation")]
+        return pd.concat([table, rows.assign(call=1)])
+
+    assert np.isnan(Evidence.of(edited(network, edit)).energy_of("1")).all()
+
+
 def of_weight_gradients(edit):
     return list(
         dict.fromkeys(Evidence.of(edited(recording(chain(4)), edit)).weight_gradients["layer"])

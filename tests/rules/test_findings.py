@@ -261,14 +261,14 @@ FINDINGS = {
         ),
     ),
     "chaotic phase": (
-        lambda: recording(plain(6.0)),
+        lambda: recording(plain(3.0)),
         Finding(
             "SPP108", WARNING, "0", "weight", "chi, the factor of squared gradients per layer",
-            3.0, "within 0.741 to 1.35 for 20 layers",
-            "each layer multiplies squared gradients by 3 (chaotic phase): its depth scale is "
-            "0.91 layers, the network has 20",
-            "Multiply the initial weights of the hidden layers by 0.577.",
-            fix=Fix("scale initialisation", names(19, 1), math.sqrt(1 / 3)),
+            1.5, "within 0.741 to 1.35 for 20 layers",
+            "each layer multiplies squared gradients by 1.5 (chaotic phase): its depth scale is "
+            "2.5 layers, the network has 20",
+            "Multiply the initial weights of the hidden layers by 0.816.",
+            fix=Fix("scale initialisation", names(19, 1), math.sqrt(1 / 1.5)),
         ),
     ),
     "noise of dropout": (

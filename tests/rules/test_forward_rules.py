@@ -218,20 +218,36 @@ def line_is_better(log):
 
 def test_a_line_competes_with_a_power_by_what_it_leaves_unexplained():
     random = np.random.default_rng(0)
-    found, wanted = [], []
-    for _ in range(300):
-        slopes = random.uniform(-0.2, 0.4, 7) + random.uniform(-0.3, 0.3)
-        log = np.cumsum(slopes)
-        found.append(_linear_is_better(log))
-        wanted.append(line_is_better(log))
-    assert found == wanted
-    assert 30 < sum(wanted) < 270
+    for spread in (0.3, 3.0):  # of the wide ones many a line passes zero
+        curves = [
+            np.cumsum(random.uniform(-spread, spread, 7) + random.uniform(-0.2, 0.4))
+            for _ in range(300)
+        ]
+        wanted = [line_is_better(log) for log in curves]
+        assert [_linear_is_better(log) for log in curves] == wanted
+        assert 10 < sum(wanted) < 290
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf])
 def test_what_is_not_finite_grows_by_no_line(odd):
     assert _linear_is_better(np.log10(1.0 + 3 * np.arange(5.0)))
     assert not _linear_is_better(np.array([0.0, 1.0, odd, 1.2]))
+
+
+@pytest.mark.parametrize(("decades", "layer"), [(0.45, "2"), (0.55, "1")])
+def test_an_exponential_drift_is_named_for_the_first_place_half_a_decade_away(decades, layer):
+    assert outcome(recording(drifting(10**decades)), "SPP103").layer == layer
+
+
+def test_the_ratio_of_a_mean_shift_is_that_of_squared_mean_to_variance():
+    for ratio, told in ((0.99, False), (1.01, True)):
+        layers = chain(4)
+        layers[1].variance = 2.0 / (1 + ratio)
+        for layer in (layers[0], layers[2]):
+            layer.variance = 2.0
+        network = recording(layers)
+        found = judge(network, select=["SPP104"], thresholds={"SPP104": {"ratio": 1.0}}).findings
+        assert bool(found) is told
 
 
 def test_exponential_decay_is_told_as_growth_is():
@@ -344,6 +360,13 @@ def test_outlying_layers_do_not_set_the_depth_scale_and_neither_do_the_first_and
     assert outcome(recording(few), "SPP108") == "passed"
     few[1].weight = few[2].weight = 2.0 * math.exp(-1.6) / 32
     assert outcome(recording(few), "SPP108").measured == pytest.approx(math.exp(-1.6), rel=1e-6)
+
+
+def test_the_head_is_no_layer_of_the_depth_scale():
+    layers = plain(2.0, 4)  # two are asked, of which one is small: their median lies between
+    layers[1].weight *= math.exp(-4.0)
+    found = outcome(recording(layers), "SPP108")
+    assert found.measured == pytest.approx(math.exp(-2.0), rel=1e-6)
 
 
 def test_the_depth_scale_is_computed_at_the_measured_pre_activations():

@@ -10,6 +10,7 @@ from sppkit.rules import Fix
 from sppkit.rules.curve import Curve
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.initialisation import (
+    KNOWN,
     Weights,
     ignores_groups,
     known_gains,
@@ -411,6 +412,18 @@ def test_known_initialisations_have_their_gains():
         "as needed": pytest.approx(needed),
     }
     assert described(1.0).needed == pytest.approx(needed)
+
+
+def test_every_known_initialisation_is_named_with_its_variance():
+    assert KNOWN == {
+        "LeCun": "1 / fan-in",
+        "He": "2 / fan-in",
+        "Glorot": "2 / (fan-in + fan-out)",
+        "He, fan-out": "2 / fan-out",
+        "torch's default": "1 / (3 fan-in)",
+        "as needed": "1 / (fan-in E[g²])",
+    }
+    assert list(KNOWN) == list(known_gains(described(1.0)))
 
 
 def test_the_gain_that_keeps_second_moments():
