@@ -442,7 +442,8 @@ def test_the_gain_that_keeps_second_moments():
         (1.0, 8, False),
         (1.41**-1 * 1.0 / 8, 8, False),
         (1.39**-1 * 1.0 / 8, 8, True),
-        (0.71 / 1.0, 2, False),  # near to what is right: within 1.4 of LeCun's
+        (1.0, 2, False),  # LeCun's, though twice as much would be He's
+        (0.72, 2, False),  # within 1.4 of LeCun's
         (0.0, 8, False),
     ],
 )
