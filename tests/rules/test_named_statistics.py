@@ -194,6 +194,20 @@ def test_what_hears_of_the_input_only_through_silent_branches_is_not_known():
     }
 
 
+def test_biases_and_weights_of_layers_never_called_have_no_part_in_the_size_of_weights():
+    network = recording(chain(5))
+    table = network.table()
+    weights = table[table["signal"] == "weight"]
+    bias = weights.assign(tensor="bias", samples=1, second_moment=1e6)
+    single = weights.assign(tensor="single", channels=1, second_moment=1e6)
+    never = weights.assign(layer="never", depth=None, second_moment=1e6)
+    more = Recording.from_frames(
+        pd.concat([table, bias, single, never]), network.structure(), network.metadata
+    )
+    found = named_by_seed(Evidence.of(more))["median_weight_size"]
+    assert found == pytest.approx([math.log10(0.25)] * 3)
+
+
 def test_of_a_single_layer_there_is_no_energy_to_compare():
     assert np.isnan(named_by_seed(evidence_of(chain(1)))["growth_of_energy"]).all()
     assert named_by_seed(evidence_of(chain(2)))["growth_of_energy"].tolist() == [0.0] * 3
@@ -247,7 +261,8 @@ def dropout(*shares):
 
 
 def test_dropout_is_read_from_the_zeros_before_and_behind_it():
-    found = dropout(("a", 0.5), ("drop", 0.75), ("b", 0.0), ("drop2", 0.2), ("c", 0.0))
+    layers = [("a", 0.0), ("relu", 0.5), ("drop", 0.75), ("b", 0.0), ("drop2", 0.2), ("c", 0.0)]
+    found = dropout(*layers)
     noise = named_by_seed(found)["noise_of_dropout"]
     assert noise == pytest.approx([math.log10(1 / 0.5 / 0.8)] * 3)
 
