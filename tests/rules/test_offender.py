@@ -56,6 +56,14 @@ def test_the_first_values_that_are_not_finite_are_blamed():
     assert first_offender(evidence_of(layers)).layer == "3"
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_first_layer_may_be_the_one_that_is_not_finite(seeds):
+    layers = chain(6)
+    for place in (0, 1):
+        layers[place].activation["nonfinite_fraction"] = 0.5
+    assert first_offender(evidence_of(layers, seeds=seeds)).layer == "0"
+
+
 def test_a_layer_that_was_never_called_is_not_blamed_for_what_is_not_finite():
     layers = chain(6)
     layers[4].weights["nonfinite_fraction"] = 1.0
