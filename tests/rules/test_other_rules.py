@@ -568,6 +568,13 @@ def test_bounded_nonlinearities_saturate_and_others_do_not(name):
     assert "followed by a saturating nonlinearity" in outcome(recording(layers), "SPP502")
 
 
+def test_pre_activations_of_little_spread_saturate_by_their_share_too():
+    bounded = [Layer(str(n), 1.0, structure={"nonlinearity": "tanh"}) for n in range(4)]
+    bounded[1].activation |= {"mean": 5.2, "variance": 0.25}
+    found = outcome(recording(bounded), "SPP502")
+    assert found.measured == pytest.approx(0.5 * math.erfc(-0.4 / math.sqrt(2)))
+
+
 def test_of_seeds_the_median_saturates():
     bounded = [Layer(str(n), 1.0, structure={"nonlinearity": "tanh"}) for n in range(4)]
     network = recording(bounded)
@@ -622,7 +629,9 @@ def test_an_output_that_is_not_known_or_of_a_head_of_zero_is_no_answer():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [({}, True), ({"groups": 2}, False), ({"fan_in": 1}, False)], ids=str
+    ("change", "told"),
+    [({}, True), ({"groups": 2}, False), ({"fan_in": 1}, False), ({"fan_in": 2}, True)],
+    ids=str,
 )
 def test_equal_weights_of_one_input_or_of_groups_are_no_equal_units(change, told):
     layers = chain(5)
@@ -776,23 +785,20 @@ def test_a_layer_called_at_several_sizes_is_no_recurrence():
 def test_the_first_of_several_exploding_recurrences_is_named():
     once = recurrent(0.1)
     table, structure = once.table(), once.structure()
-    cell = table[table["layer"] == "cell"]
-    mild, wild = (
-        cell.assign(layer=name, depth=depth) for name, depth in (("mild", 20), ("wild", 21))
-    )
-    backward = wild["signal"] == "gradient"
-    wild.loc[backward, "second_moment"] *= 10.0 ** -wild.loc[backward, "call"].astype(float)
-    row = structure[structure["layer"] == "cell"]
-    structures = [
-        structure,
-        *(row.assign(layer=n, depth=d) for n, d in (("mild", 20), ("wild", 21))),
-    ]
-    several = Recording.from_frames(
-        pd.concat([table, wild, mild]), pd.concat(structures), once.metadata
-    )
+    cell, row = table[table["layer"] == "cell"], structure[structure["layer"] == "cell"]
+    # of 2, 7 and 14 decades; the first is executed first and does not explode
+    tables, structures = [table], [structure]
+    for name, depth, decades in (("mild", 0, 2.0), ("wild", 21, 14.0)):
+        added = cell.assign(layer=name, depth=depth)
+        backward = added["signal"] == "gradient"
+        calls = added.loc[backward, "call"].astype(float)
+        added.loc[backward, "second_moment"] *= 10.0 ** (calls * (7.0 - decades) / 7.0)
+        tables.append(added)
+        structures.append(row.assign(layer=name, depth=depth))
+    several = Recording.from_frames(pd.concat(tables), pd.concat(structures), once.metadata)
     diagnosis = judge(several, select=["SPP206"])
     assert diagnosis.findings[0].layer == "cell"
-    # that of the wildest, 14 decades, is cut two beyond the threshold
+    # that of the wildest is cut two decades beyond the threshold
     assert diagnosis.nearness["SPP206"] == pytest.approx(2.0 / (0.05 / math.sqrt(3)))
 
 
@@ -960,6 +966,12 @@ def test_a_network_whose_rehearsal_failed_is_weighed_with_it_and_one_without_is_
     finally:
         weighing.fitted.cache_clear()
     assert found == pytest.approx([1 / (1 + math.exp(-1)), 1 / (1 + math.exp(-2)), 0.5])
+
+
+def test_the_coefficients_that_were_fitted_are_part_of_the_package():
+    assert weighing.COEFFICIENTS.name == "weighing.json"
+    weighing.fitted.cache_clear()
+    assert weighing.fitted().content["schema"] == 1
 
 
 def test_a_logit_of_thousands_is_a_probability_all_the_same():
