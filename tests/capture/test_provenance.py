@@ -5,7 +5,13 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
-from sppkit.capture.blocks import find_blocks, find_taps, remarks_on, taps_by_pattern
+from sppkit.capture.blocks import (
+    TapInfo,
+    find_blocks,
+    find_taps,
+    remarks_on,
+    taps_by_pattern,
+)
 from sppkit.capture.graph import Factor, Graph
 from sppkit.capture.merges import (
     Findings,
@@ -756,6 +762,9 @@ def test_without_patterns_there_are_neither_branches_nor_a_stem():
 def test_remarks_count_what_looked_like_a_residual_network():
     none = list(remarks_on(Findings([], [], []), {}))
     assert none == ["no residual merge was found: the plot follows the weighted layers"]
+    stem, block = TapInfo(Tap.STEM, 0, 0), TapInfo(Tap.BLOCK, 1, 1)
+    assert list(remarks_on(Findings([], [], []), {Place("s"): stem})) == none
+    assert list(remarks_on(Findings([], [], []), {Place("b"): block})) == []
     node = start()["stem"]
     told = list(remarks_on(Findings([], [node] * 2, [node] * 3), {}))
     assert told[1:] == [
