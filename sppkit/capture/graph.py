@@ -362,10 +362,7 @@ class Tracer:
         """Say what a product with exactly one data operand multiplies it with."""
         if name not in ("mul", "div") or len(data) != 1 or len(args) < 2:
             return None
-        others = [a for a in args[:2] if not isinstance(a, torch.Tensor) or self.node_of(a) is None]
-        if not others:
-            return Factor("other")  # the square of one tensor
-        other = others[0]
+        other = next(a for a in args[:2] if not isinstance(a, torch.Tensor) or not self.node_of(a))
         if name == "div" and other is args[0]:
             return Factor("other")  # the data divide it
         if isinstance(other, int | float):

@@ -199,6 +199,16 @@ def test_a_write_through_an_index_moves_the_tensor_on():
     ]
 
 
+def test_a_value_that_is_written_into_another_tensor_stays_what_it_is():
+    def forward(m, x):
+        y, value = x.clone(), x[1].tanh()
+        y[0] = value
+        return value.relu()
+
+    graph = graph_of(Expression(forward), torch.rand(3, 8))
+    assert drawn(graph)[-2:] == [("setitem", (1, 3)), ("relu", (3,))]
+
+
 def test_a_new_tensor_that_is_filled_through_a_view_descends_from_the_data():
     def forward(m, x):
         made = x.new_zeros(5, 8)
@@ -337,6 +347,8 @@ AXES = {
     "a kept sum": (lambda x: x.mean(-1, keepdim=True), 1),
     "a permutation": (lambda x: x.permute(0, 2, 3, 1), 3),
     "a transposition": (lambda x: torch.transpose(x, 1, 2), 2),
+    "a mean by keyword": (lambda x: x.mean(dim=2), 1),
+    "a transposition by keywords": (lambda x: torch.transpose(input=x, dim0=1, dim1=2), 2),
 }
 
 
@@ -388,6 +400,24 @@ def test_what_reads_a_tensor_decides_its_axis_where_its_origin_did_not():
     assert [node.axis for node in graph.nodes] == [None, None, None, 2]
     assert graph.decide_axes_by_readers() == {Place("act"): 2}
     assert [node.axis for node in graph.nodes] == [2, 2, 2, 2]
+
+
+def test_a_convolution_decides_the_axis_of_what_it_reads():
+    graph = graph_of(nn.Conv2d(3, 5, 1), torch.rand(2, 3, 6, 7))
+    graph.decide_axes_by_readers()
+    assert [node.axis for node in graph.nodes] == [1, 1]
+
+
+def test_a_vector_of_two_is_no_gain_of_channels_that_are_not_known():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(2))
+
+        def forward(self, x):
+            return x * self.scale
+
+    assert graph_of(Net(), torch.rand(3, 4, 2)).nodes[-1].factor == Factor("other")
 
 
 def test_a_reader_of_another_shape_that_has_no_layout_decides_nothing():
