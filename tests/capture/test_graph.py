@@ -387,6 +387,32 @@ def test_a_masked_index_and_a_sum_over_channels_lose_the_axis():
     assert of(lambda x: x[True]) is None
 
 
+def test_axes_behind_an_ellipsis_are_counted_from_the_end():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 8)
+
+        def forward(self, x):
+            return self.linear(x)[..., 0, :]
+
+    node = graph_of(Net(), torch.rand(2, 3, 6, 4)).nodes[-1]
+    assert (node.shape, node.axis) == ((2, 3, 8), 2)
+
+
+def test_an_index_of_tensors_and_slices_leaves_the_axis_undecided():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 5, 1)
+
+        def forward(self, x):
+            return self.conv(x)[torch.tensor([0, 1, 1]), :, 0]
+
+    node = graph_of(Net(), torch.rand(2, 3, 6, 7)).nodes[-1]
+    assert (node.shape, node.axis) == ((3, 5, 7), None)
+
+
 def test_what_reads_a_tensor_decides_its_axis_where_its_origin_did_not():
     class Net(nn.Module):
         def __init__(self):
