@@ -218,6 +218,16 @@ def test_a_network_of_several_outputs_returns_several_tensors():
     assert not with_output("0", "1", signal="gradient").has_several_outputs
 
 
+def test_a_layer_of_several_tensors_does_not_make_a_network_of_several_outputs():
+    network = recording(chain(3))
+
+    def edit(table):
+        rows = table[(table["layer"] == "1") & (table["role"] == "leaf")]
+        return pd.concat([table, rows.assign(tensor="1")])
+
+    assert not Evidence.of(edited(network, edit)).has_several_outputs
+
+
 def test_energy_is_added_up_over_the_tensors_and_calls_of_a_layer():
     evidence = with_output("0", "1")
     one = 1e-4 * UNITS * 16 * 2.0

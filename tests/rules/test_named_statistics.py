@@ -208,6 +208,17 @@ def test_biases_and_weights_of_layers_never_called_have_no_part_in_the_size_of_w
     assert found == pytest.approx([math.log10(0.25)] * 3)
 
 
+def test_the_weight_of_the_first_layer_counts_where_nothing_stands_before_it():
+    layers = chain(2)
+    layers[0].weight = 1e4
+    network = recording(layers)
+    table = network.table()
+    weights = table[table["signal"] == "weight"]
+    only = Recording.from_frames(weights, network.structure(), network.metadata)
+    found = named_by_seed(Evidence.of(only))["median_weight_size"]
+    assert found == pytest.approx([(math.log10(100) + math.log10(0.25)) / 2] * 3)
+
+
 def test_of_a_single_layer_there_is_no_energy_to_compare():
     assert np.isnan(named_by_seed(evidence_of(chain(1)))["growth_of_energy"]).all()
     assert named_by_seed(evidence_of(chain(2)))["growth_of_energy"].tolist() == [0.0] * 3

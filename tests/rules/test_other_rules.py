@@ -305,6 +305,8 @@ def test_the_weighing_rule_fails_what_is_not_and_says_what_drives_it(coefficient
     assert "networks like this one did not train" in found.message
     if coefficients["kind"] == "logistic":
         assert "against it: largest gradient norm 3.2e-09" in found.message
+    else:
+        assert found.message == "networks like this one did not train: probability 0.01"
 
 
 def test_the_logit_is_that_of_the_file():
@@ -687,6 +689,13 @@ def test_grouped_layers_before_a_normalisation_are_not_judged():
     frames = grouped(2.0 / 8)
     normalised = Recording.from_frames(frames.table(), pd.DataFrame(network), frames.metadata)
     assert "no grouped convolution without a normalisation" in outcome(normalised, "SPP304")
+
+
+def test_the_largest_weights_are_told_whatever_their_number():
+    layers = chain(5, weight=400.0)
+    layers[3].weight, layers[3].structure["fan_in"] = 1600.0, 4
+    found = outcome(recording(layers), "SPP305")
+    assert (found.layer, found.fix.factor) == ("3", pytest.approx(math.sqrt(2 / (4 * 1600))))
 
 
 def test_a_layer_of_weights_that_are_not_finite_sets_no_scale_for_the_others():
