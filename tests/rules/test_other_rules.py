@@ -773,6 +773,14 @@ def test_the_first_call_of_a_recurrence_does_not_count():
     assert outcome(changed, "SPP206").measured == pytest.approx(1e7)
 
 
+def test_gradients_over_calls_do_not_depend_on_the_order_of_the_rows():
+    network = recurrent(0.1)
+    turned = Recording.from_frames(
+        network.table().iloc[::-1], network.structure(), network.metadata
+    )
+    assert outcome(turned, "SPP206").measured == pytest.approx(1e7)
+
+
 def test_a_layer_that_differs_at_one_call_has_the_median_change():
     network = recurrent(0.1)
     table = network.table()
