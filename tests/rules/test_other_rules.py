@@ -683,6 +683,11 @@ def test_small_gains_that_are_unknown_are_told_too():
     assert "nearest is torch's default (1 / (3 fan-in)) with 0.333" in found.message
 
 
+def test_two_groups_are_ignored_as_eight_are():
+    found = outcome(grouped(0.5, groups=2), "SPP304")
+    assert (found.layer, found.fix.factor) == ("1", pytest.approx(math.sqrt(2)))
+
+
 def test_grouped_layers_before_a_normalisation_are_not_judged():
     network = grouped(2.0 / 8).structure().to_dict("records")
     network[1]["normalised_after"] = True
@@ -742,6 +747,14 @@ def test_silent_branches_are_asleep_where_more_than_half_get_no_gradient():
     layers[2].weight_gradient = 1e-15
     one = recording(layers, metadata={"silent_residual_weights": names})
     assert outcome(one, "SPP106").severity is Severity.INFO
+
+
+def test_a_branch_that_never_wakes_is_named_for_the_module_of_its_parameter():
+    layers = chain(4)
+    layers[1].name, layers[1].weight_gradient = "blocks.1.f", 0.0
+    asleep = recording(layers, metadata={"silent_residual_weights": ["blocks.1.f.weight"]})
+    found = outcome(asleep, "SPP106")
+    assert (found.layer, found.fix.layers) == ("blocks.1.f", ("blocks.1.f",))
 
 
 def test_a_silent_branch_sleeps_where_no_seed_wakes_it():
