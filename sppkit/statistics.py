@@ -315,7 +315,12 @@ def quantile(summary: ChannelSummary, q: float) -> float:
     Args:
         summary: an extended one; NaN for a base one.
         q: share, between 0 and 1, exclusive.
+
+    Raises:
+        ValueError: it is not.
     """
+    if not 0.0 < q < 1.0:
+        raise ValueError(f"q={q} must lie between 0 and 1, exclusive")
     return float(_quantiles(Summaries.of([summary]), q)[0])
 
 
@@ -327,12 +332,13 @@ def _quantiles(tensors: Summaries, q: float) -> Array:
     counts = _ascending(histogram.reshape(-1, HISTOGRAM_BINS), tensors.zeros)
     cumulative = counts.cumsum(axis=1)
     rank = q * cumulative[:, -1]
-    k = (cumulative < rank[:, None]).sum(axis=1).clip(max=counts.shape[1] - 1)
+    k = (cumulative < rank[:, None]).sum(axis=1)
     each = np.arange(len(k))
     share = 1 - (cumulative[each, k] - rank) / counts[each, k]
     smallest, largest = minimum(tensors), maximum(tensors)
     low, high = np.maximum(BIN_LOW[k], smallest), np.minimum(BIN_HIGH[k], largest)
     value = np.where(low == 0, 0.0, low * (high / low) ** share)
+    # a float64 value beyond the range of float32 lies outside of its bin
     return np.where(rank > 0, np.clip(value, smallest, largest), np.nan)
 
 

@@ -136,16 +136,16 @@ class ChannelSummary:
         return np.concatenate([array for array in arrays if array is not None])
 
     def scaled(self, factor: float) -> ChannelSummary:
-        """Return the summary of the values times a factor, not negative.
+        """Return the summary of the values times a positive factor.
 
         Exact where it is a power of two. The histogram counts powers of two: it moves with such a
         factor, and is undefined (NaN) with any other.
 
         Raises:
-            ValueError: if `factor` is negative or not finite.
+            ValueError: if `factor` is not positive, or not finite.
         """
-        if not 0 <= factor < math.inf:
-            raise ValueError(f"factor={factor} must be finite and not negative")
+        if not 0 < factor < math.inf:
+            raise ValueError(f"factor={factor} must be finite and positive")
         mantissa, exponent = math.frexp(factor)
         powers = dict.fromkeys(("mean", "minimum", "maximum", "absolute_sum"), 1)
         powers |= {"m2": 2, "m3": 3, "m4": 4}
@@ -240,7 +240,7 @@ class Summaries:
     def _lay_out(self, sizes: NDArray[np.int64]) -> None:
         self.sizes = sizes
         self._starts = np.cumsum(sizes) - sizes
-        self._has_empty = bool(len(sizes)) and not sizes.all()
+        self._has_empty = not sizes.all()
 
     @classmethod
     def of(cls, summaries: Sequence[ChannelSummary]) -> Summaries:

@@ -49,11 +49,14 @@ def test_gradient_factor_of_tanh_is_that_of_an_independent_integration():
     assert factor == pytest.approx(expected, rel=1e-8)
 
 
+@pytest.mark.parametrize("length", [1e-6, 0.04, 1.0, 1e4])
 @pytest.mark.parametrize("cosine", [-0.9, -0.5, 0.0, 0.3, 0.9, 0.999999])
-def test_distance_map_of_relu_is_the_arc_cosine_kernel(cosine):
-    expected = 0.5 - arc_cosine_kernel(cosine)
-    distance = distance_map(1.0, 1.0 - cosine, weight_variance=1.0, nonlinearity="relu")
-    assert distance == pytest.approx(expected, rel=1e-9)
+def test_distance_map_of_relu_is_the_arc_cosine_kernel_of_any_length(cosine, length):
+    expected = (0.5 - arc_cosine_kernel(cosine)) * length
+    distance = distance_map(
+        length, (1.0 - cosine) * length, weight_variance=1.0, nonlinearity="relu"
+    )
+    assert distance == pytest.approx(expected, rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize("name", ["tanh", "gelu", "selu", "relu6", "hard_swish"])
@@ -77,15 +80,20 @@ def test_nearly_equal_inputs_part_by_the_gradient_factor():
 def test_opposite_inputs_are_allowed_and_more_distant_ones_are_not():
     linear = partial(distance_map, weight_variance=3.0, nonlinearity="identity")
     assert linear(1.0, 2.0) == pytest.approx(6.0)
+    assert linear(1.0, 0.0) == 0.0
     with pytest.raises(ValueError, match=r"between 0 and 2 x length; got 2.1 of 1.0"):
         linear(1.0, 2.1)
+    with pytest.raises(ValueError, match=r"between 0 and 2 x length; got -0.1 of 1.0"):
+        linear(1.0, -0.1)
 
 
 # -- fixed points --------------------------------------------------------------------------------
 
 
 def test_relu_has_its_closed_fixed_point():
-    assert mean_field(1.2, 0.1, "relu").length == pytest.approx(0.1 / (1 - 0.6))
+    for bias_variance in (0.001, 0.1, 0.36, 0.44, 4.0):  # fixed points on both sides of length 1
+        length = mean_field(1.2, bias_variance, "relu").length
+        assert length == pytest.approx(bias_variance / (1 - 0.6), rel=1e-9)
     assert mean_field(1.2, 0.0, "relu").length == 0.0
     assert mean_field(2.2, 0.1, "relu").length == math.inf
 
@@ -116,9 +124,18 @@ def test_depth_scale_is_one_over_the_logarithm_and_infinite_at_criticality():
     assert MeanField(0.0, 0.0).depth_scale == 0.0
 
 
+def test_weights_of_zero_leave_the_biases_alone():
+    assert mean_field(0.0, 0.0, "relu").length == 0.0
+    field = mean_field(0.0, 0.5, "relu")
+    assert field.length == pytest.approx(0.5)
+    assert (field.gradient_factor, field.depth_scale) == (0.0, 0.0)
+
+
 def test_negative_variances_are_refused():
     with pytest.raises(ValueError, match=r"variances are 0 or more, got -1.0 of the weights"):
         mean_field(-1.0, 0.0, "relu")
+    with pytest.raises(ValueError, match=r"weights and -0.1 of the biases"):
+        mean_field(1.0, -0.1, "relu")
 
 
 # -- the curve of a plain network -----------------------------------------------------------------
@@ -141,12 +158,29 @@ def test_plain_curve_of_selu_stays_at_its_fixed_point():
 
 
 def test_normalisations_set_the_plain_curve_back():
-    tall = [PlainLayer(9.0), PlainLayer(2.0, 0.5, ("layer_norm",))]
-    assert plain_ladder(tall, samples=10).average_channel_variance[1] == pytest.approx(1.8)
-    assert plain_ladder(tall, samples=10).average_channel_squared_mean[1] == pytest.approx(0.7)
+    for normalisation in ("layer_norm", "rms_norm"):
+        tall = [PlainLayer(9.0), PlainLayer(2.0, 0.5, (normalisation,))]
+        ladder = plain_ladder(tall, samples=10)
+        assert ladder.average_channel_variance[1] == pytest.approx(1.8)
+        assert ladder.average_channel_squared_mean[1] == pytest.approx(0.7)
     batch = [PlainLayer(9.0), PlainLayer(2.0, 0.5, ("batch_norm",))]
     assert plain_ladder(batch, samples=10).average_channel_variance[1] == pytest.approx(2.0)
     assert plain_ladder(batch, samples=10).average_channel_squared_mean[1] == pytest.approx(0.5)
+
+
+def test_of_two_samples_batch_normalisation_makes_opposites():
+    layers = [PlainLayer(3.0), PlainLayer(1.0, 0.0, ("batch_norm", "relu"))]
+    ladder = plain_ladder(layers, samples=2)
+    # each channel is 1 and -1: behind ReLU 1 and 0, in expectation over gaussian weights
+    assert ladder.average_channel_variance[1] == pytest.approx(0.25)
+    assert ladder.average_channel_squared_mean[1] == pytest.approx(0.25)
+
+
+def test_batch_normalisation_over_one_sample_is_refused():
+    layers = [PlainLayer(3.0), PlainLayer(1.0, 0.0, ("batch_norm",))]
+    with pytest.raises(ValueError, match=r"over two samples or more, got samples=1$"):
+        plain_ladder(layers, samples=1)
+    assert plain_ladder(layers[:1], samples=1).average_channel_variance.tolist() == [0.0]
 
 
 def expectation_and_measurement(factory, **arguments):

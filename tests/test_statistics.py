@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,12 +9,15 @@ from torch import Tensor
 from sppkit import statistics
 from sppkit.statistics import (
     EXTENDED_STATISTICS,
+    PAIR_STATISTICS,
+    POWERS,
     STATISTICS,
     WEIGHT_STATISTICS,
     evaluate,
+    evaluate_all,
     quantile,
 )
-from sppkit.summary import ChannelSummary, packed_size
+from sppkit.summary import ChannelSummary, Summaries, packed_size
 from tests.oracle import by_channel, summary_of
 
 ALL = (*STATISTICS, *WEIGHT_STATISTICS, *EXTENDED_STATISTICS)
@@ -94,6 +98,46 @@ def test_quantiles_are_exact_where_the_values_leave_no_choice():
     assert [quantile(constant, q) for q in (0.05, 0.5, 0.95)] == [pytest.approx(0.7)] * 3
     mostly_zero = summary_of(torch.tensor([[-1.0, 0, 0, 0, 0, 0, 0, 0, 0, 1.0]]).T)
     assert quantile(mostly_zero, 0.5) == 0
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("exponent", [-127, -126, -1, 0, 126])
+def test_a_quantile_divides_the_power_of_two_that_holds_it_evenly_in_the_logarithm(exponent, sign):
+    # one value on either side, so that the extremes cut nothing off; the half of eight is four
+    inside = torch.full((8,), 1.5 * 2.0**exponent)
+    values = torch.cat([inside, torch.tensor([-(2.0**127), 2.0**127])])[:, None]
+    low = -149 if exponent == -127 else exponent  # all subnormal numbers lie together
+    middle = sign * 2.0 ** ((low + exponent + 1) / 2)
+    found = quantile(summary_of(sign * values, None), 0.5)
+    assert found == pytest.approx(middle, rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize("value", [3e38, 1e40, 1e-50])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_quantiles_at_the_ends_of_the_range_of_float32_stay_between_the_extremes(value, sign):
+    constant = summary_of(torch.full((8, 1), sign * value, dtype=torch.float64))
+    assert quantile(constant, 0.5) == pytest.approx(sign * value, rel=1e-15, abs=0)
+
+
+@pytest.mark.parametrize("name", APPROXIMATE)
+def test_a_quantile_is_that_of_its_name(name):
+    summary = summary_of(torch.linspace(-1, 3, 4001), None)
+    assert getattr(statistics, name)(summary) == quantile(summary, APPROXIMATE[name])
+
+
+def test_quantiles_are_undefined_where_the_histogram_is():
+    summary = summary_of(torch.randn(8, CHANNELS).relu()).scaled(1 / 3)
+    assert [math.isnan(quantile(summary, q)) for q in (0.05, 0.5, 0.95)] == [True] * 3
+
+
+@pytest.mark.parametrize("q", [0.0, 1.0, -0.5, math.nan])
+def test_a_share_outside_of_zero_to_one_is_refused(q):
+    with pytest.raises(ValueError, match=f"^q={q} must lie between 0 and 1, exclusive$"):
+        quantile(summary_of(torch.randn(4, 2)), q)
+
+
+def test_the_largest_unit_wise_norm_of_a_single_value_is_its_magnitude():
+    assert statistics.maximum_unit_wise_norm(summary_of(torch.tensor([[-3.0]]))) == 3.0
 
 
 @pytest.mark.parametrize("tensor", TENSORS)
@@ -188,3 +232,72 @@ def test_the_names_of_all_statistics_are_different():
 def test_every_statistic_is_a_python_float():
     found = evaluate(summary_of(torch.randn(8, CHANNELS)), ALL)
     assert {type(value) for value in found.values()} == {float}
+
+
+@pytest.mark.parametrize("statistic", [*ALL, *PAIR_STATISTICS], ids=lambda s: s.__name__)
+def test_a_statistic_keeps_the_docstring_of_its_formula(statistic):
+    assert statistic.__doc__.startswith("Return the ")
+
+
+def test_tensors_side_by_side_have_the_statistics_that_each_has_alone():
+    # of different channels, one without channels, one without values
+    shapes = [(50, 4), (0, 3), (8, CHANNELS, 4, 4), (5, 0), (50, 2), (1, 2)]
+    parts = [summary_of(10.0**-k * torch.randn(shape)) for k, shape in enumerate(shapes)]
+    found = evaluate_all(Summaries.of(parts), ALL)
+    for k, part in enumerate(parts):
+        alone = {
+            name: pytest.approx(v, rel=1e-12, abs=0, nan_ok=True)
+            for name, v in evaluate(part, ALL).items()
+        }
+        assert {name: values[k] for name, values in found.items()} == alone, shapes[k]
+
+
+@pytest.mark.parametrize("missing", ["m3", "m4"])
+def test_the_kurtosis_is_undefined_without_a_moment_that_it_needs(missing):
+    partial = replace(summary_of(torch.randn(8, CHANNELS)), **{missing: None})
+    assert math.isnan(statistics.kurtosis(partial))
+
+
+@pytest.mark.parametrize("statistic", [*STATISTICS, *EXTENDED_STATISTICS], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("tensor", ["unequal channels", "half dead"])
+def test_a_statistic_grows_with_the_values_by_the_power_of_its_unit(tensor, statistic):
+    values = TENSORS[tensor]()
+    once, eightfold = (statistic(summary_of(x)) for x in (values, 8 * values))
+    assert eightfold == pytest.approx(once * 8.0 ** POWERS.get(statistic.__name__, 0), rel=1e-12)
+
+
+# -- a tensor and its weight -----------------------------------------------------------------------
+
+
+def gradients_and_weights() -> tuple[Tensor, Tensor]:
+    """Of five units; the weights of one are zero, those of another are next to nothing."""
+    gradients, weights = torch.randn(5, 12), torch.randn(5, 12)
+    weights[1], weights[2], gradients[2] = 0, 1e-6, 100 * gradients[2]
+    return gradients, weights
+
+
+def test_norms_are_compared_with_those_of_the_weight():
+    gradients, weights = gradients_and_weights()
+    found = statistics.norm_to_weight_ratio(summary_of(gradients, 0), summary_of(weights, 0))
+    assert found == pytest.approx(gradients.double().norm() / weights.double().norm())
+
+
+def test_unit_wise_norms_are_compared_with_those_of_the_weight_but_a_thousandth_at_least():
+    gradients, weights = gradients_and_weights()
+    norms, of_weights = (x.double().norm(dim=1) for x in (gradients, weights))
+    for units in ([0, 3, 4], [0, 1, 3], [0, 2], [3]):
+        found = statistics.maximum_unit_wise_norm_to_weight_ratio(
+            summary_of(gradients[units], 0), summary_of(weights[units], 0)
+        )
+        wanted = (norms / of_weights.clamp(min=1e-3))[units].max()
+        assert found == pytest.approx(float(wanted), rel=1e-12)
+
+
+def test_ratios_of_a_weight_without_elements_are_undefined():
+    empty = ChannelSummary.empty(0)
+    assert [math.isnan(ratio(empty, empty)) for ratio in PAIR_STATISTICS] == [True, True]
+
+
+def test_the_norm_of_a_gradient_is_infinitely_many_times_that_of_a_weight_of_zero():
+    gradient, zero = summary_of(torch.ones(2, 3)), summary_of(torch.zeros(2, 3))
+    assert statistics.norm_to_weight_ratio(gradient, zero) == math.inf

@@ -2,6 +2,8 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
 from sppkit import theory
 from sppkit.theory import (
@@ -49,6 +51,27 @@ EXACT_GAINS = {
     "hard_sigmoid": 6.0150345,
     "mish": 1.5920254,
 }
+
+
+# -- nonlinearities
+
+OF_TORCH = {
+    "identity": lambda z: z,
+    "gelu_tanh": lambda z: functional.gelu(z, approximate="tanh"),
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "log_sigmoid": functional.logsigmoid,
+    "hard_swish": functional.hardswish,
+    "hard_sigmoid": functional.hardsigmoid,
+}
+
+
+@pytest.mark.parametrize("name", theory.NONLINEARITIES)
+def test_a_nonlinearity_is_that_of_torch(name):
+    z = torch.cat([torch.linspace(-9, 9, 145), torch.tensor([-700.0, 700.0])]).double()
+    wanted = OF_TORCH.get(name) or getattr(functional, name)
+    found = theory.NONLINEARITIES[name](z.numpy())
+    np.testing.assert_allclose(found, wanted(z), rtol=1e-12, atol=1e-15)
 
 
 # -- gains and moments
@@ -115,6 +138,19 @@ def test_moments_of_relu_under_any_gaussian_have_their_closed_form(mean, varianc
     assert moments.second_moment == pytest.approx(expected_second, rel=1e-10, abs=1e-14)
 
 
+@pytest.mark.parametrize("mean", [-1.0, 0.3, 3.0, 6.0])
+@pytest.mark.parametrize("deviation", [0.1, 1.0, 5.0])
+def test_a_corner_away_from_zero_costs_nothing(mean, deviation):
+    def mean_of_relu(mean):
+        share = 0.5 * math.erfc(-mean / deviation * math.sqrt(0.5))
+        density = math.exp(-0.5 * (mean / deviation) ** 2) / math.sqrt(2 * math.pi)
+        return mean * share + deviation * density
+
+    found = nonlinearity_moments("relu6", mean=mean, variance=deviation**2).mean
+    expected = mean_of_relu(mean) - mean_of_relu(mean - 6.0)
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-13)
+
+
 def test_moments_of_a_point_mass_are_the_function_itself():
     moments = nonlinearity_moments("tanh", mean=0.7, variance=0.0)
     assert (moments.mean, moments.variance) == (pytest.approx(math.tanh(0.7)), 0.0)
@@ -129,13 +165,19 @@ def test_moments_are_finite_and_quiet_for_a_wide_gaussian(name):
 def test_unknown_name_names_the_nearest_and_lists_all():
     with pytest.raises(ValueError, match=r"'rellu' \(did you mean 'relu'\?\)") as error:
         nonlinearity_gain("rellu")
-    assert all(name in str(error.value) for name in theory.NONLINEARITIES)
+    assert str(error.value).endswith(f"; valid names: {', '.join(theory.NONLINEARITIES)}")
 
 
-@pytest.mark.parametrize("name", ["glu", "log_softmax"])
+def test_a_name_like_no_other_is_refused_without_a_guess():
+    with pytest.raises(ValueError, match=r"^unknown nonlinearity 'xyz'; valid names: identity, "):
+        nonlinearity_gain("xyz")
+
+
+@pytest.mark.parametrize("name", ["glu", "log_softmax", "softmax"])
 def test_functions_of_several_numbers_are_refused_with_the_reason(name):
-    with pytest.raises(ValueError, match="not a function of one number"):
+    with pytest.raises(ValueError, match="not a function of one number") as error:
         nonlinearity_gain(name)
+    assert str(error.value).endswith(f"valid names: {', '.join(theory.NONLINEARITIES)}")
 
 
 def test_constant_function_is_refused():
@@ -151,13 +193,17 @@ def test_function_that_is_not_elementwise_is_refused():
 
 
 def test_function_that_is_not_finite_is_refused():
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match=r"is not finite on \[-11\.99\d*, 11\.99\d*\]$"):
         nonlinearity_gain(lambda z: np.where(z > 11, np.inf, z))
 
 
-def test_negative_variance_is_refused():
-    with pytest.raises(ValueError, match="variance >= 0"):
-        nonlinearity_moments("relu", variance=-1.0)
+@pytest.mark.parametrize(
+    ("mean", "variance"),
+    [(0.0, -1.0), (math.nan, 1.0), (math.inf, 1.0), (0.0, math.inf), (0.0, math.nan)],
+)
+def test_moments_are_of_a_finite_mean_and_a_variance_that_is_not_negative(mean, variance):
+    with pytest.raises(ValueError, match=f"variance >= 0, got {mean} and {variance}$"):
+        nonlinearity_moments("relu", mean=mean, variance=variance)
 
 
 # -- ladders
@@ -305,9 +351,17 @@ def test_padding_factor_counts_taps_of_any_kernel():
     # taps of a kernel of 5 on 3 positions: 3 + 3 + 3 of 15
     assert padding_factor(3, 1000, kernel_size=5) == pytest.approx(9 / 15 * (1 - 6 / 5000))
     assert padding_factor(4, 9, kernel_size=1) == 1.0
+    # of nine taps one falls on a single position
+    assert padding_factor(1, 1) == pytest.approx(1 / 9)
 
 
-@pytest.mark.parametrize("arguments", [{"kernel_size": 2}, {"kernel_size": 0}, {"height": 0}])
-def test_padding_factor_refuses_what_it_is_not_defined_for(arguments):
-    with pytest.raises(ValueError, match="got"):
-        padding_factor(**{"height": 4, "width": 4, **arguments})
+@pytest.mark.parametrize("arguments", [{"kernel_size": 2}, {"kernel_size": 0}, {"kernel_size": -1}])
+def test_padding_factor_is_defined_for_odd_kernels_only(arguments):
+    with pytest.raises(ValueError, match="kernel_size is odd"):
+        padding_factor(4, 4, **arguments)
+
+
+@pytest.mark.parametrize(("height", "width"), [(0, 4), (4, 0), (-1, 4)])
+def test_padding_factor_is_defined_for_maps_with_positions_only(height, width):
+    with pytest.raises(ValueError, match=f"are 1 or more, got {height} and {width}"):
+        padding_factor(height, width)

@@ -6,6 +6,7 @@ tracing keeps no activation alive, and an operation that writes in place moves i
 new node.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import EllipsisType
@@ -59,7 +60,7 @@ NONLINEARITIES = frozenset(
         *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu"),
         *("sigmoid", "tanh", "softplus", "softsign", "logsigmoid", "hardswish", "hardsigmoid"),
         *("mish", "hardtanh", "threshold", "tanhshrink", "softmax", "log_softmax", "glu", "clamp"),
-        *("sign", "relu_", "hardshrink", "softshrink"),
+        *("sign", "hardshrink", "softshrink"),
     }
 )
 
@@ -92,7 +93,8 @@ class Node:
         place: the functional call.
         stack: the module calls it ran in, outermost first.
         shape, axis: of the result; axis None where undecided.
-        operands: for sums, the alpha of the second operand; else None.
+        alpha: what a sum multiplies its last operand with, and an interpolation too (the first one
+            with 1 - alpha); None where it is not known on the host, and elsewhere.
         emitted: places of the module outputs that are this node's tensor, innermost first.
     """
 
@@ -245,7 +247,7 @@ class Tracer:
                 shape,
                 _axis_sources(function, args, kwargs, parents[0].shape),
             ),
-            factor=self._factor(name, args, parents),
+            factor=None if _is_no_factor(function, kwargs) else self._factor(name, args, parents),
             alpha=_alpha(name, args, kwargs),
         )
         for tensor in results:
@@ -360,26 +362,41 @@ class Tracer:
         """Say what a product with exactly one data operand multiplies it with."""
         if name not in ("mul", "div") or len(data) != 1 or len(args) < 2:
             return None
-        others = [a for a in args[:2] if not isinstance(a, torch.Tensor) or self.node_of(a) is None]
-        if not others:
-            return Factor("other")  # the square of one tensor
-        other = others[0]
+        other = next(a for a in args[:2] if not isinstance(a, torch.Tensor) or not self.node_of(a))
+        if name == "div" and other is args[0]:
+            return Factor("other")  # the data divide it
         if isinstance(other, int | float):
-            return Factor("constant", 1.0 / other if name == "div" and other else float(other))
+            return Factor("constant", _constant(name, other))
         if not isinstance(other, torch.Tensor):
             return Factor("other")
-        return self._tensor_factor(other, data[0])
+        return self._tensor_factor(name, other, data[0])
 
-    def _tensor_factor(self, other: torch.Tensor, data: Node) -> Factor:
+    def _tensor_factor(self, name: str, other: torch.Tensor, data: Node) -> Factor:
         if self._origin.get(other, None) == _RANDOM:
             return Factor("mask")
         if self._is_parameter(other):
             channels = 1 if data.axis is None else data.shape[data.axis]
             is_gain = other.numel() in (1, channels)
-            name = self._parameter_names.get(id(other))
-            return Factor("gain", parameter=name) if is_gain else Factor("other")
+            parameter = self._parameter_names.get(id(other))
+            return Factor("gain", parameter=parameter) if is_gain else Factor("other")
         on_host = other.numel() == 1 and other.device.type == "cpu"
-        return Factor("constant", float(other) if on_host else None)
+        return Factor("constant", _constant(name, float(other)) if on_host else None)
+
+
+_DIVIDED_BY_DATA = frozenset({"__rdiv__", "__rtruediv__"})
+
+
+def _is_no_factor(function: Callable[..., Any], kwargs: dict[str, Any]) -> bool:
+    """Say whether a quotient is no multiple of its data: 2 / x, or one that is rounded."""
+    divided = getattr(function, "__name__", "") in _DIVIDED_BY_DATA
+    return divided or kwargs.get("rounding_mode") is not None
+
+
+def _constant(name: str, other: float) -> float:
+    """Give what a product or quotient with a number multiplies by."""
+    if name == "mul":
+        return float(other)
+    return 1.0 / other if other else math.inf
 
 
 def _same_layout(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -395,10 +412,11 @@ def _layouts(nodes: list[Node]) -> list[tuple[Shape, int | None]]:
 
 
 def _alpha(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> float | None:
-    """Give the factor of the second operand of a sum."""
-    if name not in ("add", "sub"):
+    """Give the factor of the second operand of a sum or of an interpolation."""
+    if name not in ("add", "sub", "lerp"):
         return None
-    alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
+    keyword, usual = ("weight", None) if name == "lerp" else ("alpha", 1)
+    alpha = kwargs.get(keyword, args[2] if len(args) > 2 else usual)
     return float(alpha) if isinstance(alpha, int | float) else None
 
 

@@ -29,8 +29,8 @@ class PathEnd:
     """
 
     node: Node
-    constant: float | None = 1.0
-    gains: tuple[str | None, ...] = ()
+    constant: float | None
+    gains: tuple[str | None, ...]
 
 
 @dataclass
@@ -101,8 +101,7 @@ def _find_levels(graph: Graph, findings: Findings) -> None:
     """
     while True:
         holders = {
-            id(m): [other for other in findings.merges if other is not m and _holds(other, m)]
-            for m in findings.merges
+            id(m): [other for other in findings.merges if _holds(other, m)] for m in findings.merges
         }
         for merge in findings.merges:
             merge.level = len(holders[id(merge)])
@@ -209,12 +208,12 @@ def _classify(
     if weights.count(lightest) > 1:
         # Neither operand is the skip path: a gate, or two branches. Without weights of their own it
         # is arithmetic: a rotary embedding, the polynomial inside a tanh-GELU.
-        if max(weights) or _have_own_weights(graph, operands):
+        if _have_own_weights(graph, operands):
             findings.parallel.append(node)
         return
     skip = operands[weights.index(lightest)]
     branches = [operand for operand in operands if operand is not skip]
-    if lightest and (max(weights) < 2 or _is_recurrent(graph, fork, operands)):
+    if lightest and _is_recurrent(graph, fork, operands):
         return
     merged[node.index] = Merge(node, fork, skip, branches)
 
@@ -276,8 +275,7 @@ def walk_back(graph: Graph, merge: Merge, operand: Node) -> PathEnd:
     """
     node, shown = operand, None
     gains: list[str | None] = []
-    last = merge.node.parents[-1] == operand.index and len(merge.node.parents) > 1
-    constant = merge.node.alpha if last else 1.0
+    constant = _factor_in_sum(merge.node, operand)
     passed_constant = constant != 1.0
     while node is not merge.fork and len(node.parents) == 1:
         kind = node.factor.kind if node.factor else ""
@@ -293,6 +291,15 @@ def walk_back(graph: Graph, merge: Merge, operand: Node) -> PathEnd:
     return PathEnd(shown if shown and not node.emitted else node, constant, tuple(gains))
 
 
+def _factor_in_sum(node: Node, operand: Node) -> float | None:
+    """Give what a sum itself multiplies one of its operands with."""
+    if node.parents[-1] == operand.index:
+        return node.alpha
+    if node.operation == "lerp":
+        return None if node.alpha is None else 1.0 - node.alpha
+    return 1.0
+
+
 def _is_reshaped(graph: Graph, fork: Node, node: Node) -> bool:
     return all(step.operation in SHAPE_OPERATIONS for step in path_nodes(graph, fork, node))
 
@@ -305,5 +312,5 @@ def _holds(outer: Merge, inner: Merge) -> bool:
     """
     if not inner.node.ancestors >> outer.fork.index & 1:
         return False
-    outside = outer.skip.ancestors | outer.fork.ancestors
+    outside = outer.skip.ancestors  # those of the fork are among them
     return any((branch.ancestors & ~outside) >> inner.node.index & 1 for branch in outer.branches)

@@ -1,5 +1,8 @@
 """Bring gradients back to the loss that the user wrote, where a scaler multiplied it."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 
 from sppkit.capture.reading import Reading
@@ -18,19 +21,32 @@ def unscaled(readings: list[Reading], scale: float, has_unscaled: bool) -> list[
 
     Args:
         readings: of one step.
-        scale: of the loss.
+        scale: of the loss. Each skipped step halves it, so that it is 0 in the end; then no
+            gradient can be brought back, and none of their values is finite, as after torch's own
+            division.
         has_unscaled: whether the scaler has divided the weight gradients.
     """
-    factor = 1.0 / scale
     kept: list[Reading] = []
     raw: dict[tuple[str, object], ChannelSummary] = {}
     for reading in readings:
         carries = _carries_scale(reading, has_unscaled)
-        summary = reading.summary.scaled(factor) if carries else reading.summary
+        summary = _divided(reading.summary, scale) if carries else reading.summary
         if reading.point.signal is Signal.WEIGHT_GRADIENT:
             raw[reading.phase, reading.point.place] = summary
         kept.append(reading._replace(summary=summary))
     return [r for r in kept if not _is_unclipped(r, raw.get((r.phase, r.point.place)))]
+
+
+def _divided(summary: ChannelSummary, scale: float) -> ChannelSummary:
+    if 0 < scale < math.inf:
+        return summary.scaled(1.0 / scale)
+    lost = ChannelSummary.empty(summary.channels, extended=summary.extended)
+    undefined = {
+        name: np.where(summary.count > 0, np.nan, 0.0)
+        for name in ("mean", "m2", "absolute_sum", "m3", "m4")
+        if getattr(lost, name) is not None
+    }
+    return replace(lost, count=summary.count, nonfinite=summary.count, **undefined)
 
 
 def _carries_scale(reading: Reading, has_unscaled: bool) -> bool:

@@ -241,7 +241,11 @@ class FirstLoss(Rule):
 
 def _head_of(evidence: Evidence) -> Offender:
     """Blame the scale of the outputs, and say what to multiply the head by."""
-    factor = max(middle(evidence.output("second_moment")), 1e-30) ** -0.5
+    moment = middle(evidence.output("second_moment"))
+    if math.isnan(moment):
+        why = "no layer differs from its peers, and the scale of the outputs was not recorded"
+        return Offender(evidence.head, why, "Make the head's initial weights smaller.")
+    factor = max(moment, 1e-30) ** -0.5
     return Offender(
         evidence.head,
         f"the outputs have a root mean square of {1 / factor:.3g}",

@@ -48,7 +48,7 @@ def curve_of(rows: Rows, values: str | Array) -> Curve:
     """Lay rows of one signal out by seed and place.
 
     Args:
-        rows: of one signal; of several rows of a seed and place the first counts.
+        rows: of one signal, hence one for each seed and place.
         values: a column, or one value per row.
     """
     known = rows["place"] >= 0
@@ -58,8 +58,7 @@ def curve_of(rows: Rows, values: str | Array) -> Curve:
     seed = rows["seed_number"][known]
     laid_out = np.full((rows.seeds, len(places)), np.nan)
     column = rows[values] if isinstance(values, str) else values
-    # backwards, so that the first of several is what remains
-    laid_out[seed[::-1], position[::-1]] = column[known][::-1]
+    laid_out[seed, position] = column[known]
     names = zip(rows["layer"][known][example], rows["operation"][known][example], strict=True)
     return Curve(tuple(place_name(*name) for name in names), laid_out)
 

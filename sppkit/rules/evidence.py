@@ -56,10 +56,10 @@ class Evidence:
         name = _one_run(recording, run)
         table, structure = recording.table(), recording.structure()
         table = table[table["run"] == name]
-        first = (table["step"] == table["step"].min()) & (table["rank"] == table["rank"].min())
+        table = table[table["step"] == table["step"].min()]
         return cls(
             name,
-            table[first],
+            table[table["rank"] == table["rank"].min()],
             structure[structure["run"] == name],
             recording.metadata[name],
         )

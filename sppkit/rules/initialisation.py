@@ -159,4 +159,4 @@ def ignores_groups(weights: Weights, nearness: float = NEAR) -> bool:
     gain, limit = max(weights.gain, 1e-30), math.log(nearness)
     off = min(abs(math.log(gain / right)) for right in known)
     off_mistake = min(abs(math.log(gain * weights.groups / right)) for right in known)
-    return weights.groups > 1 and off_mistake < limit < off
+    return off_mistake < limit < off  # of one group both are equal

@@ -148,7 +148,8 @@ class LargeWeights(Rule):
         if not comparison.exceeded:
             return Outcome(margin=comparison.margin)
         weights = weights_of(evidence)
-        first = max(weights, key=lambda w: w.gain / w.fan_in)
+        finite = [w for w in weights if math.isfinite(w.gain)]  # others are SPP401's
+        first = max(finite, key=lambda w: w.gain / w.fan_in)
         factor = (first.needed / first.gain) ** 0.5
         return Outcome((
             self.finding(

@@ -237,6 +237,9 @@ def plain_ladder(
 
     Returns:
         One value per layer, (len(layers),); the residual statistics are empty.
+
+    Raises:
+        ValueError: batch normalisation over a single sample.
     """
     q, d = length, distance
     lengths, distances = [], []
@@ -258,6 +261,8 @@ def plain_ladder(
 def _through(name: str, q: float, d: float, samples: int) -> tuple[float, float]:
     """Take length and distance through a normalisation or a nonlinearity."""
     if name == "batch_norm":  # each channel has variance 1 and mean 0 over the samples
+        if samples < 2:
+            raise ValueError(f"batch_norm is over two samples or more, got samples={samples}")
         return 1.0, 1.0 / (1.0 - 1.0 / samples)
     if name in ("layer_norm", "rms_norm"):
         return 1.0, d / q

@@ -94,6 +94,34 @@ def test_only_one_constant_is_walked_past():
     assert recording.structure().query("operation == 'mul#1'")["constant"].item() == 0.2
 
 
+def test_a_branch_divided_by_a_buffer_has_its_inverse_as_the_constant():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.f = nn.Linear(8, 8)
+            self.register_buffer("root", torch.tensor(2.0))
+
+        def forward(self, x):
+            return x + self.f(x) / self.root
+
+    _, recording = taps(nn.Sequential(nn.Linear(8, 8), Block()), torch.randn(6, 8))
+    assert recording.structure().query("tap == 'residual branch'")["constant"].item() == 0.5
+
+
+def test_a_branch_ends_at_a_reciprocal():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.f = nn.Linear(8, 8)
+
+        def forward(self, x):
+            return x + 2.0 / self.f(x)
+
+    found, recording = taps(nn.Sequential(nn.Linear(8, 8), Block()), torch.randn(6, 8))
+    assert names(found["residual branch"]) == ["1:div#1"]
+    assert recording.structure().query("operation == 'div#1'")["constant"].item() == 1.0
+
+
 @pytest.mark.parametrize("spelling", ["alpha", "in place", "lerp", "sub", "scalar division"])
 def test_other_spellings_of_a_merge(spelling):
     class Block(nn.Module):

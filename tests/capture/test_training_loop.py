@@ -131,6 +131,29 @@ def test_skipped_steps_are_flagged_and_counted():
     assert "update" not in vars(scaler)
 
 
+@pytest.mark.parametrize("unscale_first", [False, True])
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_scale_that_skipped_steps_have_halved_to_zero_leaves_no_finite_gradient(
+    unscale_first, extended
+):
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**-149)
+    with sppkit.record(model, optimizer=optimizer, scaler=scaler, extended=extended) as recording:
+        for value in (float("inf"), 1.0):
+            scaled_step(model, optimizer, scaler, torch.full((5, 8), value), unscale_first)
+    assert scaler.get_scale() == 0.0
+    last = recording.table().query("step == 1")
+    forward = last[~last["signal"].str.contains("gradient")]
+    backward = last[last["signal"].isin(["gradient", "weight gradient"])]
+    assert (forward["nonfinite_fraction"] == 0).all()
+    assert forward["mean"].notna().all()
+    assert len(backward) > 0
+    assert (backward["nonfinite_fraction"] == 1).all()
+    moments = ["mean", "second_moment", "minimum", "maximum"] + extended * ["kurtosis"]
+    assert backward[moments].isna().all(axis=None)
+
+
 def test_the_update_and_its_ratio_to_the_weight_are_those_of_the_step():
     model = net()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)

@@ -125,6 +125,7 @@ def test_a_dash_is_standard_output(spp, chain, folder):
 def test_an_empty_file_may_be_written_to(spp, chain, folder):
     (folder / "out").touch()
     spp("check", chain, *FAST, "--output-file", "out")
+    assert "pass (" in (folder / "out").read_text()
 
 
 def test_only_results_go_to_standard_output(spp, sick):

@@ -1,6 +1,8 @@
 import numpy as np
+import pandas as pd
 import pytest
 
+from sppkit.recording import Recording
 from sppkit.rules import Severity, judge
 from tests.rules.frames import Layer, chain, recording
 from tests.rules.test_forward_rules import outcome
@@ -141,3 +143,140 @@ def test_the_decision_is_taken_over_seeds_in_logarithms():
     layers = chain(6, weight=1.0, weight_gradient=6e-6)
     diagnosis = judge(recording(layers, seeds=4), select=["SPP201"])
     assert diagnosis.nearness["SPP201"] == pytest.approx(np.log10(5) / (0.05 / 2))
+
+
+# -- in detail -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        *((name, True) for name in ("softmax", "sigmoid", "relu", "tanh", "relu6", "hardsigmoid")),
+        *((name, False) for name in ("log_softmax", "gelu", "identity")),
+    ],
+)
+def test_what_bounds_the_logits_is_told(name, told):
+    layers = chain(4)
+    layers[-1].structure["nonlinearity"] = name
+    assert (outcome(recording(layers), "SPP205") != "passed") is told
+
+
+@pytest.mark.parametrize(
+    "loss", [{"kind": "mean squared error"}, {}, None, "unit-gradient"], ids=str
+)
+def test_logits_are_asked_for_by_cross_entropy_only(loss):
+    layers = chain(4)
+    layers[-1].structure["nonlinearity"] = "softmax"
+    found = outcome(recording(layers, metadata={"loss": loss}), "SPP205")
+    assert "no cross-entropy, or there is no head" in found
+
+
+def test_a_network_without_a_head_has_no_logits():
+    layers = [Layer("0", structure={"nonlinearity": "softmax"})]
+    assert "there is no head" in outcome(recording(layers), "SPP205")
+
+
+def test_a_loud_first_loss_under_a_drift_blames_the_drift():
+    layers = [Layer(str(n), second_moment=4.0**n, variance=4.0**n) for n in range(6)]
+    found = outcome(recording(layers, metadata=loss_of(500.0)), "SPP204")
+    assert found.message.endswith("times that of chance: every layer does the same")
+    assert (found.layer, found.fix.factor) == ("1", pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(("factor", "drifts"), [(10**0.26, True), (10**0.24, False)])
+def test_a_drift_is_blamed_where_its_steps_make_twice_half_a_decade(factor, drifts):
+    """Of four steps each has to make a quarter of a decade: together one, twice what drifts."""
+    layers = [Layer(str(n), second_moment=factor**n, variance=factor**n) for n in range(6)]
+    found = outcome(recording(layers, metadata=loss_of(500.0)), "SPP204")
+    assert ("every layer does the same" in found.message) is drifts
+
+
+def test_one_step_alone_is_no_drift():
+    layers = [Layer(str(n), second_moment=100.0**n, variance=100.0**n) for n in range(3)]
+    found = outcome(recording(layers, metadata=loss_of(500.0)), "SPP204")
+    assert found.layer == "2"
+
+
+def test_an_output_of_zero_is_scaled_by_no_infinity():
+    stated = {str(seed): {"second_moment": 0.0, "variance_across_samples": 1.0} for seed in (0, 1)}
+    metadata = {**loss_of(500.0), "output": stated}
+    found = outcome(recording(chain(4), metadata=metadata), "SPP204")
+    assert found.fix.factor == pytest.approx(1e15)
+
+
+def test_without_a_record_of_the_output_no_factor_is_told():
+    metadata = {**loss_of(500.0), "output": {}}
+    found = outcome(recording(chain(4), metadata=metadata), "SPP204")
+    assert found.message.endswith(
+        "times that of chance: no layer differs from its peers, and the scale of the outputs was "
+        "not recorded"
+    )
+    assert found.advice == "Make the head's initial weights smaller."
+    assert (found.layer, found.fix) == ("3", None)
+
+
+def test_without_a_record_of_weights_or_of_their_gradients_none_is_missed():
+    without = recording(chain(4, weight=None))
+    assert "no weights were recorded" in outcome(without, "SPP302")
+    not_asked = recording(
+        chain(4, weight_gradient=None), metadata={"signals": ["activation", "weight"]}
+    )
+    assert "gradients of weights were not recorded" in outcome(not_asked, "SPP302")
+
+
+def test_weights_of_layers_that_were_never_called_need_no_gradient():
+    layers = chain(5)
+    layers[2].weight_gradient = None
+    network = recording(layers)
+    assert outcome(network, "SPP302").layer == "2"
+    table = network.table()
+    table["depth"] = table["depth"].where(table["layer"] != "2")
+    never = Recording.from_frames(table, network.structure(), network.metadata)
+    assert outcome(never, "SPP302") == "passed"
+
+
+def test_weights_are_counted_once_and_not_per_seed():
+    layers = chain(10)
+    layers[0].weight_gradient = layers[3].weight_gradient = None
+    for seeds in (1, 5):
+        found = outcome(recording(layers, seeds=seeds), "SPP302")
+        assert found.message.startswith("2 parameters, 20% of all values")
+
+
+def test_what_stops_behind_the_first_layer_is_named_for_the_last_without_a_gradient():
+    layers = chain(6)
+    for layer in layers[:3]:
+        layer.weight_gradient = None
+    assert outcome(recording(layers), "SPP302").message.endswith("it stops behind '2'")
+    layers[4].weight_gradient = None
+    assert outcome(recording(layers), "SPP302").message.endswith("the first belongs to '0'")
+
+
+def test_energy_of_several_outputs_is_compared_with_that_of_the_output():
+    layers = chain(5)
+    layers[0].gradient *= 1e-9
+    network = recording(layers)
+    table, structure = network.table(), network.structure()
+    last = table[(table["layer"] == "4") & table["signal"].isin(["activation", "gradient"])]
+    outputs = [last.assign(layer="", role="container", tensor=name) for name in ("0", "1")]
+    several = Recording.from_frames(pd.concat([table, *outputs]), structure, network.metadata)
+    found = outcome(several, "SPP203")
+    assert found.measured == pytest.approx(1e-9 / 2, rel=1e-6, abs=0)
+
+
+def test_without_a_head_the_energy_is_compared_with_that_of_the_output():
+    layers = [Layer("0", gradient=1e-13), Layer("block.0"), Layer("block", weight=None)]
+    layers[2].structure = {"tap": "block", "block": 1, "fan_in": None, "role": "container"}
+    network = recording(layers)
+    table = network.table()
+    root = table[table["layer"] == "block"].assign(layer="", depth=9)
+    whole = Recording.from_frames(pd.concat([table, root]), network.structure(), network.metadata)
+    found = outcome(whole, "SPP203")
+    assert found.message.startswith(
+        "gradient times activation at '0' falls short of that at 'the output' by a factor of 1e+09"
+    )
+
+
+def test_a_single_layer_has_no_imbalance():
+    reason = "no gradients of first layer and head, or branches silence them"
+    assert outcome(recording(chain(1)), "SPP203") == reason

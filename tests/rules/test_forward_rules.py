@@ -1,8 +1,14 @@
+import itertools
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from sppkit.recording import Recording
 from sppkit.rules import Severity, judge
+from sppkit.rules.forward import _linear_is_better
+from sppkit.theory import gradient_factor
 from tests.rules.frames import Layer, chain, recording
 
 
@@ -193,3 +199,194 @@ def test_the_noise_of_dropout_multiplies_over_layers():
     assert found.measured == pytest.approx(64.0)
     assert "6 dropout layers multiply the second moment by 64 in all" in found.message
     assert "Lower p to 0.17 in each" in found.advice
+
+
+# -- in detail -------------------------------------------------------------------------------------
+
+
+def line_is_better(log):
+    """Fit a power and a line, each by least squares of relative errors; compare logarithms."""
+    place = np.arange(len(log), dtype=np.float64)
+    both = np.stack([np.ones_like(place), place], axis=1)
+    power = both @ np.linalg.lstsq(both, log, rcond=None)[0]
+    values = 10.0**log
+    line = both @ np.linalg.lstsq(both / values[:, None], np.ones_like(log), rcond=None)[0]
+    if (line <= 0).any():
+        return False
+    return bool(((np.log10(line) - log) ** 2).sum() < ((power - log) ** 2).sum())
+
+
+def test_a_line_competes_with_a_power_by_what_it_leaves_unexplained():
+    random = np.random.default_rng(0)
+    for spread, fewest in ((0.3, 10), (3.0, 1)):  # of the wide ones many a line passes zero
+        curves = [
+            np.cumsum(random.uniform(-spread, spread, 7) + random.uniform(-0.2, 0.4))
+            for _ in range(300)
+        ]
+        wanted = [line_is_better(log) for log in curves]
+        assert [_linear_is_better(log) for log in curves] == wanted
+        assert fewest < sum(wanted) < 290
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_what_is_not_finite_grows_by_no_line(odd):
+    assert _linear_is_better(np.log10(1.0 + 3 * np.arange(5.0)))
+    assert not _linear_is_better(np.array([0.0, 1.0, odd, 1.2]))
+
+
+@pytest.mark.parametrize(("decades", "layer"), [(0.45, "2"), (0.55, "1")])
+def test_an_exponential_drift_is_named_for_the_first_place_half_a_decade_away(decades, layer):
+    assert outcome(recording(drifting(10**decades)), "SPP103").layer == layer
+
+
+def test_the_ratio_of_a_mean_shift_is_that_of_squared_mean_to_variance():
+    for ratio, told in ((0.99, False), (1.01, True)):
+        layers = chain(4)
+        layers[1].variance = 2.0 / (1 + ratio)
+        for layer in (layers[0], layers[2]):
+            layer.variance = 2.0
+        network = recording(layers)
+        found = judge(network, select=["SPP104"], thresholds={"SPP104": {"ratio": 1.0}}).findings
+        assert bool(found) is told
+
+
+def test_exponential_decay_is_told_as_growth_is():
+    assert outcome(recording(drifting(50**-0.101)), "SPP103").code == "SPP103"
+    assert outcome(recording(drifting(50**-0.099)), "SPP103") == "passed"
+
+
+def test_growth_that_transitions_set_back_is_no_exponential_drift():
+    layers = drifting(2.0)
+    for layer in layers[6:]:
+        layer.second_moment /= 2.0**9
+    assert outcome(recording(layers), "SPP103") == "passed"
+
+
+def test_dropout_beside_skip_paths_or_before_several_outputs_is_not_judged():
+    layers = [Layer("stem", structure={"tap": "stem", "block": 0}), Layer("1")]
+    layers[1].structure = {"tap": "block", "block": 1}
+    reason = "dropout does not multiply from layer to layer here"
+    assert outcome(recording([*layers, Layer("head")]), "SPP109") == reason
+    network = dropping(0.5)
+    table = network.table()
+    last = table[(table["layer"] == "head") & (table["signal"] == "activation")]
+    outputs = [last.assign(layer="", role="container", tensor=name) for name in ("0", "1")]
+    several = Recording.from_frames(
+        pd.concat([table, *outputs]), network.structure(), network.metadata
+    )
+    assert outcome(several, "SPP109") == reason
+
+
+def bottleneck(*widths, classes=10, **last):
+    """A chain of layers of such widths; what is told of the layer behind the last."""
+    layers = chain(len(widths) + 2)
+    for place, width in enumerate(widths, start=1):
+        layers[place].activation["channels"] = width
+        layers[place].structure["fan_out"] = width
+        layers[place + 1].structure["fan_in"] = width
+    layers[len(widths) + 1].structure |= last
+    return recording(layers, metadata={"loss": {"kind": "cross-entropy", "classes": classes}})
+
+
+def test_the_narrowest_passage_is_told():
+    assert outcome(bottleneck(3, 32, 2, 3), "SPP110").layer == "3"
+
+
+@pytest.mark.parametrize(
+    "last", [{"computes": "conv2d"}, {"fan_in": 32}, {"before": "tanh"}], ids=str
+)
+def test_a_layer_whose_output_goes_elsewhere_as_well_is_no_passage(last):
+    assert outcome(bottleneck(1), "SPP110").layer == "1"
+    assert outcome(bottleneck(1, **last), "SPP110") == "passed"
+
+
+def test_a_layer_that_takes_something_else_as_well_is_no_passage():
+    network = bottleneck(1)
+    structure = network.structure()
+    structure.loc[structure["layer"] == "1", "before"] = "tanh"
+    other = Recording.from_frames(network.table(), structure, network.metadata)
+    assert outcome(other, "SPP110") == "passed"
+
+
+def test_a_layer_of_many_positions_is_no_bottleneck():
+    network = bottleneck(1)
+    table = network.table()
+    rows = (table["layer"] == "1") & (table["signal"] == "activation")
+    table.loc[rows, "samples"] = 16 * 8  # eight positions of each of 16 samples
+    structure = network.structure()
+    structure.loc[structure["layer"] == "2", "fan_in"] = 8
+    wide = Recording.from_frames(table, structure, network.metadata)
+    assert outcome(wide, "SPP110") == "passed"
+
+
+def test_two_classes_are_told_apart_by_one_number():
+    assert "no classifier of three classes" in outcome(bottleneck(1, classes=2), "SPP110")
+    assert outcome(bottleneck(1, classes=3), "SPP110").layer == "1"
+
+
+def test_mean_shift_asks_for_a_hidden_layer():
+    assert "no hidden layer" in outcome(
+        recording([Layer("a", structure={"fan_in": None})]), "SPP104"
+    )
+
+
+# -- the depth scale, in detail --------------------------------------------------------------------
+
+
+def test_networks_of_two_layers_or_with_normalisations_have_no_depth_scale():
+    assert "of three layers or more" in outcome(recording(plain(1.0, 2)), "SPP108")
+    assert outcome(recording(plain(1.0, 3)), "SPP108") == "passed"
+    layers = plain(1.0)
+    layers[4].structure["after"] = layers[5].structure["before"] = "layer_norm"
+    assert "normalisations between its layers" in outcome(recording(layers), "SPP108")
+    layers[4].structure["after"] = layers[5].structure["before"] = "relu > tanh"
+    assert "normalisations between its layers" in outcome(recording(layers), "SPP108")
+
+
+def test_layers_without_a_nonlinearity_multiply_by_their_weight_variance():
+    layers = plain(0.5)
+    for last, layer in itertools.pairwise(layers):
+        last.structure["after"] = layer.structure["before"] = ""
+    assert outcome(recording(layers), "SPP108").measured == pytest.approx(0.5)
+
+
+def test_outlying_layers_do_not_set_the_depth_scale_and_neither_do_the_first_and_the_head():
+    layers = plain(2.0)
+    for place in (0, 3, 7, 19):
+        layers[place].weight *= 1e-6
+    assert outcome(recording(layers), "SPP108") == "passed"
+    few = plain(1.0, 4)  # of which two are asked
+    few[1].weight = few[2].weight = 2.0 * math.exp(-1.4) / 32
+    assert outcome(recording(few), "SPP108") == "passed"
+    few[1].weight = few[2].weight = 2.0 * math.exp(-1.6) / 32
+    assert outcome(recording(few), "SPP108").measured == pytest.approx(math.exp(-1.6), rel=1e-6)
+
+
+def test_the_head_is_no_layer_of_the_depth_scale():
+    layers = plain(2.0, 4)  # two are asked, of which one is small: their median lies between
+    layers[1].weight *= math.exp(-4.0)
+    found = outcome(recording(layers), "SPP108")
+    assert found.measured == pytest.approx(math.exp(-2.0), rel=1e-6)
+
+
+def test_the_depth_scale_is_computed_at_the_measured_pre_activations():
+    def tanh(second_moment):
+        layers = plain(2.0)
+        for last, layer in itertools.pairwise(layers):
+            last.structure["after"] = layer.structure["before"] = "tanh"
+            last.second_moment = second_moment
+        return recording(layers)
+
+    expected = gradient_factor(9.0, weight_variance=2.0, nonlinearity="tanh")
+    assert outcome(tanh(9.0), "SPP108").measured == pytest.approx(expected)
+    assert expected < 0.6
+    assert outcome(tanh(0.01), "SPP108").measured == pytest.approx(1.96, rel=0.01)
+
+
+def test_weights_of_zero_are_of_the_ordered_phase():
+    layers = plain(1.0)
+    for layer in layers:
+        layer.weight = 0.0
+    found = outcome(recording(layers), "SPP108")
+    assert found.measured == pytest.approx(1e-30, rel=1e-6, abs=0)
+    assert "(ordered phase)" in found.message

@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -304,12 +305,12 @@ def test_the_weighing_rule_fails_what_is_not_and_says_what_drives_it(coefficient
     assert "networks like this one did not train" in found.message
     if coefficients["kind"] == "logistic":
         assert "against it: largest gradient norm 3.2e-09" in found.message
+    else:
+        assert found.message == "networks like this one did not train: probability 0.01"
 
 
 def test_the_logit_is_that_of_the_file():
     model = weighing.Weighing(LOGISTIC)
-    import numpy as np
-
     values = {
         "largest_gradient_norm": np.array([-6.0, 0.0]),
         "loss_over_chance": np.array([0.1, np.nan]),
@@ -480,3 +481,544 @@ def test_what_is_not_finite_begins_where_it_does_so_forwards():
     table.loc[table["signal"] == "gradient", "nonfinite_fraction"] = 1.0
     spoilt = type(network).from_frames(table, network.structure(), network.metadata)
     assert first_offender(Evidence.of(spoilt)).layer == "2"
+
+
+# -- dead units, in detail -------------------------------------------------------------------------
+
+
+def dying(*shares, samples=64, **structure):
+    """A chain whose layers have these shares of dead channels."""
+    layers = chain(len(shares))
+    for layer, share in zip(layers, shares, strict=True):
+        layer.activation |= {"dead_channel_fraction": share, "samples": samples}
+    return layers
+
+
+def test_a_layer_that_only_passes_zeros_on_is_not_at_fault():
+    silent = {"silent_residual_gains": ["1.gain"]}
+    layers = dying(0.0, 1.0, 1.0, 0.6, 0.0)
+    layers[1].name = "1.norm"
+    assert outcome(recording(layers), "SPP501").layer == "1.norm"
+    # the gain of module "1" explains the norm within it, and that explains the layer behind
+    found = outcome(recording(layers, metadata=silent), "SPP501")
+    assert (found.layer, found.measured) == ("3", 0.6)
+
+
+def test_zeros_behind_a_living_layer_are_its_own_fault():
+    silent = {"silent_residual_gains": ["1.gain"]}
+    layers = dying(0.0, 1.0, 0.0, 1.0, 0.0)
+    layers[1].name = "1.norm"
+    assert outcome(recording(layers, metadata=silent), "SPP501").layer == "3"
+
+
+def test_a_zero_weight_explains_the_zeros_of_its_layer():
+    layers = dying(0.0, 1.0, 0.0, 0.0, 0.0)
+    layers[1].weight, layers[1].weight_gradient = 0.0, None
+    assert outcome(recording(layers), "SPP501") == "passed"
+    layers[2].activation["dead_channel_fraction"] = 0.7
+    assert outcome(recording(layers), "SPP501").layer == "2"
+
+
+def test_a_name_that_begins_like_that_of_a_silent_module_is_another_one():
+    layers = dying(0.0, 0.7, 0.0, 0.0)
+    layers[1].name = "10.norm"
+    silent = {"silent_residual_gains": ["1.gain"]}
+    assert outcome(recording(layers, metadata=silent), "SPP501").layer == "10.norm"
+
+
+def test_a_state_that_begins_at_zero_is_not_dead_over_all_calls():
+    network = recurrent(1.0)
+    table = network.table()
+    cell = (table["layer"] == "cell") & (table["signal"] == "activation")
+    table.loc[cell, ["dead_channel_fraction", "samples"]] = [1.0, 64]
+    dead = Recording.from_frames(table, network.structure(), network.metadata)
+    assert outcome(dead, "SPP501").layer == "cell"
+    table.loc[cell & (table["call"] == 3), "dead_channel_fraction"] = 0.1
+    alive = Recording.from_frames(table, network.structure(), network.metadata)
+    assert outcome(alive, "SPP501") == "passed"
+
+
+def test_rectifiers_behind_a_normalisation_are_not_judged_by_the_layer_before_it():
+    for nonlinearity in ("relu", "relu6", "threshold"):
+        layers = chain(5)
+        layers[3].activation["maximum"] = 0.0
+        layers[3].structure["nonlinearity"] = nonlinearity
+        assert outcome(recording(layers), "SPP501").layer == "3"
+        layers[3].structure["normalised_after"] = True
+        assert outcome(recording(layers), "SPP501") == "passed"
+
+
+def test_an_output_that_is_muted_is_no_sign_that_nothing_is_heard():
+    layers = dying(0.0, 0.0, 1.0, 0.0)
+    layers[-1].variance = 0.0
+    assert outcome(recording(layers), "SPP501").severity is Severity.ERROR
+    muted = recording(layers, metadata={"silent_residual_gains": ["0.gain"]})
+    assert outcome(muted, "SPP501").severity is Severity.WARNING
+
+
+# -- saturation, one answer, equal units -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "softsign", "hardsigmoid", "hardtanh"])
+def test_bounded_nonlinearities_saturate_and_others_do_not(name):
+    layers = chain(4)
+    assert "followed by a saturating nonlinearity" in outcome(recording(layers), "SPP502")
+    layers[1].structure["nonlinearity"] = name
+    layers[1].activation["variance"] = 1e4
+    assert outcome(recording(layers), "SPP502").layer == "1"
+    layers[1].structure["normalised_after"] = True
+    assert "followed by a saturating nonlinearity" in outcome(recording(layers), "SPP502")
+
+
+def test_pre_activations_of_little_spread_saturate_by_their_share_too():
+    bounded = [Layer(str(n), 1.0, structure={"nonlinearity": "tanh"}) for n in range(4)]
+    bounded[1].activation |= {"mean": 5.2, "variance": 0.25}
+    found = outcome(recording(bounded), "SPP502")
+    assert found.measured == pytest.approx(0.5 * math.erfc(-0.4 / math.sqrt(2)))
+
+
+def test_of_seeds_the_median_saturates():
+    bounded = [Layer(str(n), 1.0, structure={"nonlinearity": "tanh"}) for n in range(4)]
+    network = recording(bounded)
+    table = network.table()
+    rows = (table["layer"] == "2") & (table["signal"] == "activation")
+    table.loc[rows & (table["seed"] == 0), "mean"] = 100.0
+    one = Recording.from_frames(table, network.structure(), network.metadata)
+    assert outcome(one, "SPP502") == "passed"
+    table.loc[rows & (table["seed"] == 2), "mean"] = 100.0
+    two = Recording.from_frames(table, network.structure(), network.metadata)
+    assert (outcome(two, "SPP502").layer, outcome(two, "SPP502").measured) == ("2", 1.0)
+
+
+def nearly_alike(*shares, head=4e-9):
+    """Layers of which such shares of the second moment vary; no layer is an offender."""
+    layers = chain(len(shares) + 1)
+    for layer, share in zip(layers, (*shares, head), strict=True):
+        layer.variance = layer.second_moment * share
+        layer.activation["average_channel_squared_mean"] = layer.variance
+    return layers
+
+
+def test_without_an_offender_the_first_layer_that_hardly_varies_lost_the_input():
+    found = outcome(recording(nearly_alike(0.5, 0.5, 0.9e-3, 1e-5)), "SPP503")
+    assert found.layer == "2"
+    assert found.message.endswith(
+        "only a share of 4e-09 differs between samples; the difference is lost at '2'"
+    )
+    assert found.advice == "Look at what this layer does to the samples."
+    assert found.fix is None
+    assert outcome(recording(nearly_alike(0.5, 1.1e-3, 0.9e-3)), "SPP503").layer == "2"
+
+
+def test_a_layer_of_zeros_has_lost_the_input():
+    layers = nearly_alike(0.5, 0.5, 0.5)
+    layers[1].second_moment = layers[1].variance = 0.0
+    assert outcome(recording(layers), "SPP503").layer == "1"
+
+
+def test_where_all_layers_vary_the_head_lost_the_input():
+    layers = nearly_alike(0.5, 0.5, 0.5)
+    layers[-1].activation["average_channel_variance"] = 1.0
+    assert outcome(recording(layers), "SPP503").layer == "3"
+
+
+def test_an_output_that_is_not_known_or_of_a_head_of_zero_is_no_answer():
+    layers = chain(4)
+    unknown = recording(layers, metadata={"output": {"0": {}}})
+    assert "not recorded, or is not finite" in outcome(unknown, "SPP503")
+    layers[-1].weight = layers[-1].variance = 0.0
+    assert outcome(recording(layers), "SPP503") == "the head's weights are zero"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({}, True), ({"groups": 2}, False), ({"fan_in": 1}, False), ({"fan_in": 2}, True)],
+    ids=str,
+)
+def test_equal_weights_of_one_input_or_of_groups_are_no_equal_units(change, told):
+    layers = chain(5)
+    layers[1].weights |= {"minimum": 0.25, "maximum": 0.25}
+    layers[1].structure |= change
+    assert (outcome(recording(layers), "SPP504") != "passed") is told
+
+
+def test_equal_units_are_an_error_in_more_than_half_of_the_hidden_layers():
+    layers = chain(5)
+    for number, severity in ((1, Severity.WARNING), (2, Severity.WARNING), (3, Severity.ERROR)):
+        layers[number].weights |= {"minimum": 0.25, "maximum": 0.25}
+        assert outcome(recording(layers), "SPP504").severity is severity
+
+
+def test_equal_weights_of_the_head_are_not_told():
+    layers = chain(5)
+    layers[4].weights |= {"minimum": 0.25, "maximum": 0.25}
+    assert outcome(recording(layers), "SPP504") == "passed"
+
+
+# -- weights, in detail ----------------------------------------------------------------------------
+
+
+def test_the_initialisation_of_the_head_and_before_a_normalisation_is_not_asked_for():
+    layers = chain(4)
+    layers[3].weight = layers[1].weight = 20 / 32
+    layers[1].structure["normalised_after"] = True
+    assert outcome(recording(layers), "SPP303") == "passed"
+    for layer in layers:
+        layer.structure["normalised_after"] = True
+    assert "a normalisation follows all weights" in outcome(recording(layers), "SPP303")
+
+
+def test_weights_of_zero_are_of_no_known_initialisation_and_not_told():
+    layers = chain(4)
+    layers[1].weight = 0.0
+    assert outcome(recording(layers), "SPP303") == "passed"
+
+
+def test_small_gains_that_are_unknown_are_told_too():
+    layers = chain(5)
+    layers[2].weight = 0.25 / 32
+    assert outcome(recording(layers), "SPP303") == "passed"  # torch's default has a third
+    layers[2].weight = 0.15 / 32
+    found = outcome(recording(layers), "SPP303")
+    assert "nearest is torch's default (1 / (3 fan-in)) with 0.333" in found.message
+
+
+def test_two_groups_are_ignored_as_eight_are():
+    found = outcome(grouped(0.5, groups=2), "SPP304")
+    assert (found.layer, found.fix.factor) == ("1", pytest.approx(math.sqrt(2)))
+
+
+def test_grouped_layers_before_a_normalisation_are_not_judged():
+    network = grouped(2.0 / 8).structure().to_dict("records")
+    network[1]["normalised_after"] = True
+    frames = grouped(2.0 / 8)
+    normalised = Recording.from_frames(frames.table(), pd.DataFrame(network), frames.metadata)
+    assert "no grouped convolution without a normalisation" in outcome(normalised, "SPP304")
+
+
+def test_the_largest_weights_are_told_whatever_their_number():
+    layers = chain(5, weight=400.0)
+    layers[3].weight, layers[3].structure["fan_in"] = 1600.0, 4
+    found = outcome(recording(layers), "SPP305")
+    assert (found.layer, found.fix.factor) == ("3", pytest.approx(math.sqrt(2 / (4 * 1600))))
+
+
+def test_a_layer_of_weights_that_are_not_finite_sets_no_scale_for_the_others():
+    layers = chain(5, weight=400.0)
+    layers[0].weight, layers[0].weights["nonfinite_fraction"] = math.nan, 0.5
+    found = outcome(recording(layers), "SPP305")
+    assert found.layer == "1"
+    assert found.fix.factor == pytest.approx(math.sqrt(2 / (32 * 400)))
+
+
+def test_without_weights_nothing_is_said_of_their_size():
+    assert "no weights were recorded" in outcome(recording(chain(4, weight=None)), "SPP305")
+
+
+def test_the_margin_of_large_weights_is_that_of_the_median_layer():
+    for size in (3.0, 12.0):
+        diagnosis = judge(recording(chain(5, weight=size**2), seeds=4), select=["SPP305"])
+        assert diagnosis.nearness["SPP305"] == pytest.approx(math.log10(size / 6) / (0.05 / 2))
+
+
+# -- residual branches, in detail ------------------------------------------------------------------
+
+
+def test_the_margin_of_branches_is_that_of_the_median_one():
+    for ratio in (1.0, 1e-8, 1e6):
+        nearness = judge(residual(ratio), select=["SPP105"]).nearness["SPP105"]
+        cut = min(max(math.log10(ratio / 30), -2.0), 2.0)
+        assert nearness == pytest.approx(cut / (0.05 / math.sqrt(3)))
+
+
+def test_a_branch_of_exactly_zero_begins_there():
+    assert outcome(residual(0.0), "SPP105") == "passed"
+
+
+def test_silent_branches_are_asleep_where_more_than_half_get_no_gradient():
+    layers = chain(6)
+    layers[1].weight_gradient = 0.0
+    names = ["1.weight", "2.weight"]
+    half = recording(layers, metadata={"silent_residual_weights": names})
+    assert outcome(half, "SPP106").severity is Severity.INFO
+    layers[2].weight_gradient = 1e-25  # its square counts as zero
+    both = recording(layers, metadata={"silent_residual_weights": names})
+    assert outcome(both, "SPP106").severity is Severity.ERROR
+    layers[2].weight_gradient = 1e-15
+    one = recording(layers, metadata={"silent_residual_weights": names})
+    assert outcome(one, "SPP106").severity is Severity.INFO
+
+
+def test_a_branch_that_never_wakes_is_named_for_the_module_of_its_parameter():
+    layers = chain(4)
+    layers[1].name, layers[1].weight_gradient = "blocks.1.f", 0.0
+    asleep = recording(layers, metadata={"silent_residual_weights": ["blocks.1.f.weight"]})
+    found = outcome(asleep, "SPP106")
+    assert (found.layer, found.fix.layers) == ("blocks.1.f", ("blocks.1.f",))
+
+
+def test_a_silent_branch_sleeps_where_no_seed_wakes_it():
+    layers = chain(4)
+    layers[1].weight_gradient = 0.0
+    network = recording(layers, metadata={"silent_residual_weights": ["1.weight"]})
+    table = network.table()
+    rows = (table["layer"] == "1") & (table["signal"] == "weight gradient")
+    table.loc[rows & (table["seed"] == 2), "second_moment"] = 1e-8
+    awake = Recording.from_frames(table, network.structure(), network.metadata)
+    assert outcome(awake, "SPP106").severity is Severity.INFO
+
+
+def test_without_a_real_loss_no_branch_is_called_asleep():
+    layers = chain(4)
+    network = recording(layers, loss=False, metadata={"silent_residual_weights": ["1.weight"]})
+    assert outcome(network, "SPP106").severity is Severity.INFO
+
+
+# -- recurrence, in detail -------------------------------------------------------------------------
+
+
+def test_the_first_call_of_a_recurrence_does_not_count():
+    network = recurrent(0.1)
+    table = network.table()
+    first = (table["layer"] == "cell") & (table["signal"] == "gradient") & (table["call"] == 0)
+    table.loc[first, "second_moment"] = 1e30
+    changed = Recording.from_frames(table, network.structure(), network.metadata)
+    assert outcome(changed, "SPP206").measured == pytest.approx(1e7)
+
+
+def test_gradients_over_calls_do_not_depend_on_the_order_of_the_rows():
+    network = recurrent(0.1)
+    turned = Recording.from_frames(
+        network.table().iloc[::-1], network.structure(), network.metadata
+    )
+    assert outcome(turned, "SPP206").measured == pytest.approx(1e7)
+
+
+def test_a_layer_that_differs_at_one_call_has_the_median_change():
+    network = recurrent(0.1)
+    table = network.table()
+    late = (table["layer"] == "cell") & (table["signal"] == "gradient") & (table["call"] > 4)
+    table.loc[late, "second_moment"] *= 1e-9
+    changed = Recording.from_frames(table, network.structure(), network.metadata)
+    assert outcome(changed, "SPP206").measured == pytest.approx(1e7)
+
+
+def test_a_layer_called_at_several_sizes_is_no_recurrence():
+    network = recurrent(0.1)
+    table = network.table()
+    one = (table["layer"] == "cell") & (table["call"] == 3)
+    table.loc[one, "samples"] = 8
+    changed = Recording.from_frames(table, network.structure(), network.metadata)
+    assert "no layer is called again" in outcome(changed, "SPP206")
+
+
+def test_the_first_of_several_exploding_recurrences_is_named():
+    once = recurrent(0.1)
+    table, structure = once.table(), once.structure()
+    cell, row = table[table["layer"] == "cell"], structure[structure["layer"] == "cell"]
+    # of 2, 7 and 14 decades; the first is executed first and does not explode
+    tables, structures = [table], [structure]
+    for name, depth, decades in (("mild", 0, 2.0), ("wild", 21, 14.0)):
+        added = cell.assign(layer=name, depth=depth)
+        backward = added["signal"] == "gradient"
+        calls = added.loc[backward, "call"].astype(float)
+        added.loc[backward, "second_moment"] *= 10.0 ** (calls * (7.0 - decades) / 7.0)
+        tables.append(added)
+        structures.append(row.assign(layer=name, depth=depth))
+    several = Recording.from_frames(pd.concat(tables), pd.concat(structures), once.metadata)
+    diagnosis = judge(several, select=["SPP206"])
+    assert diagnosis.findings[0].layer == "cell"
+    # that of the wildest is cut two decades beyond the threshold
+    assert diagnosis.nearness["SPP206"] == pytest.approx(2.0 / (0.05 / math.sqrt(3)))
+
+
+def test_the_margin_of_a_recurrence_that_passes_is_told():
+    nearness = judge(recurrent(10 ** (-3.0 / 7)), select=["SPP206"]).nearness
+    assert nearness["SPP206"] == pytest.approx(-1.0 / (0.05 / math.sqrt(3)))
+
+
+def test_layers_that_residual_blocks_share_are_no_recurrence():
+    assert "no recurrence" in outcome(residual(1.0), "SPP206")
+
+
+# -- coverage, in detail ---------------------------------------------------------------------------
+
+
+def test_a_layer_of_which_only_a_weight_gradient_was_read_is_observed():
+    network = recording(chain(4))
+    table = network.table()
+    for dropped, seen in ((["activation"], True), (["activation", "weight gradient"], False)):
+        rows = table[~((table["layer"] == "1") & table["signal"].isin(dropped))]
+        part = Recording.from_frames(rows, network.structure(), network.metadata)
+        assert (outcome(part, "SPP901") == "passed") is seen
+
+
+def test_layers_of_one_parameter_count_and_those_of_none_do_not():
+    single = chain(3)
+    for layer in single:
+        layer.structure["parameters"] = 1
+    assert outcome(recording(single), "SPP901") == "passed"
+    for layer in single:
+        layer.structure["parameters"] = 0
+    assert "no parameters" in outcome(recording(single), "SPP901")
+
+
+# -- softmax, in detail ----------------------------------------------------------------------------
+
+
+def test_a_softmax_that_answers_zero_is_not_judged():
+    network = softmax(0.97)
+    table = network.table()
+    table.loc[table["layer"] == "attention.softmax", "mean"] = 0.0
+    zero = Recording.from_frames(table, network.structure(), network.metadata)
+    assert "no softmax within the network" in outcome(zero, "SPP505")
+
+
+# -- weighing, in detail ---------------------------------------------------------------------------
+
+
+def test_the_terms_of_the_logit_are_standardised_and_bend_on_both_sides():
+    model = weighing.Weighing({
+        "kind": "logistic", "intercept": 0.5, "threshold": 0.3,
+        "statistics": {
+            "a": {"mean": 1.0, "scale": 2.0, "coefficient": 3.0},
+            "b": {"bends": [
+                {"at": 1.0, "side": "below", "coefficient": -2.0},
+                {"at": 2.0, "side": "above", "coefficient": -5.0},
+            ]},
+        },
+    })  # fmt: skip
+    values = {"a": np.array([5.0, 1.0, np.nan]), "b": np.array([0.0, 4.0, 1.5])}
+    parts = model.contributions(values)
+    assert parts["a"].tolist() == [6.0, 0.0, 0.0]
+    assert parts["b"].tolist() == [-2.0, -10.0, 0.0]
+    assert model.logits(values).tolist() == [4.5, -9.5, 0.5]
+    assert model.threshold == 0.3
+
+
+def test_a_tree_is_descended_by_statistics_and_where_one_is_undefined_as_it_says():
+    def leaf(probability):
+        return {"probability": probability}
+
+    node = {"statistic": "b", "at": 0.0, "below": leaf(0.2), "above": leaf(0.6)}
+    tree = {"statistic": "a", "at": 1.0, "undefined": "below", "below": leaf(0.1), "above": node}
+    model = weighing.Weighing({"kind": "tree", "tree": tree})
+    values = {
+        "a": np.array([0.9, 1.0, 2.0, np.nan, 2.0]), "b": np.array([0.0, -0.1, 0.0, 9.0, np.nan])
+    }  # fmt: skip
+    wanted = np.array([0.1, 0.2, 0.6, 0.1, 0.6])
+    assert model.logits(values) == pytest.approx(np.log(wanted / (1 - wanted)))
+    assert model.contributions(values) == {}
+    assert model.threshold == 0.5
+
+
+@pytest.mark.parametrize(("probability", "logit"), [(0.0, -1), (1.0, 1)])
+def test_certain_leaves_are_one_in_a_million(probability, logit):
+    model = weighing.Weighing({"kind": "tree", "tree": {"probability": probability}})
+    found = model.logits({"a": np.zeros(1)})
+    assert found == pytest.approx([logit * math.log((1 - 1e-6) / 1e-6)])
+
+
+def test_the_statistics_that_speak_most_against_training_are_named_in_their_order(
+    monkeypatch, tmp_path
+):
+    def bend(coefficient):
+        return {"bends": [{"at": 0.0, "side": "below", "coefficient": coefficient}]}
+
+    model = {
+        **LOGISTIC,
+        "statistics": {
+            "largest_gradient_norm": bend(-1.0),
+            "smallest_gradient_norm": bend(-4.0),
+            "first_layer_gradient_norm": bend(-3.0),
+            "last_layer_gradient_norm": bend(-2.0),
+            "total_gradient_norm": bend(+0.1),
+        },
+    }
+    (tmp_path / "weighing.json").write_text(json.dumps(model))
+    monkeypatch.setattr(weighing, "COEFFICIENTS", tmp_path / "weighing.json")
+    weighing.fitted.cache_clear()
+    try:
+        network = recording(chain(4, weight_gradient=1e-10))
+        found = judge(network, select=["SPP001"]).findings[0]
+    finally:
+        weighing.fitted.cache_clear()
+    assert found.message.endswith(
+        "; against it: smallest gradient norm 3.2e-09, first layer gradient norm 3.2e-09, last "
+        "layer gradient norm 3.2e-09"
+    )
+    assert found.advice == "Rescale the weights layer by layer (LSUV)."
+    assert (found.layer, found.statistic) == ("", "probability of training")
+    assert (found.fix.kind, found.fix.layers) == ("LSUV", ("0", "1", "2"))
+    assert found.expected == "above 0.5"
+
+
+def test_an_offender_is_named_beside_the_weighed_evidence(coefficients):
+    layers = chain(5, weight_gradient=1e-10)
+    layers[2].weight *= 1e-6
+    found = outcome(recording(layers), "SPP001")
+    assert found.layer == "2"
+    assert "; its weights have 1e-06 times the variance of its peers'" in found.message
+    assert found.advice == "Multiply its initial weights by 1e+03."
+    assert (found.fix.kind, found.fix.layers) == ("scale initialisation", ("2",))
+
+
+def test_an_offender_that_nothing_mends_leaves_the_scaling_of_all_layers(coefficients):
+    layers = chain(5, weight_gradient=1e-10)
+    layers[2].activation["nonfinite_fraction"] = 0.5
+    found = outcome(recording(layers), "SPP001")
+    assert found.advice == "Re-initialise it."
+    assert found.fix.kind == "LSUV"
+
+
+def test_the_weighing_rule_has_a_threshold_of_its_own(coefficients):
+    network = recording(chain(4))
+    strict = judge(network, select=["SPP001"], thresholds={"SPP001": {"probability": 0.9999}})
+    assert strict.findings[0].expected == "above 0.9999"
+
+
+def test_without_gradients_of_a_loss_nothing_is_weighed(coefficients):
+    assert "no gradients under a real loss" in outcome(recording(chain(4), loss=False), "SPP001")
+
+
+def test_a_network_whose_rehearsal_failed_is_weighed_with_it_and_one_without_is_not(
+    monkeypatch, tmp_path
+):
+    rehearsal = {"rehearsed_error": {"bends": [{"at": -2.0, "side": "above", "coefficient": 1.0}]}}
+    model = {**LOGISTIC, "intercept": 0.0, "statistics": rehearsal}  # no probabilities beside it
+    (tmp_path / "weighing.json").write_text(json.dumps(model))
+    monkeypatch.setattr(weighing, "COEFFICIENTS", tmp_path / "weighing.json")
+    weighing.fitted.cache_clear()
+    try:
+        found = [judge(network).probability_of_training for network in (
+            rehearsed(0.1), rehearsed(1.0), recording(chain(5)),
+        )]  # fmt: skip
+    finally:
+        weighing.fitted.cache_clear()
+    assert found == pytest.approx([1 / (1 + math.exp(-1)), 1 / (1 + math.exp(-2)), 0.5])
+
+
+def test_the_coefficients_that_were_fitted_are_part_of_the_package():
+    assert weighing.COEFFICIENTS.name == "weighing.json"
+    weighing.fitted.cache_clear()
+    assert weighing.fitted().content["schema"] == 1
+
+
+def test_a_logit_of_thousands_is_a_probability_all_the_same():
+    from sppkit.rules.weighing import _probability
+
+    assert _probability(1e6) == 1.0
+    assert 0 <= _probability(-1e6) < 1e-200
+
+
+def test_of_several_normalisations_over_few_values_the_first_is_named():
+    norms = [
+        Layer(name, structure={"computes": "batch_norm", "fan_in": None}, weight=None)
+        for name in ("wide", "first", "second")
+    ]
+    for norm, samples in zip(norms, (16, 6, 4), strict=True):
+        norm.activation["samples"] = samples
+    for seeds in (1, 3):
+        found = outcome(recording([*norms, *chain(2)], seeds=seeds), "SPP903")
+        assert (found.layer, found.measured) == ("first", 6.0)
+        assert "over 6 values per channel in 2 layers" in found.message
