@@ -651,3 +651,17 @@ def test_a_description_stays_one_line_of_bounded_length():
     described = describe_exception(ValueError("first\n  second " + "x" * 10_000))
     assert described.startswith("ValueError: first second xxx")
     assert len(described) < 500
+
+
+def test_an_import_that_fails_when_a_class_is_asked_for_says_what_to_install():
+    from sppkit.targets.libraries import importing
+
+    def ask():
+        with importing("transformers", "hf:gpt2"):
+            try:
+                raise RuntimeError("operator torchvision::nms does not exist")
+            except RuntimeError as error:
+                raise ModuleNotFoundError("Could not import module 'GPT2Model'") from error
+
+    with pytest.raises(TargetError, match=r"hf:gpt2 needs transformers.*GPT2Model.*of one build"):
+        ask()

@@ -3,8 +3,8 @@
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,19 +53,36 @@ def configured_size(configuration: object) -> object:
 
 
 def import_library(module: str, origin: str) -> Any:
-    """Import a module of one of these libraries.
+    """Import a module of a library that a target needs.
 
     Raises:
-        TargetError: it is not there, or fails; the message says how to mend that.
+        TargetError: it cannot be imported; with what to install.
     """
-    library = module.partition(".")[0]
-    try:
+    with importing(module.partition(".")[0], origin):
         return importlib.import_module(module)
+
+
+@contextmanager
+def importing(library: str, origin: str) -> Iterator[None]:
+    """Say what to install where an import fails inside; some libraries import when they are asked.
+
+    Raises:
+        TargetError: with what to install.
+    """
+    try:
+        yield
     except Exception as error:  # a wheel that does not fit raises RuntimeError, OSError, ...
         absent = isinstance(error, ModuleNotFoundError) and error.name == library
         cause = "is not installed" if absent else f"fails to import: {describe_exception(error)}"
-        remedy = _MATCHING if "torchvision::" in str(error) else _INSTALL[library]
+        mismatched = any("torchvision::" in str(each) for each in _chain(error))
+        remedy = _MATCHING if mismatched else _INSTALL[library]
         raise TargetError(f"{origin} needs {library}, which {cause}. Try: {remedy}") from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def refuse_weights(arguments: Mapping[str, object], origin: str) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from sppkit.errors import TargetError
 from sppkit.targets.hugging_face.offline import offline
-from sppkit.targets.libraries import import_library
+from sppkit.targets.libraries import import_library, importing
 from sppkit.user_code import did_you_mean
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ def network_class(configuration: Any, origin: str) -> Any:
     transformers = import_library("transformers", origin)
     stated = getattr(configuration, "architectures", None) or []
     if stated:
-        found = getattr(transformers, stated[0], None)
+        with importing("transformers", origin):
+            found = getattr(transformers, stated[0], None)
         return found if found is not None else _no_such_class(stated[0], configuration, origin)
-    found = _class_of_type(transformers, type(configuration))
+    with importing("transformers", origin):
+        found = _class_of_type(transformers, type(configuration))
     if found is None:
         raise TargetError(
             f"transformers builds no network from the configuration of {origin} alone; it is a "
