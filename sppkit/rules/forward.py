@@ -190,12 +190,18 @@ class MeanShift(Rule):
     ratio: float = threshold(100.0, "squared mean over variance; He/ReLU of depth 20 has 15; ours")
 
     def judge(self, evidence: Evidence) -> Outcome:
-        """Look for the first pre-activation whose channels hardly differ between samples."""
+        """Look for the first pre-activation whose channels hardly differ between samples.
+
+        Tables of embeddings are not asked: they have no input to keep apart.
+        """
         curve = share_of_variance(evidence)
         if not len(curve):
             return Outcome(skipped="no hidden layer with weights")
         limit = -math.log10(1.0 + self.ratio)
+        tables = _tables_of_embeddings(evidence)
         for place, layer in enumerate(curve.layers):
+            if layer in tables:
+                continue
             if compare(curve.log[:, place], limit, below=True).exceeded:
                 share = 10 ** float(curve.typical[place])
                 return Outcome((self._report(evidence, layer, (1 - share) / share),))
@@ -215,6 +221,13 @@ class MeanShift(Rule):
             "self-normalising nonlinearity (SELU with LeCun's initialisation).",
             fix=Fix("scaled weight standardisation", evidence.hidden),
         )
+
+
+def _tables_of_embeddings(evidence: Evidence) -> set[str]:
+    """Name the layers that look up rows; of positions and types they are given constants."""
+    structure = evidence.structure
+    by_name = structure["layer_type"].isin(["Embedding", "EmbeddingBag"])
+    return set(structure.loc[by_name | (structure["computes"] == "embedding"), "layer"])
 
 
 @dataclass(frozen=True)

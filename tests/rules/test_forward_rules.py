@@ -142,6 +142,15 @@ def test_the_mean_shift_of_he_initialisation_passes_and_one_that_swamps_is_named
     assert found.fix.kind == "scaled weight standardisation"
 
 
+@pytest.mark.parametrize("told", [{"computes": "embedding"}, {"layer_type": "Embedding"}])
+def test_a_table_of_embeddings_has_no_input_to_keep_apart(told):
+    layers = [Layer(str(n), variance=2.0 / 16) for n in range(8)]
+    layers[1].variance = 1e-4
+    assert outcome(recording(layers), "SPP104").layer == "1"
+    layers[1].structure = told
+    assert outcome(recording(layers), "SPP104") == "passed"
+
+
 def selu(variance, count=8):
     return [
         Layer(str(n), second_moment=variance, variance=variance, structure={"nonlinearity": "selu"})
