@@ -19,7 +19,7 @@ _HOMES = {
     "probe": "sppkit.probing",
     "check": "sppkit.gate",
     "record": "sppkit.capture.record",
-    "schedule": "sppkit.capture.schedule",
+    "schedule": "sppkit.capture.steps.schedule",
     "EarlyWarning": "sppkit.early_warning.early_warning",
     "Recorder": "sppkit.capture.recorder",
     "Recording": "sppkit.recording",
@@ -64,7 +64,7 @@ __all__ = [  # noqa: RUF022  (in the order of use)
 if TYPE_CHECKING:
     from sppkit.capture.record import record
     from sppkit.capture.recorder import Recorder
-    from sppkit.capture.schedule import schedule
+    from sppkit.capture.steps.schedule import schedule
     from sppkit.early_warning.early_warning import EarlyWarning
     from sppkit.errors import SppkitError
     from sppkit.gate import check

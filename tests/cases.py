@@ -269,7 +269,7 @@ CASES = (
 
 def loss_of(output) -> torch.Tensor | None:
     """Sum the squares of every output that has a gradient."""
-    from sppkit.capture.places import tensors_in
+    from sppkit.capture.calls.places import tensors_in
 
     parts = [t.pow(2).sum() for _, t in tensors_in(output) if t.requires_grad]
     return sum(parts[1:], parts[0]) if parts else None

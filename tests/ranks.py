@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from sppkit.capture import side_group
+from sppkit.capture.processes import side_group
 
 # A fork server imports torch once and forks ranks that have never run a backward pass.
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"

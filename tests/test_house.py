@@ -1,11 +1,14 @@
 """The floors of the house: who may import whom, and what importing costs."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import sppkit.capture
 
 PACKAGE = Path(__file__).parent.parent / "sppkit"
 
@@ -108,6 +111,28 @@ def test_every_room_is_on_the_plan():
     assert {room_of(path) for path in PACKAGE.rglob("*.py")} == set(HOUSE)
 
 
+def rooms_of_capture():
+    """Read the rooms, from the first to the last, in the table that `sppkit.capture` opens with."""
+    _, rows, _ = re.split(r"^=+  =+$", sppkit.capture.__doc__, flags=re.MULTILINE)
+    return [row.split()[0] for row in rows.strip().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "capture").glob("*/*.py")), ids=lambda p: f"{p.parent.name}/{p.name}"
+)
+def test_the_rooms_of_capture_import_those_above_them(path):
+    rooms = rooms_of_capture()
+    allowed = rooms[: rooms.index(path.parent.name) + 1]
+    imported = [name.split(".") for _, name in imports_of(path)]
+    assert {parts[2] for parts in imported if parts[:2] == ["sppkit", "capture"]} <= set(allowed)
+
+
+def test_every_room_of_capture_is_in_the_table_it_opens_with():
+    assert {path.parent.name for path in (PACKAGE / "capture").glob("*/*.py")} == set(
+        rooms_of_capture()
+    )
+
+
 def test_a_breach_is_named_with_file_line_and_import(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.test_house.PACKAGE", tmp_path)
     path = tmp_path / "plots" / "bad.py"
@@ -156,7 +181,6 @@ def test_the_plug_in_of_pytest_costs_every_session_next_to_nothing():
 
 
 def test_reading_and_drawing_a_recording_needs_no_torch(tmp_path):
-    import sppkit
     from tests.cases import PostActivationResNet
 
     path = tmp_path / "run.parquet"
@@ -172,8 +196,6 @@ def test_reading_and_drawing_a_recording_needs_no_torch(tmp_path):
 
 
 def test_the_public_names_exist_and_have_docstrings():
-    import sppkit
-
     for name in sppkit.__all__:
         assert getattr(sppkit, name).__doc__
     with pytest.raises(AttributeError, match="has no attribute 'prob'"):

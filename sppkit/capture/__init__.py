@@ -1,21 +1,18 @@
 """Capture: watch a model run, plan what to record, write it to slots, turn it into rows.
 
-What runs: `watch` follows module and function calls (`module_tree` notices new modules), `places`
-names their tensors, `graph` finds out which tensor came from which, `channel_axis` where its
-channels are. `planned_watch` is the short way of passes that go as planned.
+`record` makes a `recorder`, which takes the steps of a run one by one; `circumstances` says what a
+run was measured with, `gains` which residual branches are silent. The rooms, each of which imports
+only those above it:
 
-What the network is: `merges` and `blocks` find residual branches, `structure` describes layers,
-`gains` finds silent branches.
-
-What is read: `options`, `plan` and `writer` decide and write, to the pages of `sheets`; `readable`,
-`sampling` and `masks` say which values; `recomputation` pairs checkpointed calls; `parameters`,
-`planned_parameters`, `weight_gradients` and `updates` read what belongs to layers.
-
-Step by step: `session` runs a step and yields `reading`s, `schedule` and `turns` say of which
-steps and layers, `loop` and `scaling` follow a training loop, `rows` makes the table's rows and
-`recipes` those of steps like an earlier one; `record` makes a `recorder`, `circumstances` describe
-it; `state` restores what a probe touched.
-
-Elsewhere: `compiled`, `compiled_hooks`, `compiled_session` and `observe` for compiled models;
-`distributed`, `sharding` and `side_group` for many processes.
+=========  =========================================================================
+calls      what runs: the calls of modules and functions, and names for their tensors
+tensors    how a tensor is to be read: its channel axis, values, masks, shards
+tracing    what the network is: which tensor came from which, residual branches
+planning   what is recorded, and where each reading is written
+writing    what a pass does: tensors are reduced to their slots
+readings   from the values of a step to the rows of the table
+steps      what is recorded in which step
+compiled   the same for compiled models
+processes  many processes are recorded as one
+=========  =========================================================================
 """

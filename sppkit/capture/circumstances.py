@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from sppkit import __version__
-from sppkit.capture.options import Options
-from sppkit.capture.plan import Plan
-from sppkit.capture.sharding import user_class
+from sppkit.capture.planning.options import Options
+from sppkit.capture.planning.plan import Plan
+from sppkit.capture.tensors.sharding import user_class
 from sppkit.table import SCHEMA_VERSION
 
 _SCRIPTED = "a scripted module runs no Python hooks: use the module that it was made from"

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sppkit.capture.plan import Plan
-from sppkit.capture.sharding import local_values
+from sppkit.capture.planning.plan import Plan
+from sppkit.capture.tensors.sharding import local_values
 from sppkit.signals import Tap
 
 NEARLY_ZERO = 1e-3

@@ -8,12 +8,16 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from sppkit.capture.compiled import original, originals_in_place, refuse_without_forward
-from sppkit.capture.masks import MaskFunction
-from sppkit.capture.options import Options, make_signals
+from sppkit.capture.calls.compiled_modules import (
+    original,
+    originals_in_place,
+    refuse_without_forward,
+)
+from sppkit.capture.planning.options import Options, make_signals
 from sppkit.capture.recorder import Recorder
-from sppkit.capture.schedule import StepFunction, make_schedule
-from sppkit.capture.sharding import Spread, spread_of, unwrapped, user_class
+from sppkit.capture.steps.schedule import StepFunction, make_schedule
+from sppkit.capture.tensors.masks import MaskFunction
+from sppkit.capture.tensors.sharding import Spread, spread_of, unwrapped, user_class
 from sppkit.patterns import Patterns
 from sppkit.recording import STATISTIC_COLUMNS
 from sppkit.run_directory import FLUSH_ROWS, FLUSH_SECONDS, RunDirectory, StreamedRows

@@ -12,31 +12,31 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from sppkit.capture.circumstances import environment, never_called
-from sppkit.capture.compiled import (
+from sppkit.capture.calls.compiled_modules import (
     is_compiled,
     original,
     originals_in_place,
 )
-from sppkit.capture.compiled_session import CompiledSession
-from sppkit.capture.distributed import ALL_RANKS, Ranks, path_on_this_rank
+from sppkit.capture.calls.places import Place
+from sppkit.capture.circumstances import environment, never_called
+from sppkit.capture.compiled.session import CompiledSession
 from sppkit.capture.gains import describe_silence, silent_branches
-from sppkit.capture.loop import Loop
-from sppkit.capture.masks import Mask
-from sppkit.capture.options import Options
-from sppkit.capture.places import Place
-from sppkit.capture.plan import Plan
-from sppkit.capture.readable import join_flags
-from sppkit.capture.reading import Reading
-from sppkit.capture.recipes import PhasePages, Recipe
-from sppkit.capture.rows import columns_of
-from sppkit.capture.scaling import unscaled
-from sppkit.capture.schedule import StepFunction, describe, is_recorded, make_schedule
-from sppkit.capture.session import Session
-from sppkit.capture.sharding import Spread
-from sppkit.capture.structure import describe_initialisation
-from sppkit.capture.turns import Turns
-from sppkit.capture.updates import Updates
+from sppkit.capture.planning.options import Options
+from sppkit.capture.planning.plan import Plan
+from sppkit.capture.planning.structure import describe_initialisation
+from sppkit.capture.processes.distributed import ALL_RANKS, Ranks, path_on_this_rank
+from sppkit.capture.readings.reading import Reading
+from sppkit.capture.readings.recipes import PhasePages, Recipe
+from sppkit.capture.readings.rows import columns_of
+from sppkit.capture.readings.scaling import unscaled
+from sppkit.capture.steps.loop import Loop
+from sppkit.capture.steps.schedule import StepFunction, describe, is_recorded, make_schedule
+from sppkit.capture.steps.session import Session
+from sppkit.capture.steps.turns import Turns
+from sppkit.capture.steps.updates import Updates
+from sppkit.capture.tensors.masks import Mask
+from sppkit.capture.tensors.readable import join_flags
+from sppkit.capture.tensors.sharding import Spread
 from sppkit.errors import RecordingError
 from sppkit.recording import Recording, not_captured_entry
 from sppkit.run_directory import StreamedRows

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sppkit.capture.places import tensors_in
+from sppkit.capture.calls.places import tensors_in
 from sppkit.gate.outputs import as_real
 from sppkit.inputs import ProbeBatch
 from sppkit.probing.execution import run_forward

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from sppkit.capture.masks import MaskFunction
-from sppkit.capture.options import Options
+from sppkit.capture.planning.options import Options
+from sppkit.capture.tensors.masks import MaskFunction
 from sppkit.errors import SppkitError
 from sppkit.gate.alike import alike_from, are_alike
 from sppkit.gate.heads import awake, silent_heads

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sppkit.capture.graph import Graph, Node
-from sppkit.capture.sharding import is_distributed_tensor
+from sppkit.capture.tensors.sharding import is_distributed_tensor
+from sppkit.capture.tracing.graph import Graph, Node
 from sppkit.probing.losses import random_stream
 
 NEARLY_ZERO_GAIN = 1e-3

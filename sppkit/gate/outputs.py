@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sppkit.capture.places import tensors_in
+from sppkit.capture.calls.places import tensors_in
 
 Named = tuple[str, torch.Tensor]
 

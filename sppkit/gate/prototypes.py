@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 
-from sppkit.capture.places import tensors_in
+from sppkit.capture.calls.places import tensors_in
 from sppkit.inputs import ProbeBatch
 
 SIGNAL = 0.7

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sppkit.capture.state import left_as_found
+from sppkit.capture.steps.state import left_as_found
 from sppkit.gate.outputs import trained_outputs
 from sppkit.gate.prototypes import Task
 from sppkit.gate.training_loss import negative_log_likelihood

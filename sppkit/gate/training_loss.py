@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 
-from sppkit.capture.places import tensors_in
+from sppkit.capture.calls.places import tensors_in
 from sppkit.gate.outputs import as_real, describe_output, trained_outputs
 from sppkit.probing.losses import Loss, loss_name, random_stream
 

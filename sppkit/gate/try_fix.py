@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from sppkit.capture.compiled import original
+from sppkit.capture.calls.compiled_modules import original
 from sppkit.errors import SppkitError
 from sppkit.gate.evidence import EvidenceProbe, OnSeed
 from sppkit.gate.fixes import CannotFixError, Network, apply_fix

@@ -4,7 +4,7 @@ import math
 
 from torch import nn
 
-from sppkit.capture.merges import PathEnd
+from sppkit.capture.tracing.merges import PathEnd
 from sppkit.init.layers import weighted_layers
 from sppkit.init.trial import Run, trace
 

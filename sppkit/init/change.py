@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from sppkit.capture.compiled import original
-from sppkit.capture.parameters import effective_weights
-from sppkit.capture.state import State
+from sppkit.capture.calls.compiled_modules import original
+from sppkit.capture.planning.parameters import effective_weights
+from sppkit.capture.steps.state import State
 from sppkit.init.layers import fan_in, weight_of, weighted_layers
 from sppkit.init.trial import Run, as_run, measure
 from sppkit.signals import Tap

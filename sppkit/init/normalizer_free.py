@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sppkit.capture.compiled import original
-from sppkit.capture.state import isolated_randomness
+from sppkit.capture.calls.compiled_modules import original
+from sppkit.capture.steps.state import isolated_randomness
 from sppkit.init.layers import weight_of
 from sppkit.init.normalizer_free_plan import Branch, StandardizedLayer, plan_conversion
 from sppkit.init.trial import Run, as_run, trace

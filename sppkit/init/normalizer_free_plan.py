@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
-from sppkit.capture.graph import (
+from sppkit.capture.tracing.graph import (
     CASTS,
     DROPOUTS,
     NONLINEARITIES,
@@ -16,7 +16,7 @@ from sppkit.capture.graph import (
     SHAPE_OPERATIONS,
     Node,
 )
-from sppkit.capture.merges import Merge, PathEnd
+from sppkit.capture.tracing.merges import Merge, PathEnd
 from sppkit.init.in_front import spelled_by_theory
 from sppkit.init.layers import weighted_layers
 from sppkit.init.trial import Trace

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sppkit.capture.channel_axis import axis_of_module_output
-from sppkit.capture.state import isolated_randomness
+from sppkit.capture.steps.state import isolated_randomness
+from sppkit.capture.tensors.channel_axis import axis_of_module_output
 from sppkit.init.layers import set_weight, weight_of
 from sppkit.init.trial import Run
 

@@ -9,14 +9,14 @@ import pandas as pd
 import torch
 from torch import nn
 
-from sppkit.capture.compiled import original, run_eagerly
-from sppkit.capture.depth import inside_probe
-from sppkit.capture.graph import Graph
-from sppkit.capture.merges import Merge, drawn_level, find_merges
-from sppkit.capture.options import Options
+from sppkit.capture.calls.compiled_modules import original, run_eagerly
+from sppkit.capture.calls.depth import inside_probe
+from sppkit.capture.planning.options import Options
 from sppkit.capture.recorder import Recorder
-from sppkit.capture.session import Session
-from sppkit.capture.state import isolated_randomness, left_as_found, without_fused_attention
+from sppkit.capture.steps.session import Session
+from sppkit.capture.steps.state import isolated_randomness, left_as_found, without_fused_attention
+from sppkit.capture.tracing.graph import Graph
+from sppkit.capture.tracing.merges import Merge, drawn_level, find_merges
 from sppkit.signals import Phase, Signal
 
 Run = Callable[[nn.Module], object]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sppkit.capture.distributed import ALL_RANKS
-from sppkit.capture.rows import COMPARED
+from sppkit.capture.processes.distributed import ALL_RANKS
+from sppkit.capture.readings.rows import COMPARED
 from sppkit.patterns import Patterns, matcher
 from sppkit.recording import STATISTIC_COLUMNS
 from sppkit.signals import OF_OUTPUTS, Phase, Role, Signal, Tap

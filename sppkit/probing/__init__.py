@@ -9,8 +9,8 @@ starts the backward pass.
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from sppkit.capture.masks import MaskFunction
-from sppkit.capture.options import Options, make_signals
+from sppkit.capture.planning.options import Options, make_signals
+from sppkit.capture.tensors.masks import MaskFunction
 from sppkit.inputs import NamedSizes
 from sppkit.patterns import Patterns
 from sppkit.probing.batch_dependence import batch_dependence

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sppkit.capture.compiled import original
-from sppkit.capture.places import tensors_in
+from sppkit.capture.calls.compiled_modules import original
+from sppkit.capture.calls.places import tensors_in
 from sppkit.errors import ProbeError, SppkitError
 from sppkit.inputs import ProbeBatch
 from sppkit.user_code import describe_exception

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sppkit.capture.sharding import local_values
+from sppkit.capture.tensors.sharding import local_values
 
 
 def fingerprint(model: nn.Module) -> int | None:

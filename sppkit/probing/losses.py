@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 
-from sppkit.capture.places import tensors_in
+from sppkit.capture.calls.places import tensors_in
 from sppkit.errors import ProbeError
 
 Loss = Callable[[Any, torch.Tensor | None], torch.Tensor]

@@ -11,16 +11,16 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sppkit.capture.compiled import original, run_eagerly
-from sppkit.capture.depth import inside_probe
+from sppkit.capture.calls.compiled_modules import original, run_eagerly
+from sppkit.capture.calls.depth import inside_probe
+from sppkit.capture.calls.places import tensors_in
 from sppkit.capture.gains import activated, describe_silence, silent_branches
-from sppkit.capture.graph import Graph
-from sppkit.capture.options import Options
-from sppkit.capture.places import tensors_in
-from sppkit.capture.plan import Plan
+from sppkit.capture.planning.options import Options
+from sppkit.capture.planning.plan import Plan
 from sppkit.capture.recorder import Recorder
-from sppkit.capture.session import Session
-from sppkit.capture.state import isolated_randomness, left_as_found, without_fused_attention
+from sppkit.capture.steps.session import Session
+from sppkit.capture.steps.state import isolated_randomness, left_as_found, without_fused_attention
+from sppkit.capture.tracing.graph import Graph
 from sppkit.errors import ProbeError
 from sppkit.inputs import ProbeBatch
 from sppkit.probing.conditions import PRECISIONS, Conditions

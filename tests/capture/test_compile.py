@@ -13,7 +13,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch._dynamo.utils import counters
 
 import sppkit
-from sppkit.capture import compiled_session
+from sppkit.capture.compiled import session as compiled_session
 from sppkit.statistics import STATISTICS
 from tests.capture.test_left_as_found import all_hooks, randomness, state_of
 from tests.cases import (

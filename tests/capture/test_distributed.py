@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import sppkit
-from sppkit.capture import side_group
+from sppkit.capture.processes import side_group
 from sppkit.table import KEY, TABLE_COLUMNS
 from tests.cases import BasicBlock, weight_normed
 from tests.ranks import run_ranks

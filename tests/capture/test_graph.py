@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from sppkit.capture import graph as names
-from sppkit.capture.graph import Factor, Tracer
-from sppkit.capture.places import Place
-from sppkit.capture.watch import Watch
+from sppkit.capture.calls.places import Place
+from sppkit.capture.calls.watch import Watch
+from sppkit.capture.tracing import graph as names
+from sppkit.capture.tracing.graph import Factor, Tracer
 
 
 class Expression(nn.Module):

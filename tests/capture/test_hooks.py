@@ -27,10 +27,10 @@ def test_a_fault_of_ours_is_told_and_does_not_reach_the_users_pass(monkeypatch, 
         raise ZeroDivisionError("broken kernel")
 
     if where == "forward":
-        monkeypatch.setattr("sppkit.capture.plan.summarize", fail)
+        monkeypatch.setattr("sppkit.capture.planning.plan.summarize", fail)
     with sppkit.record(model, signals=["activation", "gradient"]) as recording:
         output = model(x)
-        monkeypatch.setattr("sppkit.capture.plan.summarize", fail)
+        monkeypatch.setattr("sppkit.capture.planning.plan.summarize", fail)
         output.sum().backward()
         monkeypatch.undo()
     assert torch.equal(output, expected)

@@ -70,7 +70,7 @@ def test_a_recorded_step_is_bit_identical_to_a_plain_one(case):
 
 
 def _tensors(value):
-    from sppkit.capture.places import tensors_in
+    from sppkit.capture.calls.places import tensors_in
 
     return list(tensors_in(value))
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 import sppkit
-from sppkit.capture.plan import REPEATED
+from sppkit.capture.planning.plan import REPEATED
 from sppkit.table import KEY
 from tests.cases import PostActivationResNet, SharedLayer, Tokens, weight_normed
 

@@ -7,8 +7,8 @@ from torch import nn
 
 import sppkit
 from sppkit import statistics
-from sppkit.capture.masks import UNMASKED, Mask
-from sppkit.capture.readable import readable
+from sppkit.capture.tensors.masks import UNMASKED, Mask
+from sppkit.capture.tensors.readable import readable
 from tests.oracle import summary_of
 
 PADDING = 0

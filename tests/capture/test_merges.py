@@ -6,7 +6,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 import sppkit
-from sppkit.capture.merges import find_merges
+from sppkit.capture.tracing.merges import find_merges
 from sppkit.models import REFERENCES, build
 from tests.cases import (
     BasicBlock,
@@ -305,8 +305,8 @@ def test_the_graph_keeps_no_activation_alive():
     import gc
     import weakref
 
-    from sppkit.capture.graph import Tracer
-    from sppkit.capture.watch import Watch
+    from sppkit.capture.calls.watch import Watch
+    from sppkit.capture.tracing.graph import Tracer
 
     model = FunctionalLoop()
     tracer = Tracer(model)

@@ -7,7 +7,7 @@ from torch import nn
 
 import sppkit
 from sppkit import statistics
-from sppkit.capture.readable import FLOAT8, NO_SCALE, TWO_CHANNELS, TWO_PARTS, readable
+from sppkit.capture.tensors.readable import FLOAT8, NO_SCALE, TWO_CHANNELS, TWO_PARTS, readable
 from sppkit.kernels import summarize
 from sppkit.summary import ChannelSummary
 from tests.oracle import summary_of

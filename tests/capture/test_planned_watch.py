@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import sppkit
-from sppkit.capture.planned_watch import PlannedWatch
+from sppkit.capture.writing.planned_watch import PlannedWatch
 
 
 class Doubling(nn.Module):

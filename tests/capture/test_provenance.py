@@ -5,15 +5,16 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
-from sppkit.capture.blocks import (
+from sppkit.capture.calls.places import Place
+from sppkit.capture.tracing.blocks import (
     TapInfo,
     find_blocks,
     find_taps,
     remarks_on,
     taps_by_pattern,
 )
-from sppkit.capture.graph import Factor, Graph
-from sppkit.capture.merges import (
+from sppkit.capture.tracing.graph import Factor, Graph
+from sppkit.capture.tracing.merges import (
     Findings,
     drawn_level,
     find_merges,
@@ -21,7 +22,6 @@ from sppkit.capture.merges import (
     parameter_operations,
     path_nodes,
 )
-from sppkit.capture.places import Place
 from sppkit.patterns import matcher
 from sppkit.signals import Tap
 

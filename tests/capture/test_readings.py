@@ -411,7 +411,7 @@ def test_a_probe_knows_the_axis_that_a_reader_decides():
     ],
 )
 def test_reshapes_keep_the_channels_where_one_axis_holds_them(old, axis, new, expected):
-    from sppkit.capture.channel_axis import axis_after
+    from sppkit.capture.tensors.channel_axis import axis_after
 
     assert axis_after("reshape", [(old, axis)], new) == expected
 

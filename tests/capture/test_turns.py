@@ -9,8 +9,8 @@ import torch._dynamo
 from torch import nn
 
 import sppkit
-from sppkit.capture.options import Options
-from sppkit.capture.turns import groups_of_layers
+from sppkit.capture.planning.options import Options
+from sppkit.capture.steps.turns import groups_of_layers
 from sppkit.table import KEY, TABLE_COLUMNS
 from tests.capture.test_schedule import hooks_on
 from tests.cases import (

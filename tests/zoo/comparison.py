@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 import sppkit
-from sppkit.capture.graph import Tracer
-from sppkit.capture.merges import Findings, drawn_level, find_merges
-from sppkit.capture.places import tensors_in
-from sppkit.capture.watch import Watch
+from sppkit.capture.calls.places import tensors_in
+from sppkit.capture.calls.watch import Watch
+from sppkit.capture.tracing.graph import Tracer
+from sppkit.capture.tracing.merges import Findings, drawn_level, find_merges
 from sppkit.recording import Recording
 from tests.zoo.networks import Batch, Network
 
