@@ -1,8 +1,8 @@
 """Capture: watch a model run, plan what to record, write it to slots, turn it into rows.
 
 `record` makes a `recorder`, which takes the steps of a run one by one; `circumstances` says what a
-run was measured with, `gains` which residual branches are silent. The rooms, each of which imports
-only those above it:
+run was measured with, `descriptions` what it was of, `gains` which residual branches are silent.
+The rooms, each of which imports only those above it:
 
 =========  =========================================================================
 calls      what runs: the calls of modules and functions, and names for their tensors

@@ -2,7 +2,6 @@
 
 import os
 import weakref
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -18,15 +17,16 @@ from sppkit.capture.calls.compiled_modules import (
     originals_in_place,
 )
 from sppkit.capture.calls.places import Place
-from sppkit.capture.circumstances import environment, never_called
+from sppkit.capture.circumstances import environment
 from sppkit.capture.compiled.session import CompiledSession
+from sppkit.capture.descriptions import structure_of_run, what_is_missing
 from sppkit.capture.gains import describe_silence, silent_branches
 from sppkit.capture.planning.options import Options
 from sppkit.capture.planning.plan import Plan
-from sppkit.capture.planning.structure import describe_initialisation
 from sppkit.capture.processes.distributed import ALL_RANKS, Ranks, path_on_this_rank
 from sppkit.capture.readings.reading import Reading
-from sppkit.capture.readings.recipes import PhasePages, Recipe
+from sppkit.capture.readings.recipes import Recipe
+from sppkit.capture.readings.repeated_steps import RepeatedSteps
 from sppkit.capture.readings.rows import columns_of
 from sppkit.capture.readings.scaling import unscaled
 from sppkit.capture.steps.loop import Loop
@@ -38,14 +38,10 @@ from sppkit.capture.tensors.masks import Mask
 from sppkit.capture.tensors.readable import join_flags
 from sppkit.capture.tensors.sharding import Spread
 from sppkit.errors import RecordingError
-from sppkit.recording import Recording, not_captured_entry
+from sppkit.recording import Recording
 from sppkit.run_directory import StreamedRows
 from sppkit.signals import Phase, Signal
-from sppkit.statistics import evaluate, maximum, minimum, variance
 from sppkit.table import Columns
-
-MOST_RECIPES = 64
-"""Kinds of steps that are remembered: each holds the labels of its rows, about 150 bytes each."""
 
 
 class Recorder(Recording):
@@ -96,8 +92,7 @@ class Recorder(Recording):
         self._is_attached = False
         self._is_entered = False
         self._weights: dict[Place, Reading] = {}
-        self._recipes: dict[Hashable, Recipe] = {}
-        self._on_the_way: deque[tuple[Columns, Recipe, PhasePages]] = deque()
+        self._repeated = RepeatedSteps()
         self._updates = Updates(self._session) if Signal.UPDATE in options.signals else None
         self._listeners: list[Callable[[Columns], None]] = []
         self._leavers: list[Callable[[], None]] = []
@@ -320,16 +315,17 @@ class Recorder(Recording):
         self._session.rest(hooks_stay=is_recorded(self._schedule, self._steps + 1))
         self._session.end_step()
         signature = None if flag else self._signature()
-        if signature in self._recipes:
-            self._repeat(self._recipes[signature])
+        if signature in self._repeated:
+            self._repeated.begin(signature, self._constants(), self._session.take_pages())
+            self._make_rows(wait=False)
+            self._count_step()
             return
         with originals_in_place(self._session.model):
             readings = self._collected(flag)
             self._keep(readings)
             if signature is not None and readings:
-                if len(self._recipes) >= MOST_RECIPES:
-                    self._recipes.clear()
-                self._recipes[signature] = Recipe(readings, self._session.model, self.plan)
+                recipe = Recipe(readings, self._session.model, self.plan)
+                self._repeated.learn(signature, recipe)
 
     def _signature(self) -> Hashable | None:
         """Identify the step among its like; None where readings are looked at one by one."""
@@ -337,27 +333,14 @@ class Recorder(Recording):
             return None
         return self._session.signature()
 
-    def _repeat(self, recipe: Recipe) -> None:
-        """Make the rows of a step that looks like an earlier one, when its numbers have come."""
-        pages = self._session.take_pages()
-        for page in (page for found in pages.values() for page in found):
-            page.send()
-        self._on_the_way.append((self._constants(), recipe, pages))
-        self._make_rows(wait=False)
+    def _make_rows(self, *, wait: bool) -> None:
+        """Add the rows of earlier steps whose numbers have arrived from the device."""
+        for columns in self._repeated.rows(wait=wait):
+            self._append(columns)
+
+    def _count_step(self) -> None:
         self._recorded_steps += 1
         self._latest_recorded = self._steps
-
-    def _make_rows(self, *, wait: bool) -> None:
-        """Make rows of what has arrived from the device, in the order of the steps."""
-        while self._on_the_way:
-            constants, recipe, pages = self._on_the_way[0]
-            every = [page for found in pages.values() for page in found]
-            if not wait and not all(page.has_arrived for page in every):
-                return
-            self._append({**constants, **recipe.columns(pages)})
-            self._on_the_way.popleft()
-            for page in every:
-                page.put_back()
 
     def _settle(self) -> None:
         self._make_rows(wait=True)
@@ -396,8 +379,7 @@ class Recorder(Recording):
             return
         if self.plan is not self._described:
             self._describe_network([reading for _, share in shares for reading in share])
-        self._recorded_steps += 1
-        self._latest_recorded = self._steps
+        self._count_step()
 
     def _add_rows(self, readings: list[Reading], rank: int = ALL_RANKS) -> None:
         if not readings:
@@ -432,17 +414,7 @@ class Recorder(Recording):
         """Add what the structure lacks, from the plan and the weights of its first step."""
         self._described = self.plan
         known = {(row["layer"], row["operation"]) for row in self._structure_rows}
-        started: dict[str, list[str]] = {}
-        for reading in readings:
-            place, signal = reading.point
-            if signal is Signal.WEIGHT:
-                values = evaluate(reading.summary, (minimum, maximum, variance))
-                described = f"{place.tensor}: {describe_initialisation(values)}"
-                started.setdefault(place.layer, []).append(described)
-        for row in self.plan.structure:
-            if (row["layer"], row["operation"]) not in known:
-                described = ", ".join(started.get(row["layer"], ()))
-                self._structure_rows.append({**row, "run": self._run, "initialisation": described})
+        self._structure_rows += structure_of_run(self._run, self.plan, readings, known)
         metadata = self.metadata[self._run]
         metadata["remarks"] = [*self.plan.remarks, *self._session.remarks()]
         metadata["plan"] = self.plan.digest
@@ -450,22 +422,12 @@ class Recorder(Recording):
             metadata |= describe_silence(silent_branches(self._session.model, self.plan))
 
     def _say_what_is_missing(self) -> None:
-        with originals_in_place(self._session.model):
-            uncalled = list(never_called(self._session.model, self.plan))
         metadata = self.metadata[self._run]
         missing = self._session.missing | (self._updates.unread if self._updates else {})
         if not self._recorded_steps:
             missing.setdefault(("", ""), "no forward pass of the model was seen")
-        entries = [
-            not_captured_entry(self._run, layer, signal, reason)
-            for (layer, signal), reason in missing.items()
-        ]
-        said = {layer for layer, signal in missing if not signal}
-        entries += [
-            not_captured_entry(self._run, layer, "", reason)
-            for layer, reason in uncalled
-            if layer not in said
-        ]
+        with originals_in_place(self._session.model):
+            entries = what_is_missing(self._run, self._session.model, self.plan, missing)
         metadata["not_captured"] = entries
         metadata["recorded_steps"] = self._recorded_steps
         if self._ranks:

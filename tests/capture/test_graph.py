@@ -9,7 +9,8 @@ from torch import nn
 from sppkit.capture.calls.places import Place
 from sppkit.capture.calls.watch import Watch
 from sppkit.capture.tracing import graph as names
-from sppkit.capture.tracing.graph import Factor, Tracer
+from sppkit.capture.tracing.graph import Factor
+from sppkit.capture.tracing.tracer import Tracer
 
 
 class Expression(nn.Module):

@@ -306,7 +306,7 @@ def test_the_graph_keeps_no_activation_alive():
     import weakref
 
     from sppkit.capture.calls.watch import Watch
-    from sppkit.capture.tracing.graph import Tracer
+    from sppkit.capture.tracing.tracer import Tracer
 
     model = FunctionalLoop()
     tracer = Tracer(model)

@@ -13,8 +13,8 @@ from torch import nn
 import sppkit
 from sppkit.capture.calls.places import tensors_in
 from sppkit.capture.calls.watch import Watch
-from sppkit.capture.tracing.graph import Tracer
 from sppkit.capture.tracing.merges import Findings, drawn_level, find_merges
+from sppkit.capture.tracing.tracer import Tracer
 from sppkit.recording import Recording
 from tests.zoo.networks import Batch, Network
 

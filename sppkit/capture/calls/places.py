@@ -56,6 +56,11 @@ def tensors_in(value: object, path: str = "") -> Iterator[tuple[str, torch.Tenso
         yield from tensors_in(part, f"{path}.{key}" if path else key)
 
 
+def every_tensor(value: object) -> Iterator[torch.Tensor]:
+    """Walk the tensors of a value, or of the arguments of a call, without their paths."""
+    return (tensor for _, tensor in tensors_in(value))
+
+
 def _parts(value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, Mapping):
         yield from ((str(key), part) for key, part in value.items())

@@ -8,99 +8,17 @@ its return. Nothing here knows what listeners do with what they hear.
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, Self
+from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from sppkit.capture.calls.depth import probe_depth
+from sppkit.capture.calls.functional import OperationMode, canonical_name
+from sppkit.capture.calls.module_call import Listener, ModuleCall
 from sppkit.capture.calls.module_tree import ModuleTree
-
-_ALIASES = {
-    **dict.fromkeys(("iadd", "radd"), "add"),
-    **dict.fromkeys(("isub", "rsub", "subtract"), "sub"),
-    **dict.fromkeys(("imul", "rmul", "multiply"), "mul"),
-    **dict.fromkeys(("idiv", "itruediv", "truediv", "rdiv", "true_divide", "divide"), "div"),
-    **dict.fromkeys(("imatmul", "rmatmul"), "matmul"),
-}
-
-
-class ModuleCall:
-    """One call of one module, while it is under way."""
-
-    __slots__ = (
-        *("children", "index", "is_leaf", "is_new", "layer", "module", "operations", "stack"),
-    )
-
-    def __init__(
-        self,
-        layer: str,
-        index: int,
-        module: nn.Module,
-        parent: "ModuleCall | None",
-        is_new: bool = False,
-    ) -> None:
-        self.layer = layer
-        self.index = index
-        self.module = module
-        self.is_leaf = has_no_parts(module)
-        self.is_new = is_new  # became a part of the model after the hooks were put on
-        self.children = 0  # calls of other modules made by this one
-        self.operations: dict[str, int] = {}
-        self.stack: tuple[tuple[str, int], ...] = (
-            *(parent.stack if parent else ()),
-            (layer, index),
-        )
-
-
-class Listener(Protocol):
-    """What a watch tells."""
-
-    def begin(self, root: ModuleCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Hear that a pass begins, with the arguments of its outermost call."""
-
-    def operation(
-        self,
-        call: ModuleCall,
-        label: str,
-        function: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: dict[str, Any],
-        result: object,
-    ) -> None:
-        """Hear of a functional call; `label` numbers it within its module call, as "add#1"."""
-
-    def output(self, call: ModuleCall, args: tuple[Any, ...], output: object) -> None:
-        """Hear that a module call returned."""
-
-    def recomputed(self, layer: str, output: object) -> None:
-        """Hear that a call of the pass was repeated inside the backward pass (checkpointing)."""
-
-    def end(self, completed: bool) -> None:
-        """Hear that the pass is over; not completed where its outermost call raised."""
-
-
-def has_no_parts(module: nn.Module) -> bool:
-    """Say whether a module has no submodules but its parametrizations."""
-    return all(name == "parametrizations" for name, _ in module.named_children())
-
-
-def canonical_name(function: Callable[..., Any]) -> str:
-    """Give one name to all spellings of an operation.
-
-    >>> canonical_name(torch.Tensor.add_), canonical_name(torch.Tensor.__rsub__)
-    ('add', 'sub')
-    """
-    name: str = getattr(function, "__name__", type(function).__name__)
-    if name == "__get__":  # a property of the tensor, such as `.T`
-        return str(getattr(getattr(function, "__self__", None), "__name__", name))
-    if name.startswith("__"):
-        name = name.strip("_")
-    elif not name.startswith("_"):
-        name = name.rstrip("_")
-    return _ALIASES.get(name, name)
+from sppkit.capture.calls.regions import is_recomputation, opaque_region
 
 
 class Watch:
@@ -131,7 +49,7 @@ class Watch:
         self._model = weakref.ref(model)
         self._tree: ModuleTree | None = None
         self._listeners = tuple(listeners)
-        self._mode = _OperationMode(self) if operations else None
+        self._mode = OperationMode(self.operate) if operations else None
         self._on_missing = on_missing
         self._handles: list[RemovableHandle] = []
         self._leaving: list[tuple[nn.Module, RemovableHandle]] = []
@@ -295,7 +213,7 @@ class Watch:
         """Number a functional call within the module call under way and tell of it."""
         if (
             not self._stack
-            or _opaque_region()
+            or opaque_region()
             or not (
                 isinstance(result, torch.Tensor | tuple | list)
                 or function is torch.Tensor.__setitem__
@@ -312,7 +230,7 @@ class Watch:
     def _skips(self, layer: str, module: nn.Module) -> bool:
         """Pass over a call that cannot be recorded, with all the calls inside it; say why once."""
         if not self._skipped.calls:
-            reason = _opaque_region() or self._other_thread()
+            reason = opaque_region() or self._other_thread()
             if not reason:
                 return False
             self._on_missing(layer, reason)
@@ -352,25 +270,6 @@ def _describe(error: Exception) -> str:
     return f"recording it failed: {type(error).__name__}: {error}"
 
 
-def is_recomputation() -> bool:
-    """Say whether a backward pass is running: a forward inside it repeats a checkpointed one."""
-    return torch._C._current_graph_task_id() != -1
-
-
-_TRACING = (torch._C._TorchDispatchModeKey.FAKE, torch._C._TorchDispatchModeKey.PROXY)
-
-
-def _opaque_region() -> str | None:
-    """Say why what runs here is no plain computation whose tensors could be read."""
-    if torch._C._functorch.peek_interpreter_stack() is not None:
-        return "called inside torch.func (vmap, grad, ...): its tensors stand for others"
-    if torch._C._is_tracing():
-        return "called by torch.jit.trace, which would take the reading for a part of the model"
-    if any(torch._C._get_dispatch_mode(mode) is not None for mode in _TRACING):
-        return "called by a tracer (torch.export, make_fx, fake tensors), not run on values"
-    return None
-
-
 def can_be_hooked(name: str, module: nn.Module) -> bool:
     """Pass over parametrizations, which fire at every access, and scripted modules."""
     return "parametrizations" not in name.split(".") and not isinstance(
@@ -391,55 +290,6 @@ class _Skipped(threading.local):
         while self.calls.pop() is not module:
             pass
         return True
-
-
-class _OperationMode(TorchFunctionMode):
-    def __init__(self, watch: Watch) -> None:
-        super().__init__()
-        self._watch = watch
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if torch.compiler.is_compiling():
-            return result
-        self._watch.operate(func, args, kwargs or {}, result)
-        return result
-
-    def __enter__(self) -> Self:
-        torch.overrides.has_torch_function = _someone_else_overrides
-        return super().__enter__()  # type: ignore[no-untyped-call, no-any-return]
-
-    def __exit__(self, *details: object) -> None:
-        super().__exit__(*details)  # type: ignore[no-untyped-call]
-        if not any(isinstance(mode, _OperationMode) for mode in _modes()):
-            torch.overrides.has_torch_function = _has_torch_function
-
-
-_has_torch_function = torch.overrides.has_torch_function
-
-
-def _modes() -> list[object]:
-    stack = range(torch._C._len_torch_function_stack())
-    return [torch._C._get_function_stack_at(level) for level in stack]
-
-
-def _someone_else_overrides(args: Iterable[Any]) -> bool:
-    """Answer `has_torch_function` as if we were not there.
-
-    nn.TransformerEncoder and nn.MultiheadAttention ask it whether to take their fused paths, one of
-    which leaves zeros at padded positions: a traced pass must return what any other one returns.
-    """
-    if not all(isinstance(mode, _OperationMode) for mode in _modes()):
-        return bool(_has_torch_function(args))
-    kinds = {type(argument) for argument in args} - {torch.Tensor}
-    none = torch._C._disabled_torch_function_impl
-    return any(getattr(kind, "__torch_function__", none) is not none for kind in kinds)
 
 
 class Hook:

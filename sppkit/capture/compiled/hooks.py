@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from sppkit.capture.calls.places import tensors_in
-from sppkit.capture.calls.watch import inert, is_recomputation
+from sppkit.capture.calls.regions import is_recomputation
+from sppkit.capture.calls.watch import inert
 from sppkit.capture.compiled.observe import observe
 
 

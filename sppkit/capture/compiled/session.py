@@ -6,15 +6,11 @@ plan what to record; then hooks go on that only hand tensors over. A gate around
 where no compiled code runs yet, tells one pass from the next.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
 from torch.utils.hooks import RemovableHandle
 
 from sppkit.capture.calls.compiled_modules import (
@@ -22,25 +18,24 @@ from sppkit.capture.calls.compiled_modules import (
     forget_compiled_code,
     original,
     originals_in_place,
-    run_eagerly,
     uses_cuda_graphs,
     warn,
     was_called,
 )
 from sppkit.capture.calls.depth import probe_depth
 from sppkit.capture.calls.places import Place, Point, tensors_in
-from sppkit.capture.calls.watch import is_recomputation
+from sppkit.capture.calls.regions import is_recomputation
+from sppkit.capture.compiled.gate import Gate
 from sppkit.capture.compiled.hooks import Counter, OutputHook, Switch, TensorRead
 from sppkit.capture.compiled.observe import Receiver
+from sppkit.capture.compiled.preparation import prepare
 from sppkit.capture.planning.options import Options
-from sppkit.capture.planning.plan import Pass, Plan
+from sppkit.capture.planning.plan import Pass
 from sppkit.capture.readings.reading import Reading
 from sppkit.capture.steps.session import MAXIMUM_OPEN_PASSES, Session
-from sppkit.capture.steps.state import isolated_randomness, left_as_found
 from sppkit.capture.tensors.readable import readable
-from sppkit.capture.tracing.graph import Graph
 from sppkit.capture.writing.writer import Writer
-from sppkit.signals import OF_OUTPUTS, Signal
+from sppkit.signals import Signal
 
 COMPILED_BEFORE = (
     "a function of this model was compiled and called before the recording (by this model, or by "
@@ -56,13 +51,6 @@ CUDA_GRAPHS = (
     "repeat kernels and no calls of Python: recording was not verified with them. Compile in the "
     "default mode for the recording; what a step does not hand over is listed here"
 )
-FUNCTIONAL = (
-    "a functional call in a compiled model has no hook; put it into a module of its own, or record "
-    "the model before it is compiled"
-)
-SPLIT_GRADIENT = (
-    "compiled code returns this tensor and also reads it: outside, the gradient lacks that part"
-)
 NOT_SEEN = "a compiled pass did not hand it over: the layer was not called as in the traced pass"
 ANOTHER_CALL = (
     "the layer was called once in the traced pass and more often in another: whose activation it "
@@ -76,42 +64,6 @@ ANOTHER_MODE = (
     "passes in train and in eval mode preceded the backward pass: whose gradient it is, is lost in "
     "compiled code"
 )
-
-
-class Gate:
-    """Stands before the outermost call of a model, outside of compiled code.
-
-    A module looks for `_compiled_call_impl` before it runs its own hooks, so that this is a place
-    around wrapped, compiled and eager modules alike, and one that copies and pickles leave out.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        before: Callable[[tuple[Any, ...], dict[str, Any]], bool],
-        after: Callable[[object], None],
-    ) -> None:
-        self._module = module
-        self._before, self._after = before, after
-        self._found = vars(module).get("_compiled_call_impl")
-        vars(module)["_compiled_call_impl"] = self
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Make the call that was asked for."""
-        call = self._found or self._module._call_impl
-        if torch.compiler.is_compiling() or is_recomputation() or not self._before(args, kwargs):
-            return call(*args, **kwargs)
-        output = call(*args, **kwargs)
-        self._after(output)
-        return output
-
-    def remove(self) -> None:
-        """Put back what was there, unless someone else has replaced it since."""
-        if vars(self._module).get("_compiled_call_impl") is not self:
-            return
-        del vars(self._module)["_compiled_call_impl"]
-        if self._found is not None:
-            vars(self._module)["_compiled_call_impl"] = self._found
 
 
 class CompiledPass(Pass):
@@ -182,8 +134,7 @@ class CompiledSession(Session):
     def detach(self) -> None:
         """Let the hooks rest: compiled code goes on without writing."""
         self._switch.is_on = False
-        if self._gradients:
-            self._gradients.detach()
+        self._parameters.detach()
 
     def rest(self, *, hooks_stay: bool) -> None:
         """Let the hooks rest, as between any two steps: taking them off would compile anew."""
@@ -326,84 +277,15 @@ class CompiledSession(Session):
 
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Trace one eager pass to plan what to record, and hook it."""
-        writer, graph, plan = self._trace(args, kwargs)
-        wanted = self._options.signals & OF_OUTPUTS
-        written = writer.passes[-1]
-        axes = {
-            Point(point.place, signal): slot.axis
-            for point, (slot, _) in written.aside.items()
-            for signal in wanted
-            if not point.place.operation
-        }
-        self._aliases = {a: target for a, target in written.aliases.items() if a.signal in wanted}
-        self._read_aliases_of_operations(
-            axes, {p: slot.axis for p, (slot, _) in written.aside.items()}
-        )
-        self._reasons = {
-            Point(place, signal): FUNCTIONAL
-            for place in plan.axes
-            for signal in wanted
-            if place.operation
-        }
-        self._reasons |= {p: r for p, r in writer.missing.items() if p.signal in wanted}
-        self._settle_outputs_of_compiled_code(axes, graph)
-        self._awaited_by_each = written.awaited & axes.keys()
+        found = prepare(self._called, self._options, (args, kwargs), self._entries, self.missing)
+        self._aliases, self._reasons = found.aliases, found.reasons
+        self._awaited_by_each = found.awaited
         self._receivers = {
-            point: Receiver(partial(self._receive, point, axis)) for point, axis in axes.items()
+            point: Receiver(partial(self._receive, point, axis))
+            for point, axis in found.axes.items()
         }
-        self._hook(list(graph.calls))
-        self.plan = self._plan_of_step = plan
-
-    def _read_aliases_of_operations(
-        self, axes: dict[Point, int | None], traced: dict[Point, int | None]
-    ) -> None:
-        """Read the first module that returns a functional result in the place of that result."""
-        stands_for: dict[Point, Point] = {}
-        for alias, target in list(self._aliases.items()):
-            if not target.place.operation:
-                continue
-            first = stands_for.setdefault(target, alias)
-            if first is not alias:
-                self._aliases[alias] = first
-                continue
-            del self._aliases[alias]
-            if target in traced:
-                axes[alias] = traced[target]
-
-    def _trace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Writer, Graph, Plan]:
-        """Run the original module once on a copy of the arguments; nothing else remembers it."""
-        session = Session(self.model, replace(self._options, signals=OF_OUTPUTS))
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode(False))
-            stack.enter_context(torch.enable_grad())
-            stack.enter_context(run_eagerly(self._called))
-            stack.enter_context(left_as_found(self.model))
-            stack.enter_context(isolated_randomness(0))
-            given, named = tree_map_only(Tensor, _copy, (args, kwargs))
-            stack.callback(session.detach)
-            session.attach()
-            self.model._call_impl(*given, **named)
-        self.missing |= session.missing
-        return session.traced()
-
-    def _settle_outputs_of_compiled_code(self, axes: dict[Point, int | None], graph: Graph) -> None:
-        """Find what is read where compiled code has returned, outside of it.
-
-        A tensor has another identity there: what it was inside is an alias of it, and the gradient
-        that arrives lacks the part that its readers inside send back.
-        """
-        children = graph.children()
-        for node in graph.nodes:
-            outside = [place for place in node.emitted if place.layer in self._entries]
-            inside = [place for place in node.emitted if place.layer not in self._entries]
-            for point in (Point(place, signal) for place in outside for signal in OF_OUTPUTS):
-                same = [p for p in (Point(i, point.signal) for i in inside) if p in axes]
-                if point in axes and same:
-                    del axes[point]
-                    self._aliases[point] = same[0]
-                elif point in axes and point.signal is Signal.GRADIENT and children[node.index]:
-                    del axes[point]
-                    self._reasons[point] = SPLIT_GRADIENT
+        self._hook(found.calls)
+        self.plan = self._plan_of_step = found.plan
 
     def _hook(self, calls: list[tuple[str, int]]) -> None:
         """Hook the modules of the planned places; the outermost is read by the gate."""
@@ -448,12 +330,12 @@ class CompiledSession(Session):
         self._unwritten |= unwritten
 
     def _note_what_is_missing(self, writer: Writer) -> None:
-        arrived = {reading.point for reading in self._fetched.values()}
+        arrived = self._readings.points
         writer.missing |= dict.fromkeys(self._unwritten - arrived, NOT_SEEN)
         writer.missing = {p: reason for p, reason in writer.missing.items() if p not in arrived}
         writer.missing |= self._refused
         if self._gradients_came:
-            self._awaited -= self._refused.keys()
+            self._readings.awaited -= self._refused.keys()
         super()._note_what_is_missing(writer)
 
     def _say_once(self, message: str) -> None:
@@ -462,7 +344,3 @@ class CompiledSession(Session):
         if message not in said:
             warn(message)
             self.missing["", ""] = f"{said}; {message}" if said else message
-
-
-def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone().requires_grad_(tensor.requires_grad)

@@ -128,6 +128,7 @@ class Pass:
         handles: of the hooks on this pass's tensors.
         hooks: tables of the hooks of a tensor, in which ours has the key OURS.
         pages: by device.
+        is_of_parameters: whether it is of parameters.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class Pass:
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
         self.hooks: list[dict[Any, Any]] = []
         self.is_open = True
+        self.is_of_parameters = of_parameters
         self.pages = plan.pages(of_parameters=of_parameters)
         self._plan = plan
         self._is_masked = is_masked

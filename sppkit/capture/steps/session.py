@@ -1,28 +1,25 @@
 """A session of recording: trace, plan, write, and fetch, step after step."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 
 import torch
 from torch import nn
 
-from sppkit.capture.calls.compiled_modules import originals_in_place
 from sppkit.capture.calls.places import Point
 from sppkit.capture.calls.watch import Watch
 from sppkit.capture.planning.options import Options
-from sppkit.capture.planning.parameters import has_effective_weight, is_sharded, parameter_readings
 from sppkit.capture.planning.plan import Pass, Plan
 from sppkit.capture.planning.sheets import Page, SheetKey, Slot
+from sppkit.capture.readings.merging import MergedReadings, under_other_names
 from sppkit.capture.readings.reading import Reading, name_of, read_parameter, with_totals
 from sppkit.capture.readings.recipes import pages_by_phase
+from sppkit.capture.steps.parameter_reader import ParameterReader
 from sppkit.capture.steps.planning import make_plan
 from sppkit.capture.steps.turns import Turns
 from sppkit.capture.tensors.masks import Masks
-from sppkit.capture.tensors.readable import join_flags
-from sppkit.capture.tensors.sharding import Shard, is_distributed_tensor, local_values, shard_of
-from sppkit.capture.tracing.graph import Graph, Tracer
-from sppkit.capture.writing.planned_parameters import PlannedParameters
+from sppkit.capture.tracing.graph import Graph
+from sppkit.capture.tracing.tracer import Tracer
 from sppkit.capture.writing.planned_watch import PlannedWatch
-from sppkit.capture.writing.weight_gradients import WeightGradients
 from sppkit.capture.writing.writer import Writer
 from sppkit.errors import RecordingError
 from sppkit.signals import Signal
@@ -68,18 +65,10 @@ class Session:
         self._watch: Watch | None = None
         self._writer: Writer | None = None
         self._tracer: Tracer | None = None
-        self._fetched: dict[tuple[str, Point], Reading] = {}
-        self._totals: dict[str, tuple[int, int]] = {}
-        self._awaited: set[Point] = set()
-        self._parameters = Pass(self.plan, "", of_parameters=True)
-        self._gradients: WeightGradients | None = None
-        self._planned_parameters: PlannedParameters | None = None
-        self._plan_size = 0
+        self._readings = MergedReadings(self.missing)
+        self._parameters = ParameterReader(self.plan, self.missing, unread_parameters)
         self._is_resting = False
         self._given_up: set[Point] = set()
-        self._shared_parameters: dict[Point, Point] = {}
-        self._shards: dict[Point, Shard] = {}
-        self._unread_parameters = unread_parameters
 
     def take(self, model: nn.Module | None) -> None:
         """Hold the model while it is recorded.
@@ -96,9 +85,8 @@ class Session:
 
     def release(self) -> None:
         """Let go of the model and of all that leads to it."""
-        self._held = self._watch = self._writer = self._tracer = self._gradients = None
-        self._planned_parameters = None
-        self._parameters = Pass(self.plan, "", of_parameters=True)
+        self._held = self._watch = self._writer = self._tracer = None
+        self._parameters.release()
 
     @property
     def model(self) -> nn.Module:
@@ -151,14 +139,14 @@ class Session:
         Args:
             hooks_stay: whether that step comes at once; else the hooks come off until then.
         """
-        if self._tracer or self.turns or not (hooks_stay or self._planned_parameters):
+        if self._tracer or self.turns or not (hooks_stay or self._parameters.is_planned):
             self.detach()
             return
         self._is_resting = True
         if self._watch:
             self._watch.rest(hooks_stay=hooks_stay)
-        if self._gradients and not hooks_stay:
-            self._gradients.detach()
+        if not hooks_stay:
+            self._parameters.detach()
         for written in self._writer.passes if self._writer else ():
             written.close()
 
@@ -168,30 +156,18 @@ class Session:
         watch, writer = self._watch, self._writer
         if not watch or not writer or writer.is_stale or not watch.is_in_place:
             return False
-        planned = self._planned_parameters
-        if self._plan_size != len(self.plan.slots) or (planned and not planned.are_current):
+        if not self._parameters.is_current:
             return False
         writer.restart()
-        self._parameters = Pass(self.plan, "", of_parameters=True)
-        if self._gradients:
-            self._gradients.restart(self._parameters)
+        self._parameters.restart()
         watch.resume()
         return True
 
     def _watch_parameters(self) -> None:
         """Have weight gradients read as they are accumulated."""
-        self._plan_size = len(self.plan.slots)
-        self._parameters = Pass(self._plan_of_step, "", of_parameters=True)
-        self._planned_parameters = None
-        if self._unread_parameters:
-            return
-        self._gradients = WeightGradients(
-            self.model, self.options, self._plan_of_step, self._parameters
+        self._parameters.attach(
+            self.model, self.options, self._plan_of_step, is_whole=self.turns is None
         )
-        if self._plan_size and self.turns is None:
-            self._planned_parameters = PlannedParameters.of(
-                self.model, self.options, self.plan, self._gradients
-            )
 
     def set_aside(self) -> None:
         """Fetch what the passes of an unfinished step have written: a pause would forget it."""
@@ -209,8 +185,7 @@ class Session:
                 self.missing["", ""] = COMPILED_ELSEWHERE
         for written in self._writer.passes if self._writer else ():
             written.close()
-        if self._gradients:
-            self._gradients.detach()
+        self._parameters.detach()
 
     def close(self) -> None:
         """End the recording: what hooks are left come off."""
@@ -220,8 +195,7 @@ class Session:
         """Forget what was written and not collected."""
         if self._writer:
             self._writer.passes.clear()
-        self._fetched.clear()
-        self._totals.clear()
+        self._readings.forget()
 
     def traced(self) -> tuple[Writer, Graph, Plan]:
         """Give what the traced pass has left: what was written, the graph, and the plan.
@@ -236,42 +210,42 @@ class Session:
     @property
     def has_seen_a_pass(self) -> bool:
         """Whether there is anything to collect."""
-        return bool(self._fetched or (self._writer and self._writer.passes))
+        return bool(self._readings or (self._writer and self._writer.passes))
 
     def collect(self) -> list[Reading]:
         """Fetch everything written in a step that has ended, merged over the passes."""
         if not self._writer or not self.has_seen_a_pass:
             return []
-        for written in (*self._writer.passes, self._parameters):
+        for written in (*self._writer.passes, self._parameters.written):
             self._fetch(written)
         self._writer.passes.clear()
         self._note_what_is_missing(self._writer)
-        self._place_shards()
-        readings = [*self._fetched.values(), *self._of_shared_parameters(self._shared_parameters)]
-        readings = with_totals(readings, self._totals)
-        self._fetched.clear()
-        self._totals.clear()
+        readings = self._parameters.place_shards(self._readings)
+        readings += under_other_names(readings, self._parameters.aliases)
+        readings = with_totals(readings, self._readings.totals)
+        self._readings.forget()
         return readings
 
     def end_step(self) -> None:
         """Read the parameters, where the step has seen a pass."""
         if not self._writer or not self.has_seen_a_pass:
             return
-        if phases := [*self._totals, *(written.phase for written in self._writer.passes)]:
-            self._parameters.phase = phases[-1]
-        planned = self._planned_parameters
-        if not planned or not planned.read(self._parameters):
-            with originals_in_place(self.model):
-                self._shared_parameters = self._read_parameters(self._parameters)
+        phases = [*self._readings.totals, *(written.phase for written in self._writer.passes)]
+        self._parameters.read(phases[-1] if phases else None)
 
     def signature(self) -> Hashable | None:
         """Identify which points a step that has ended wrote, and how; None where it is unusual.
 
         Two steps of equal signatures have the same rows but for the statistics.
         """
-        if not self._writer or not self._writer.passes or self._fetched or self._shards:
+        if (
+            not self._writer
+            or not self._writer.passes
+            or self._readings
+            or self._parameters.has_shards
+        ):
             return None
-        passes = [*self._writer.passes, self._parameters]
+        passes = [*self._writer.passes, self._parameters.written]
         if any(written.aside or written.renamed for written in passes):
             return None
         by_phase = {p.phase: p.signature() for p in self._writer.passes}
@@ -280,15 +254,15 @@ class Session:
         return (
             self._plan_of_step.number,
             *((p.phase, p.batch, by_phase[p.phase]) for p in self._writer.passes),
-            self._parameters.signature(),
-            frozenset(self._shared_parameters.items()),
+            self._parameters.written.signature(),
+            frozenset(self._parameters.aliases.items()),
             frozenset(self._writer.missing.items()),
         )
 
     def take_pages(self) -> dict[tuple[str, SheetKey], list[Page]]:
         """Hand over the pages of a step that has ended; `put_back` takes them again."""
         assert self._writer
-        pages = pages_by_phase(self._writer.passes, self._parameters)
+        pages = pages_by_phase(self._writer.passes, self._parameters.written)
         for written in self._writer.passes:
             written.close()
         self._writer.passes.clear()
@@ -301,11 +275,9 @@ class Session:
         written = Pass(self._plan_of_step, phase, of_parameters=True)
         for point, tensor, axis in tensors:
             read_parameter(written, point, tensor, axis)
-        self._fetch(written)
-        readings = list(self._fetched.values())
-        self._fetched.clear()
-        self._totals.clear()
-        return readings
+        readings = MergedReadings(self.missing)
+        readings.add(written, self._summaries(written))
+        return list(readings)
 
     def remarks(self) -> list[str]:
         """Say what a reader of the rows must know of how they were read."""
@@ -344,125 +316,29 @@ class Session:
             self._given_up |= passes[0].still_awaited()
             self._fetch(passes.pop(0))
 
-    def _read_parameters(self, written: Pass) -> dict[Point, Point]:
-        if self._unread_parameters:
-            self.missing["", "weight"] = self._unread_parameters
-            return {}
-        aliases = {}
-        signals, layer = self.options.signals, self.options.layer
-        in_backward = self._gradients.was_read if self._gradients else lambda _: False
-        for point, tensor, axis, alias in parameter_readings(self.model, signals, layer):
-            if alias:
-                aliases[point] = alias
-            elif isinstance(tensor, torch.Tensor) and in_backward(point):
-                self._read_clipped(written, point, tensor, axis)
-            elif reason := self._read_parameter(written, point, tensor, axis):
-                self.missing[name_of(point), point.signal] = reason
-        if Signal.EFFECTIVE_WEIGHT in signals:
-            self._note_uncomputed_weights()
-        return aliases
-
-    def _note_uncomputed_weights(self) -> None:
-        for name, module in self.model.named_modules():
-            if self.options.layer(name) and has_effective_weight(module) and is_sharded(module):
-                reason = "computing it from sharded parameters would take all ranks"
-                self.missing[name, Signal.EFFECTIVE_WEIGHT] = reason
-
-    def _read_parameter(
-        self, written: Pass, point: Point, tensor: torch.Tensor | Exception, axis: int | None
-    ) -> str | None:
-        """Write a parameter, or the shard of it that is here; return why not."""
-        if not isinstance(tensor, Exception) and is_distributed_tensor(tensor):
-            shard = shard_of(tensor, axis)
-            if isinstance(shard, str):
-                return shard
-            if shard:
-                self._shards[point] = shard
-            tensor = shard.local if shard else local_values(tensor)
-        return read_parameter(written, point, tensor, axis)
-
-    def _place_shards(self) -> None:
-        """Let the summaries of shards speak of the whole tensors."""
-        for key, reading in self._fetched.items():
-            if shard := self._shards.get(reading.point):
-                self._fetched[key] = reading._replace(
-                    slot=reading.slot._replace(channels=shard.channels),
-                    summary=shard.place(reading.summary),
-                    is_shard=True,
-                )
-        self._shards.clear()
-
-    def _read_clipped(
-        self, written: Pass, point: Point, gradient: torch.Tensor, axis: int | None
-    ) -> None:
-        """Read a weight gradient again, where something changed it after the backward pass."""
-        wanted = Signal.CLIPPED_WEIGHT_GRADIENT in self._options.signals
-        if wanted and self._gradients and self._gradients.was_changed(point, gradient):
-            clipped = Point(point.place, Signal.CLIPPED_WEIGHT_GRADIENT)
-            read_parameter(written, clipped, gradient, axis)
-
     def _fetch(self, written: Pass) -> None:
         """Bring a pass to the host, merge it with the others of its phase, and let it go."""
         written.close()
-        self._count(written)
+        self._readings.add(written, self._summaries(written), self._parameters.was_read)
+
+    def _summaries(self, written: Pass) -> dict[Point, tuple[Slot, ChannelSummary]]:
+        """Fetch what a pass has written; what had no slot gets one."""
         summaries = written.summaries()
-        self._awaited |= written.every_awaited()
         for point, (slot, _) in summaries.items():
             if point not in self.plan.slots:
                 self.plan.add(point, slot)
-        for point, target in written.aliases.items():
-            while target in written.aliases:
-                target = written.aliases[target]
-            if target in summaries:
-                slot, summary = summaries[target]
-                flags = join_flags(f"alias of {name_of(target)}", slot.flags)
-                self._merge(written, point, slot, summary, flags)
-        for point, (slot, summary) in summaries.items():
-            self._merge(written, point, slot, summary, slot.flags)
-
-    def _count(self, written: Pass) -> None:
-        """Add up the passes and samples of each phase, also of steps that read parameters alone."""
-        if written is not self._parameters:
-            passes, batch = self._totals.get(written.phase, (0, 0))
-            self._totals[written.phase] = passes + 1, batch + written.batch
-
-    def _merge(
-        self, written: Pass, point: Point, slot: Slot, summary: ChannelSummary, flags: str
-    ) -> None:
-        in_backward = bool(self._gradients and self._gradients.was_read(point))
-        reading = Reading(
-            *(written.phase, point, slot, summary, flags, 1, written.batch, in_backward)
-        )
-        earlier = self._fetched.get((written.phase, point))
-        if earlier is not None and earlier.slot.channels != slot.channels:
-            reason = f"{slot.channels} channels in one pass, {earlier.slot.channels} in another"
-            self.missing[point.place.layer, point.signal] = f"passes cannot be merged: {reason}"
-            return
-        if earlier is not None:
-            reading = reading._replace(
-                summary=earlier.summary.merge(summary),
-                flags=join_flags(earlier.flags, flags),
-                passes=earlier.passes + 1,
-                batch=earlier.batch + written.batch,
-            )
-        self._fetched[written.phase, point] = reading
-
-    def _of_shared_parameters(self, aliases: dict[Point, Point]) -> Iterator[Reading]:
-        by_point = {reading.point: reading for reading in self._fetched.values()}
-        for point, target in aliases.items():
-            if target in by_point:
-                found = by_point[target]
-                flags = join_flags(f"alias of {name_of(target)}", found.flags)
-                yield found._replace(point=point, flags=flags)
+        return summaries
 
     def _note_what_is_missing(self, writer: Writer) -> None:
         """Say what could not be read, and where a gradient was awaited and did not come."""
-        arrived = {reading.point for reading in self._fetched.values()}
+        arrived, awaited = self._readings.points, self._readings.awaited
         gradients = {point for point in arrived if point.signal is Signal.GRADIENT}
-        if self._awaited and not gradients:
+        if awaited and not gradients:
             self.missing["", Signal.GRADIENT] = "no backward pass was seen: forward only"
         else:
-            late = dict.fromkeys(self._awaited - arrived, "the backward pass did not reach it")
+            late = dict.fromkeys(
+                self._readings.awaited - arrived, "the backward pass did not reach it"
+            )
             reason = (
                 f"more than {_MAXIMUM_WAITING_PASSES} forward passes waited for a backward pass: "
                 "the oldest are left out"
@@ -473,5 +349,4 @@ class Session:
             is_late_leaf = place in writer.leaves and self.options.layer(place.layer)
             if place in self.plan.axes or is_late_leaf:
                 self.missing[name_of(point), point.signal] = reason
-        self._awaited.clear()
         self._given_up.clear()

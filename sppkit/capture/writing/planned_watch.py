@@ -16,15 +16,10 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from sppkit.capture.calls.depth import probe_depth
+from sppkit.capture.calls.module_call import ModuleCall, has_no_parts
 from sppkit.capture.calls.places import Place, Point
-from sppkit.capture.calls.watch import (
-    Hook,
-    ModuleCall,
-    Watch,
-    can_be_hooked,
-    has_no_parts,
-    is_recomputation,
-)
+from sppkit.capture.calls.regions import is_recomputation
+from sppkit.capture.calls.watch import Hook, Watch, can_be_hooked
 from sppkit.capture.planning.plan import OURS, Pass, Plan
 from sppkit.capture.planning.sheets import Page, Slot
 from sppkit.capture.writing.recomputation import Destination

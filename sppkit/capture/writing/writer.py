@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 
+from sppkit.capture.calls.module_call import ModuleCall
 from sppkit.capture.calls.places import Place, Point, tensors_in
-from sppkit.capture.calls.watch import ModuleCall
 from sppkit.capture.planning.options import Options
 from sppkit.capture.planning.plan import Pass, Plan
 from sppkit.capture.tensors.channel_axis import axis_of_module_output
 from sppkit.capture.tensors.masks import Masks
 from sppkit.capture.tensors.readable import Readable, join_flags, readable
-from sppkit.capture.tracing.graph import CASTS, RANDOM_OPERATIONS, SHAPE_OPERATIONS, Tracer
+from sppkit.capture.tracing.graph import CASTS, RANDOM_OPERATIONS, SHAPE_OPERATIONS
+from sppkit.capture.tracing.tracer import Tracer
 from sppkit.capture.writing.recomputation import Destination, Recomputations
 from sppkit.signals import Phase, Signal
 
