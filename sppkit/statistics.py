@@ -17,7 +17,8 @@ from typing import overload
 
 import numpy as np
 
-from sppkit.summary import HISTOGRAM_BINS, Array, ChannelSummary, Summaries
+from sppkit.summaries import Summaries
+from sppkit.summary import HISTOGRAM_BINS, Array, ChannelSummary
 
 FLOAT32_BIAS = 127
 """What is added to an exponent in the pattern of a float32."""

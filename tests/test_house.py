@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "sppkit"
 
 FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits", "escaping", "files", "notebook"}
 FLOOR_1 = {
-    *("summary", "statistics", "table", "row_store", "run_directory", "recording"),
+    *("summary", "summaries", "statistics", "table", "row_store", "run_directory", "recording"),
     *("expectation", "user_code", "gradients"),
 }
 MEASURE = {"kernels", "capture", "inputs", "targets", "probing", "init"}

@@ -17,7 +17,8 @@ from sppkit.statistics import (
     evaluate_all,
     quantile,
 )
-from sppkit.summary import ChannelSummary, Summaries, packed_size
+from sppkit.summaries import Summaries
+from sppkit.summary import ChannelSummary, packed_size
 from tests.oracle import by_channel, summary_of
 
 ALL = (*STATISTICS, *WEIGHT_STATISTICS, *EXTENDED_STATISTICS)

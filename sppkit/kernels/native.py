@@ -22,7 +22,7 @@
     not `channels` channels or not that axis.
 
 ``totals_at(address_of_rows, columns, address_of_sizes, tensors, address_of_totals)``
-    Writes what `sppkit.summary.TOTALS` names of each tensor, from rows of summaries: contiguous
+    Writes what `sppkit.summaries.TOTALS` names of each tensor, from rows of summaries: contiguous
     float64, `columns` of them in each row, those of one tensor behind those of the other, as many
     as `sizes` (int64) says. `totals` is contiguous float64, (len(TOTALS), tensors). The caller
     guarantees all that.

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sppkit.errors import NothingObservedError
 from sppkit.files import replace
-from sppkit.plots import style
+from sppkit.plots import canvas, headings, style
 from sppkit.plots.files import check_destination
 from sppkit.plots.frames import at_step, joined
 from sppkit.plots.moving_pictures import as_gif, as_mp4
@@ -39,7 +39,7 @@ class Animation:
         steps: that are shown, in order.
     """
 
-    figure: style.SignalFigure
+    figure: canvas.SignalFigure
     steps: tuple[int, ...]
     _film: "_Film"
     _grid: np.ndarray
@@ -190,18 +190,18 @@ class _Film:
     theme: style.ThemeName
     width: style.Width
 
-    def figure(self) -> tuple[style.SignalFigure, np.ndarray]:
+    def figure(self) -> tuple[canvas.SignalFigure, np.ndarray]:
         """Make the figure with room for what its texts say, and hold the room from then on."""
         with style.house_style(self.theme, self.width):
             first = next(iter(self.rows))
-            figure, grid = style.new_figure(len(self.rows[first]), len(self._panels), (3.5, 2.9))
+            figure, grid = canvas.new_figure(len(self.rows[first]), len(self._panels), (3.5, 2.9))
             self._draw(grid, first)
             add_texts(figure, grid, self.rows[first][0], self.recording, {})
             figure.draw_without_rendering()  # decides where the axes stand
             figure.set_layout_engine("none")
             return figure, grid
 
-    def show(self, figure: style.SignalFigure, grid: np.ndarray, step: int) -> None:
+    def show(self, figure: canvas.SignalFigure, grid: np.ndarray, step: int) -> None:
         """Draw a step in place of another."""
         with style.house_style(self.theme, self.width):
             figure.points.clear()
@@ -209,7 +209,7 @@ class _Film:
             for axes, name in zip(grid.flat, names, strict=True):
                 axes.clear()
                 axes.set_xlabel(name)
-                style.color_ticks(axes)
+                canvas.color_ticks(axes)
             self._draw(grid, step)
             figure.texts[:] = [text for text in figure.texts if text.get_label() != "_step"]
             figure.text(
@@ -232,7 +232,7 @@ class _Film:
         for number, (axes_row, row) in enumerate(zip(grid, self.rows[step], strict=True)):
             for axes, panel in zip(axes_row, self._panels, strict=True):
                 draw_panel(axes, *of_panel(row, panel), styles, self._limits(number, panel))
-                style.set_panel_title(axes, title(row.signal, panel))
+                headings.set_panel_title(axes, title(row.signal, panel))
 
     def _limits(self, number: int, panel: str) -> Limits:
         """Hold the values of a panel at all steps."""

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sppkit.errors import NothingObservedError
-from sppkit.plots import marks, style
+from sppkit.plots import canvas, headings, marks, style
 from sppkit.plots.circumstances import footer, steps_shown
 from sppkit.plots.frames import BLOCK, VARIANCE, at_step, joined, places_on_axis
 from sppkit.recording import STATISTIC_COLUMNS, Recording
@@ -157,7 +157,7 @@ def _draw(
     statistic: str,
     signal: Signal,
 ) -> Figure:
-    figure, grid = style.new_figure(
+    figure, grid = canvas.new_figure(
         2, 1, (6.4, 2.25), sharex=True, gridspec_kw={"height_ratios": [2.2, 1.0]}
     )
     above, below = grid[:, 0]
@@ -174,15 +174,15 @@ def _draw(
     above.set_title(name if signal == Signal.ACTIVATION else f"{str(signal).capitalize()}: {name}")
     above.set_ylabel("log scale" if log else "")
     _finish_ratios(below, recording.runs[0], kind)
-    style.add_footer(figure, footer(recording.metadata, steps_shown(table)))
-    style.add_heading(figure, above, recording.runs, {})
+    headings.add_footer(figure, footer(recording.metadata, steps_shown(table)))
+    headings.add_heading(figure, above, recording.runs, {})
     return figure
 
 
 def _finish_ratios(axes: Axes, reference: str, kind: str) -> None:
     is_log = axes.get_yscale() == "log"
     axes.set_ylabel("ratio" + (", log scale" if is_log else ""))
-    axes.set_title(f"Ratio to {style.shortened(reference)}", parse_math=False)
+    axes.set_title(f"Ratio to {headings.shortened(reference)}", parse_math=False)
     axes.set_xlabel(_NAMES[kind])
     if kind == "block":
-        style.integer_ticks(axes)
+        canvas.integer_ticks(axes)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sppkit.patterns import Patterns
-from sppkit.plots import marks, style
+from sppkit.plots import canvas, headings, marks, style
 from sppkit.plots.circumstances import footer
 from sppkit.plots.frames import joined
 from sppkit.plots.over_training import mean_over_seeds, rows_of_layers
@@ -105,26 +105,28 @@ def _chosen(frame: pd.DataFrame) -> list[str]:
 def _draw(
     frame: pd.DataFrame, layers: Sequence[str], recording: Recording, signal: Signal
 ) -> Figure:
-    columns = min(style.panels_across(_PER_ROW), len(layers))
+    columns = min(canvas.panels_across(_PER_ROW), len(layers))
     rows = -(-len(layers) // columns)
-    figure, grid = style.new_figure(rows, columns, (2.7, 1.9), turns=False, sharex=True)
+    figure, grid = canvas.new_figure(rows, columns, (2.7, 1.9), turns=False, sharex=True)
     runs = [run for run in recording.runs if (frame["run"] == run).any()]
     styles = style.run_styles(recording.runs)
     panels = list(grid.flat)
     for axes, layer in zip(panels, layers, strict=False):
         _draw_layer(axes, frame[frame["layer"] == layer], runs, styles)
         axes.set_title(
-            style.shortened(layer, 30 if columns > 1 else 60), parse_math=False, fontsize="medium"
+            headings.shortened(layer, 30 if columns > 1 else 60),
+            parse_math=False,
+            fontsize="medium",
         )
     for axes in panels[len(layers) :]:
         axes.set_visible(False)
     for axes in panels[max(0, len(layers) - columns) : len(layers)]:
         axes.set_xlabel("step")
         axes.tick_params(labelbottom=True)
-    style.add_heading(figure, panels[0], runs, {})
+    headings.add_heading(figure, panels[0], runs, {})
     bands = "bands, from dark to light: channel means ± 1 sd, 5 to 95 % of the values, extremes"
     shown = f"{signal} over training, mean of all values; {bands}"
-    style.add_footer(figure, shown, footer({run: recording.metadata[run] for run in runs}, {}))
+    headings.add_footer(figure, shown, footer({run: recording.metadata[run] for run in runs}, {}))
     return figure
 
 
@@ -145,7 +147,7 @@ def _draw_layer(
             )
         marks.draw_curve(axes, curve, run, look, band=False)
     marks.draw_precision_limits(axes, signed=True)
-    style.integer_ticks(axes, most=6)
+    canvas.integer_ticks(axes, most=6)
 
 
 def _choose_scale(axes: Axes, frame: pd.DataFrame) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sppkit.errors import NothingObservedError
-from sppkit.plots import marks, style
+from sppkit.plots import canvas, headings, marks, style
 from sppkit.plots.circumstances import footer, steps_shown
 from sppkit.plots.frames import PHASES, at_step, joined
 from sppkit.recording import Recording
@@ -76,7 +76,7 @@ def _root_mean_squares(table: pd.DataFrame, signal: Signal) -> pd.DataFrame:
 
 
 def _draw(frames: dict[Signal, pd.DataFrame], recording: Recording, table: pd.DataFrame) -> Figure:
-    figure, grid = style.new_figure(1, len(frames), (4.6, 2.9))
+    figure, grid = canvas.new_figure(1, len(frames), (4.6, 2.9))
     styles = style.run_styles(recording.runs)
     for axes, (signal, frame) in zip(grid[0], frames.items(), strict=True):
         log = style.wants_log(list(frame["mean"]))
@@ -91,12 +91,12 @@ def _draw(frames: dict[Signal, pd.DataFrame], recording: Recording, table: pd.Da
         marks.annotate_first(axes, frame, ~(np.isfinite(frame["mean"]) & (frame["mean"] > 0)))
         axes.set_title(_PANELS[signal])
         axes.set_ylabel("root mean square" + (", log scale" if log else ""))
-        style.set_depth_label(axes, "Layer, in order of execution")
-        style.integer_ticks(axes)
+        headings.set_depth_label(axes, "Layer, in order of execution")
+        canvas.integer_ticks(axes)
     losses = {_loss_name(entry.get("loss")) for entry in recording.metadata.values()}
     circumstances = footer(recording.metadata, steps_shown(table))
-    style.add_footer(figure, circumstances, f"loss: {', '.join(sorted(losses))}")
-    style.add_heading(figure, grid[0][0], recording.runs, {})
+    headings.add_footer(figure, circumstances, f"loss: {', '.join(sorted(losses))}")
+    headings.add_heading(figure, grid[0][0], recording.runs, {})
     return figure
 
 

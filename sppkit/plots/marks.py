@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from sppkit.plots import style
+from sppkit.plots import canvas, headings, style
 from sppkit.plots.frames import over_seeds
 
 _MANY = 30  # marks in a row, beyond which they are smaller
@@ -101,9 +101,9 @@ def _isolated(values: "pd.Series[float]") -> list[int]:
 
 def remember(axes: Axes, run: str, frame: pd.DataFrame) -> None:
     """Tell the figure what a line shows, for those who point at it."""
-    if isinstance(axes.figure, style.SignalFigure):
+    if isinstance(axes.figure, canvas.SignalFigure):
         known = frame.reindex(columns=["x", "value", "layer", "operation", "expected"])
-        axes.figure.points.append(style.Points(axes, run, known.reset_index(drop=True)))
+        axes.figure.points.append(canvas.Points(axes, run, known.reset_index(drop=True)))
 
 
 def mark_edge(
@@ -147,7 +147,7 @@ def annotate_place(axes: Axes, x: float, y: float, name: str) -> None:
     height = y if is_shown else 0.98 if not np.isfinite(y) else 0.02
     across, up = _towards_the_middle(axes, x, y if is_shown else None, is_low=height == 0.02)
     axes.annotate(
-        style.shortened(name, 40) + word,
+        headings.shortened(name, 40) + word,
         xy=(x, height),
         xycoords="data" if is_shown else axes.get_xaxis_transform(),
         xytext=(8 if across else -8, 12 if up else -14),

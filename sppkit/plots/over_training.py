@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sppkit.errors import NothingObservedError
 from sppkit.patterns import Patterns, matcher, require_match
-from sppkit.plots import style
+from sppkit.plots import canvas, headings, style
 from sppkit.plots.circumstances import footer
 from sppkit.plots.frames import joined
 from sppkit.recording import STATISTIC_COLUMNS, Recording
@@ -192,15 +192,15 @@ def _draw(
     runs = [run for run in recording.runs if (frame["run"] == run).any()]
     layers = int(frame["place"].max())
     height = min(9.0, 2.2 + 0.13 * min(layers, 2 * _MOST_NAMES))
-    figure, grid = style.new_figure(1, len(runs), (3.6 + 1.6 / len(runs), height - 0.5))
+    figure, grid = canvas.new_figure(1, len(runs), (3.6 + 1.6 / len(runs), height - 0.5))
     for axes, run in zip(grid[0], runs, strict=True):
         mesh = _draw_run(axes, frame[frame["run"] == run], colors)
         figure.cells.append(_cells(axes, run, frame[frame["run"] == run]))
-        axes.set_title(style.shortened(run), parse_math=False)
+        axes.set_title(headings.shortened(run), parse_math=False)
     bar = figure.colorbar(mesh, ax=list(grid.flat), extend="min", shrink=0.9, aspect=30)
     bar.set_label(meaning)
-    style.add_title(figure, title)
-    style.add_footer(figure, footer({run: recording.metadata[run] for run in runs}, {}))
+    headings.add_title(figure, title)
+    headings.add_footer(figure, footer({run: recording.metadata[run] for run in runs}, {}))
     return figure
 
 
@@ -234,11 +234,11 @@ def _draw_run(axes: Axes, frame: pd.DataFrame, colors: _Colors) -> QuadMesh:
     return mesh
 
 
-def _cells(axes: Axes, run: str, frame: pd.DataFrame) -> style.Cells:
+def _cells(axes: Axes, run: str, frame: pd.DataFrame) -> canvas.Cells:
     """Tell what is shown, for those who point at it."""
     values = frame.pivot_table("value", "place", "step", aggfunc="first", dropna=False)
     names = frame.drop_duplicates("place").set_index("place")["layer"].sort_index()
-    return style.Cells(
+    return canvas.Cells(
         axes, run, tuple(names), tuple(int(s) for s in values.columns), values.to_numpy(float)
     )
 
@@ -264,5 +264,5 @@ def _name_layers(axes: Axes, frame: pd.DataFrame) -> None:
     """Name each layer; of many only every k-th."""
     names = frame.drop_duplicates("place").set_index("place")["layer"].sort_index()
     shown = names.iloc[:: -(-len(names) // _MOST_NAMES)]
-    texts = [style.shortened(name, _LONGEST_NAME) for name in shown]
+    texts = [headings.shortened(name, _LONGEST_NAME) for name in shown]
     axes.set_yticks(list(shown.index), texts, fontsize="x-small", parse_math=False)

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from sppkit.expectation import expected_ladder
-from sppkit.plots import marks, style
+from sppkit.plots import canvas, marks, style
 from sppkit.plots.frames import BLOCK, LAYER, RESIDUAL, SQUARED_MEAN, VARIANCE, WEIGHTED_LAYER
 from sppkit.recording import Recording
 from sppkit.signals import Signal, label
@@ -101,7 +101,7 @@ def draw_panel(
     axes.set_xlim(frame["x"].min() - 0.5, frame["x"].max() + 0.5)
     _mark_stages(axes, frame)
     marks.annotate_first(axes, frame, _is_off(frame, expected))
-    style.integer_ticks(axes)
+    canvas.integer_ticks(axes)
 
 
 def _with_expected(curve: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:

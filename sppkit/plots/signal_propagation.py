@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sppkit.plots import style
+from sppkit.plots import canvas, headings, style
 from sppkit.plots.circumstances import footer, steps_shown
 from sppkit.plots.frames import RESIDUAL, at_step, curves, joined, places_on_axis
 from sppkit.plots.panels import (
@@ -103,12 +103,12 @@ def rows_at(
 
 def _draw(rows: Sequence[Row], recording: Recording, table: pd.DataFrame) -> Figure:
     panels = panels_of(row.frame for row in rows)
-    figure, grid = style.new_figure(len(rows), len(panels), (3.5, 2.9))
+    figure, grid = canvas.new_figure(len(rows), len(panels), (3.5, 2.9))
     styles = style.run_styles(recording.runs)
     for axes_row, row in zip(grid, rows, strict=True):
         for axes, panel in zip(axes_row, panels, strict=True):
             draw_panel(axes, *of_panel(row, panel), styles)
-            style.set_panel_title(axes, title(row.signal, panel))
+            headings.set_panel_title(axes, title(row.signal, panel))
     add_texts(figure, grid, rows[0], recording, steps_shown(table))
     return figure
 
@@ -127,9 +127,11 @@ def add_texts(
     """Name the runs, explain the dashed line, state the circumstances."""
     for axes in grid.flat:
         if axes.get_subplotspec().is_last_row():
-            style.set_depth_label(axes, depth_label(first.frame))
-    style.add_heading(figure, grid[0][1], recording.runs, explanations(first.frame, first.expected))
+            headings.set_depth_label(axes, depth_label(first.frame))
+    headings.add_heading(
+        figure, grid[0][1], recording.runs, explanations(first.frame, first.expected)
+    )
     notes = [footer(recording.metadata, steps)]
     if not (first.frame["panel"] == RESIDUAL).any():
         notes.append("no residual merge was found: there is no residual branch to show")
-    style.add_footer(figure, *notes)
+    headings.add_footer(figure, *notes)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sppkit.errors import NothingObservedError
-from sppkit.plots import marks, style
+from sppkit.plots import canvas, headings, marks, style
 from sppkit.plots.circumstances import footer, steps_shown
 from sppkit.plots.frames import PHASES, at_step, joined
 from sppkit.recording import Recording
@@ -144,7 +144,7 @@ def _as_used(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw(frames: dict[_Panel, pd.DataFrame], recording: Recording, table: pd.DataFrame) -> Figure:
-    figure, grid = style.new_figure(1, len(frames), (3.5, 2.7))
+    figure, grid = canvas.new_figure(1, len(frames), (3.5, 2.7))
     styles = style.run_styles(recording.runs)
     for axes, (panel, frame) in zip(grid[0], frames.items(), strict=True):
         is_log = style.wants_log([*frame["mean"], *(value for _, value in panel.expected)])
@@ -156,10 +156,10 @@ def _draw(frames: dict[_Panel, pd.DataFrame], recording: Recording, table: pd.Da
         marks.annotate_first(axes, frame, ~(np.isfinite(frame["mean"]) & (frame["mean"] > 0)))
         axes.set_title(panel.title)
         axes.set_ylabel(panel.scale + (", log scale" if is_log else ""))
-        style.set_depth_label(axes, "Weighted layer, in order of execution")
-        style.integer_ticks(axes)
-    style.add_footer(figure, footer(recording.metadata, steps_shown(table)))
-    style.add_heading(figure, grid[0][0], recording.runs, {})
+        headings.set_depth_label(axes, "Weighted layer, in order of execution")
+        canvas.integer_ticks(axes)
+    headings.add_footer(figure, footer(recording.metadata, steps_shown(table)))
+    headings.add_heading(figure, grid[0][0], recording.runs, {})
     return figure
 
 

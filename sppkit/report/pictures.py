@@ -16,7 +16,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from sppkit.escaping import without_control_characters
-from sppkit.plots import style
+from sppkit.plots import canvas, style
 
 _COLORS = ("ground", "ink", "dot", "faint", "hairline", "expected")
 _SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "sppkit"}
@@ -100,12 +100,12 @@ def _with_own_ids(drawing: str, name: str) -> str:
 
 def _panels(figure: Figure) -> list[dict[str, Any]]:
     """Give what can be pointed at, in the units of the drawing."""
-    points = figure.points if isinstance(figure, style.SignalFigure) else []
-    by_axes: dict[Any, list[style.Points]] = {}
+    points = figure.points if isinstance(figure, canvas.SignalFigure) else []
+    by_axes: dict[Any, list[canvas.Points]] = {}
     for each in points:
         by_axes.setdefault(each.axes, []).append(each)
     curves = [_curves(figure, axes, each) for axes, each in by_axes.items()]
-    cells = figure.cells if isinstance(figure, style.SignalFigure) else []
+    cells = figure.cells if isinstance(figure, canvas.SignalFigure) else []
     return [*curves, *(_cells(figure, each) for each in cells)]
 
 
@@ -124,7 +124,7 @@ def _placed(figure: Figure, pixels: np.ndarray) -> list[list[float]]:
     return [[round(x * scale, 1), round(height - y * scale, 1)] for x, y in pixels]
 
 
-def _curves(figure: Figure, axes: Any, points: Sequence[style.Points]) -> dict[str, Any]:
+def _curves(figure: Figure, axes: Any, points: Sequence[canvas.Points]) -> dict[str, Any]:
     """Give the points of each run: x, y, layer, value, expected."""
     curves = []
     for each in points:
@@ -148,7 +148,7 @@ def _curves(figure: Figure, axes: Any, points: Sequence[style.Points]) -> dict[s
     return {**_frame(figure, axes), "curves": curves}
 
 
-def _cells(figure: Figure, shown: style.Cells) -> dict[str, Any]:
+def _cells(figure: Figure, shown: canvas.Cells) -> dict[str, Any]:
     """Give the edges and the values of a heat map."""
     (mesh,) = (each for each in shown.axes.collections if isinstance(each, QuadMesh))
     corners = np.asarray(mesh.get_coordinates())

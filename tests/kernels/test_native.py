@@ -17,7 +17,8 @@ from torch import Tensor
 from sppkit.kernels import native
 from sppkit.kernels.torch_operations import summarize
 from sppkit.statistics import STATISTICS, WEIGHT_STATISTICS
-from sppkit.summary import BASE_ROWS, HISTOGRAM_BINS, TOTALS, ChannelSummary, Summaries
+from sppkit.summaries import TOTALS, Summaries
+from sppkit.summary import BASE_ROWS, HISTOGRAM_BINS, ChannelSummary
 from tests.kernels.test_layout import unreadable
 from tests.kernels.test_torch_operations import (
     CASES,

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from torch import nn
 
 import sppkit
-from sppkit.plots import marks, style
+from sppkit.plots import canvas, marks, style
 from sppkit.plots.files import save_figure
 from tests.cases import PostActivationResNet
 from tests.plots.reading import lines, texts
@@ -150,7 +150,7 @@ def test_vector_files_hold_text_as_text(recording, tmp_path):
 
 def magnitudes(low, high, log=True):
     with style.house_style():
-        _, grid = style.new_figure(1, 1, (4, 3))
+        _, grid = canvas.new_figure(1, 1, (4, 3))
         axes = grid[0][0]
         axes.set_yscale("log" if log else "linear")
         axes.set_ylim(low, high)

@@ -24,7 +24,8 @@ from sppkit.capture.readings.rows import (
 )
 from sppkit.capture.readings.totals import add_up
 from sppkit.signals import OF_OUTPUTS, Signal
-from sppkit.summary import ChannelSummary, Selection, Summaries
+from sppkit.summaries import Selection, Summaries
+from sppkit.summary import ChannelSummary
 from sppkit.table import Columns
 
 PhasePages = Mapping[tuple[str, SheetKey], Sequence[Page]]

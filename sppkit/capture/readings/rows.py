@@ -19,7 +19,8 @@ from sppkit.statistics import (
     WEIGHT_STATISTICS,
     evaluate_all,
 )
-from sppkit.summary import Array, ChannelSummary, Summaries
+from sppkit.summaries import Summaries
+from sppkit.summary import Array, ChannelSummary
 from sppkit.table import Columns
 
 COMPARED = frozenset({Signal.WEIGHT_GRADIENT, Signal.CLIPPED_WEIGHT_GRADIENT, Signal.UPDATE})

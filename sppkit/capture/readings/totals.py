@@ -6,7 +6,8 @@ Whatever way rows are made, their totals come from here: no digit depends on it.
 import numpy as np
 
 from sppkit.kernels import kernel_for, native
-from sppkit.summary import BASE_ROWS, TOTALS, Array, Summaries
+from sppkit.summaries import TOTALS, Summaries
+from sppkit.summary import BASE_ROWS, Array
 
 
 def add_up(tensors: Summaries, rows: Array | None = None) -> Summaries:

@@ -7,7 +7,7 @@
 
 #include "state.h"
 
-/* In the order of sppkit.summary.TOTALS. */
+/* In the order of sppkit.summaries.TOTALS. */
 enum {
     VALUES,
     SAMPLES,
