@@ -1,9 +1,9 @@
 """Figures: a recording in, a matplotlib Figure out.
 
-`frames` selects and aggregates what a figure shows; `style` is the visual language, a `canvas` holds
-`panels` of `marks`, `headings` are the words around them, `circumstances` what footers say; `files`
-writes figures. Every other file draws one kind of figure. Nothing is shown, saved or restyled
-globally.
+`frames` selects and aggregates what a figure shows. `style` is the visual language; a `canvas`
+holds `panels` of `marks`, `headings` are the words around them, `circumstances` what footers say;
+`files` writes figures. Every other file draws one kind of figure. Nothing is shown, saved or
+restyled globally.
 """
 
 from sppkit.plots.animation import Animation, animate
