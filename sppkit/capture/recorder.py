@@ -23,7 +23,7 @@ from sppkit.capture.descriptions import structure_of_run, what_is_missing
 from sppkit.capture.gains import describe_silence, silent_branches
 from sppkit.capture.planning.options import Options
 from sppkit.capture.planning.plan import Plan
-from sppkit.capture.processes.distributed import ALL_RANKS, Ranks, path_on_this_rank
+from sppkit.capture.processes.ranks import ALL_RANKS, Ranks, path_on_this_rank
 from sppkit.capture.readings.reading import Reading
 from sppkit.capture.readings.recipes import Recipe
 from sppkit.capture.readings.repeated_steps import RepeatedSteps

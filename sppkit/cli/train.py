@@ -16,7 +16,7 @@ from sppkit.escaping import printable
 if TYPE_CHECKING:
     from sppkit.cli.training_orders import Begin, Order, Result
     from sppkit.cli.training_tasks import PlannedRun
-    from sppkit.training.loop import Outcome
+    from sppkit.training.outcome import Outcome
     from sppkit.training.parallel import Parallel
 
 _TARGETS = (

@@ -14,7 +14,8 @@ import torch
 from sppkit.cli.commands import describe
 from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
 from sppkit.cli.training_tasks import PlannedRun, plan_runs
-from sppkit.training.loop import Hear, Outcome, Progress, train
+from sppkit.training.loop import train
+from sppkit.training.outcome import Hear, Outcome, Progress
 from sppkit.training.parallel import ALONE, Parallel
 
 

@@ -10,7 +10,7 @@ from sppkit.cli.console import Color, remarks
 from sppkit.escaping import one_line
 
 if TYPE_CHECKING:
-    from sppkit.training.loop import Progress
+    from sppkit.training.outcome import Progress
 
 _FIELDS = ("loss", "accuracy", "time", "recording", "finding")
 

@@ -6,7 +6,7 @@ from typing import Any
 from sppkit.cli.training_orders import Begin, Failure, Order, Result
 from sppkit.cli.training_tasks import PlannedRun
 from sppkit.errors import TrainingError
-from sppkit.training.loop import Outcome, Progress
+from sppkit.training.outcome import Outcome, Progress
 
 _LISTEN_SECONDS = 0.2
 

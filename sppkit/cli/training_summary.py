@@ -9,7 +9,7 @@ from rich.text import Text
 
 from sppkit.cli.cells import duration, spread
 from sppkit.escaping import one_line
-from sppkit.training.loop import FINISHED, Outcome
+from sppkit.training.outcome import FINISHED, Outcome
 
 _HEADINGS = (
     *("run", "seeds", "test\naccuracy", "test\nloss"),

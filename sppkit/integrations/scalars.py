@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sppkit.capture.processes.distributed import ALL_RANKS
+from sppkit.capture.processes.ranks import ALL_RANKS
 from sppkit.capture.readings.rows import COMPARED
 from sppkit.patterns import Patterns, matcher
 from sppkit.recording import STATISTIC_COLUMNS

@@ -5,9 +5,9 @@ outcome = train(task, RunFolder(Path("runs/net")))
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -15,11 +15,11 @@ import torch
 from sppkit.capture.record import record
 from sppkit.capture.recorder import Recorder
 from sppkit.early_warning.early_warning import STOPS, EarlyWarning
-from sppkit.errors import TrainingError
 from sppkit.run_directory import part_files
 from sppkit.training.batches import Batch
 from sppkit.training.environment import describe_environment
 from sppkit.training.metrics import Metrics, Row
+from sppkit.training.outcome import DIVERGED, FINISHED, STOPPED, Hear, Outcome, Progress, outcome_of
 from sppkit.training.random_streams import (
     RandomStream,
     random_state,
@@ -39,62 +39,6 @@ _TELL_SECONDS = 0.2
 
 _AGREED_STEPS = 10
 """Steps after which several processes agree whether a checkpoint is due, or the run to end."""
-
-FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        step, steps: steps of the optimiser taken, and of all.
-        epoch: epochs done.
-        loss: of the latest step that is known.
-        accuracy: of the latest evaluation; None before the first.
-        step_seconds: median.
-        overhead: share of time that recording adds; NaN where it is not known.
-        finding: the latest message, "" without any.
-    """
-
-    step: int
-    steps: int
-    epoch: int
-    loss: float
-    accuracy: float | None
-    step_seconds: float
-    overhead: float
-    finding: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        run, seed: of the task.
-        ended: `FINISHED`, `DIVERGED` or `STOPPED`.
-        steps: taken.
-        loss: the last one on training data.
-        test_loss, test_accuracy: of the last evaluation.
-        seconds: of training and evaluating, without the time before an interruption.
-        step_seconds: median.
-        overhead: share of time that recording adds; NaN where it is not known.
-    """
-
-    run: str
-    seed: int
-    ended: str
-    steps: int
-    loss: float
-    test_loss: float
-    test_accuracy: float
-    seconds: float
-    step_seconds: float
-    overhead: float
-
-
-Hear = Callable[[Progress], None]
 
 
 def train(
@@ -148,7 +92,7 @@ def _earlier_outcome(task: Task, folder: RunFolder, resume: bool) -> Outcome | N
     found = folder.description()
     if "outcome" not in found or goes_on(found, folder, task):
         return None
-    return _outcome_of(found["outcome"])
+    return outcome_of(found["outcome"])
 
 
 class _Run:
@@ -421,13 +365,3 @@ def _random_numbers_of(device: str) -> Iterator[None]:
         return
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         yield
-
-
-def _outcome_of(found: dict[str, Any]) -> Outcome:
-    """Read an outcome; numbers that are not finite stand there as texts."""
-    numbers = ("loss", "test_loss", "test_accuracy", "seconds", "step_seconds", "overhead")
-    try:
-        values: dict[str, Any] = {k: float(v) if k in numbers else v for k, v in found.items()}
-        return Outcome(**values)
-    except (TypeError, ValueError) as error:
-        raise TrainingError(f"run.json has no outcome that can be read: {error}.") from error

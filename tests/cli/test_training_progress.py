@@ -6,7 +6,7 @@ import pytest
 from sppkit.cli.console import Color
 from sppkit.cli.training_progress import described, progress_of
 from sppkit.cli.training_summary import outcome_table
-from sppkit.training.loop import Outcome, Progress
+from sppkit.training.outcome import Outcome, Progress
 
 
 class Terminal(io.StringIO):
