@@ -13,7 +13,7 @@ PYTEST_DONT_REWRITE: pytest loads a plug-in of ours, and would warn where sppkit
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from sppkit.version import __version__ as __version__
 
 _HOMES = {
     "probe": "sppkit.probing",

@@ -191,6 +191,24 @@ def not_captured_entry(run: str, layer: str, signal: str, reason: str) -> dict[s
     return asdict(NotCaptured(run, layer, signal, reason))
 
 
+def one_run(recording: Recording, name: str | None = None) -> str:
+    """Choose one run of a recording: the one that is named, or the only one.
+
+    Raises:
+        ValueError: no such run, or several and none was named.
+    """
+    if name is None and len(recording.runs) == 1:
+        return recording.runs[0]
+    if name is not None and name in recording.runs:
+        return name
+    runs = ", ".join(repr(run) for run in recording.runs) or "none"
+    if name is None and recording.runs:
+        raise ValueError(f"the recording has several runs: name one of {runs}")
+    if name is None:
+        raise ValueError("the recording has no run")
+    raise ValueError(f"the recording has no run {name!r}; it has {runs}")
+
+
 _LABELS = ("run", "signal", "layer", "operation", "seed", "step")
 
 

@@ -12,7 +12,10 @@ import sppkit.capture
 
 PACKAGE = Path(__file__).parent.parent / "sppkit"
 
-FLOOR_0 = {"errors", "signals", "theory", "patterns", "limits", "escaping", "files", "notebook"}
+FLOOR_0 = {
+    *("errors", "signals", "theory", "patterns", "limits", "escaping", "files", "notebook"),
+    "version",
+}
 FLOOR_1 = {
     *("summary", "summaries", "statistics", "table", "row_store", "run_directory", "recording"),
     *("expectation", "user_code", "gradients"),
@@ -68,6 +71,8 @@ HOUSE = {
     "__init__": (ALL, set()),
     "__main__": ({"cli"}, set()),
 }
+FROM_THE_ROOT = {"cli", "testing", "pytest_plugin"}
+"""Who may use the public names; below, the root would tie all rooms into one knot."""
 
 
 def imports_of(path):
@@ -94,7 +99,9 @@ def breaches(path):
         top, _, rest = name.partition(".")
         if top == "sppkit":
             other = rest.partition(".")[0] or "__init__"
-            if other in ALL and other != room and other not in rooms:
+            if other not in ALL and room not in FROM_THE_ROOT:
+                yield f"{path}:{line}: {room} may not import names of the root ({name})"
+            elif other in ALL and other != room and other not in rooms:
                 yield f"{path}:{line}: {room} may not import sppkit.{other}"
         elif top not in sys.stdlib_module_names and top not in libraries:
             yield f"{path}:{line}: {room} may not import {top}"
@@ -137,11 +144,12 @@ def test_a_breach_is_named_with_file_line_and_import(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.test_house.PACKAGE", tmp_path)
     path = tmp_path / "plots" / "bad.py"
     path.parent.mkdir()
-    path.write_text("import torch\nfrom sppkit.capture import recorder\n")
+    path.write_text("import torch\nfrom sppkit.capture import recorder\nfrom sppkit import probe\n")
     found = list(breaches(path))
     assert found == [
         f"{path}:1: plots may not import torch",
         f"{path}:2: plots may not import sppkit.capture",
+        f"{path}:3: plots may not import names of the root (sppkit.probe)",
     ]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from sppkit import __version__
 from sppkit.errors import BaselineError
 from sppkit.recording import Recording, read
+from sppkit.version import __version__
 
 FORMAT = 1
 LEAST_SEEDS = 2

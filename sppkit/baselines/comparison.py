@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sppkit.recording import Recording
+from sppkit.recording import Recording, one_run
 from sppkit.signals import Signal
 
 COMPARED: dict[str, tuple[str, ...]] = {
@@ -90,7 +90,7 @@ def compare(
         ValueError: there is no such run, or several and none was named; no such step.
     """
     frames = [
-        _series(recording, _only_run(recording, name), step)
+        _series(recording, one_run(recording, name), step)
         for recording, name in ((before, run), (after, other_run))
     ]
     order = frames[1].drop_duplicates(_SERIES).set_index(_SERIES)["depth"]
@@ -103,15 +103,6 @@ def compare(
         only_before=tuple(sorted(layers[0] - layers[1])),
         only_after=tuple(sorted(layers[1] - layers[0])),
     )
-
-
-def _only_run(recording: Recording, name: str | None) -> str:
-    if name is None and len(recording.runs) == 1:
-        return recording.runs[0]
-    if name is not None and name in recording.runs:
-        return name
-    runs = ", ".join(repr(each) for each in recording.runs) or "none"
-    raise ValueError(f"one run is compared with one: name it, one of {runs}; received {name!r}")
 
 
 def _series(recording: Recording, run: str, step: int | None) -> pd.DataFrame:

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from sppkit import __version__
 from sppkit.capture.planning.options import Options
 from sppkit.capture.tensors.sharding import user_class
 from sppkit.table import SCHEMA_VERSION
+from sppkit.version import __version__
 
 
 def environment(model: nn.Module, options: Options) -> dict[str, Any]:

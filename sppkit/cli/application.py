@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from sppkit import __version__
 from sppkit.cli.baseline import baseline
 from sppkit.cli.check import check
 from sppkit.cli.commands import Commands, ReportingCommand
@@ -18,6 +17,7 @@ from sppkit.cli.plot import plot
 from sppkit.cli.report import report
 from sppkit.cli.rules import rules
 from sppkit.cli.train import train
+from sppkit.version import __version__
 
 app = typer.Typer(
     name="sppkit",

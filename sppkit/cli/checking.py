@@ -116,26 +116,15 @@ def _on_target(
     measure: Callable[..., Any], subject: Subject, talking: Talking, **options: Any
 ) -> Any:
     """Measure a model as the flags say, with a progress bar."""
-    from sppkit.cli.sources import find_input_size, probe_options
+    from sppkit.cli.sources import measured, probe_options
     from sppkit.targets import parse_arguments, resolve
 
     measuring = subject.measuring
     target = resolve(subject.target, parse_arguments(measuring.arguments or ()))
     probing = evidence_options(probe_options(measuring), measuring.rehearsal)
-    size = find_input_size(target, measuring)
     shown, color = not talking.quiet, talking.color
     with progress_bar(target.name, measuring.seeds, shown=shown, color=color) as on_seed:
-        try:
-            return measure(
-                target.build if target.fresh else target.build(),
-                input_size=size,
-                run=target.name,
-                on_seed=on_seed,
-                **probing,
-                **options,
-            )
-        except ProbeError as error:
-            raise ProbeError(f"{target.origin}: {error}") from error
+        return measured(measure, target, measuring, on_seed, **probing, **options)
 
 
 def evidence_options(options: dict[str, Any], rehearsal: bool) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pandas as pd
 import torch
 
-from sppkit import __version__
 from sppkit.errors import NothingObservedError
 from sppkit.kernels import native
 from sppkit.recording import Recording
 from sppkit.signals import Role, Signal, Tap
 from sppkit.user_code import describe_exception
+from sppkit.version import __version__
 
 Fact = tuple[str, str]
 

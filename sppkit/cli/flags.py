@@ -45,6 +45,38 @@ class Mode(StrEnum):
     EVAL = "eval"
 
 
+def include_flag(panel: str) -> object:
+    """Make the flag for the layers to record, in a panel of the help."""
+    return typer.Option(
+        "--include",
+        metavar="GLOB",
+        help="Layers to record, by name; re:... is a regular expression.",
+        show_default="all",
+        rich_help_panel=panel,
+    )
+
+
+def exclude_flag(panel: str) -> object:
+    """Make the flag for the layers to leave out."""
+    return typer.Option(
+        "--exclude", metavar="GLOB", help="Layers to leave out, by name.", rich_help_panel=panel
+    )
+
+
+def device_flag(panel: str) -> object:
+    """Make the flag for where to run."""
+    return typer.Option(
+        "--device",
+        help="Where to run; auto is cuda where there is one, else cpu.",
+        rich_help_panel=panel,
+    )
+
+
+def amp_flag(panel: str) -> object:
+    """Make the flag for the precision of autocast."""
+    return typer.Option("--amp", help="Precision of autocast, if any.", rich_help_panel=panel)
+
+
 Seeds = Annotated[
     int,
     typer.Option(
@@ -170,37 +202,10 @@ class Measuring:
             rich_help_panel=CIRCUMSTANCES,
         ),
     ] = False
-    include: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--include",
-            metavar="GLOB",
-            help="Layers to record, by name; re:... is a regular expression.",
-            show_default="all",
-            rich_help_panel=CIRCUMSTANCES,
-        ),
-    ] = None
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--exclude",
-            metavar="GLOB",
-            help="Layers to leave out, by name.",
-            rich_help_panel=CIRCUMSTANCES,
-        ),
-    ] = None
-    device: Annotated[
-        Device,
-        typer.Option(
-            "--device",
-            help="Where to run; auto is cuda where there is one, else cpu.",
-            rich_help_panel=CIRCUMSTANCES,
-        ),
-    ] = Device.AUTO
-    amp: Annotated[
-        Amp,
-        typer.Option("--amp", help="Precision of autocast, if any.", rich_help_panel=CIRCUMSTANCES),
-    ] = Amp.OFF
+    include: Annotated[list[str] | None, include_flag(CIRCUMSTANCES)] = None
+    exclude: Annotated[list[str] | None, exclude_flag(CIRCUMSTANCES)] = None
+    device: Annotated[Device, device_flag(CIRCUMSTANCES)] = Device.AUTO
+    amp: Annotated[Amp, amp_flag(CIRCUMSTANCES)] = Amp.OFF
 
     @property
     def sizes(self) -> Sizes:

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,6 +21,7 @@ from sppkit.targets import Target, declared_input_size, parse_arguments, resolve
 from sppkit.user_code import load, split
 
 OnSeed = Callable[[int], None]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,8 @@ def open_source(text: str, measuring: Measuring) -> Source:
         return Source(Path(text).resolve().stem, lambda _: recording, seeds=0)
     target = resolve(text, parse_arguments(measuring.arguments or ()))
     options = probe_options(measuring)
-    return Source(
-        target.name, functools.partial(_probe, target, measuring, options), measuring.seeds
-    )
+    probe = functools.partial(measured, sppkit.probe, target, measuring, **options)
+    return Source(target.name, probe, measuring.seeds)
 
 
 def record_all(sources: Sequence[Source], talking: Talking) -> Recording:
@@ -66,12 +66,28 @@ def record_all(sources: Sequence[Source], talking: Talking) -> Recording:
     return recordings[0] if len(recordings) == 1 else sppkit.combine(recordings)
 
 
-def _probe(
-    target: Target, measuring: Measuring, options: dict[str, Any], on_seed: OnSeed
-) -> Recording:
+def measured(
+    measure: Callable[..., Result],
+    target: Target,
+    measuring: Measuring,
+    on_seed: OnSeed,
+    **options: Any,
+) -> Result:
+    """Measure a target; errors say where it comes from.
+
+    Args:
+        measure: `sppkit.probe`, or what takes its arguments.
+        target: a network; one that has one initialisation only is built once.
+        measuring: says the size of its input.
+        on_seed: is called with each seed that is done.
+        **options: the other arguments of `measure`.
+
+    Raises:
+        ProbeError: it cannot be measured.
+    """
     size = find_input_size(target, measuring)
     try:
-        return sppkit.probe(
+        return measure(
             target.build if target.fresh else target.build(),
             input_size=size,
             run=target.name,

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from sppkit.cli.flags import Amp, Device, Sizes, parse_size
+from sppkit.cli.flags import (
+    Amp,
+    Device,
+    Sizes,
+    amp_flag,
+    device_flag,
+    exclude_flag,
+    include_flag,
+    parse_size,
+)
 
 _DATA = "What it is trained on"
 _RECIPE = "How it is trained (repeat a flag marked with * for a grid)"
@@ -288,18 +297,8 @@ class Running:
             rich_help_panel=_RUNS,
         ),
     ] = None
-    device: Annotated[
-        Device,
-        typer.Option(
-            "--device",
-            help="Where to run; auto is cuda where there is one, else cpu.",
-            rich_help_panel=_RUNS,
-        ),
-    ] = Device.AUTO
-    amp: Annotated[
-        Amp,
-        typer.Option("--amp", help="Precision of autocast, if any.", rich_help_panel=_RUNS),
-    ] = Amp.OFF
+    device: Annotated[Device, device_flag(_RUNS)] = Device.AUTO
+    amp: Annotated[Amp, amp_flag(_RUNS)] = Amp.OFF
     compile: Annotated[
         bool,
         typer.Option("--compile", help="Compile the model by torch.", rich_help_panel=_RUNS),
@@ -357,25 +356,8 @@ class Keeping:
             rich_help_panel=_RECORDING,
         ),
     ] = 10
-    include: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--include",
-            metavar="GLOB",
-            help="Layers to record, by name; re:... is a regular expression.",
-            show_default="all",
-            rich_help_panel=_RECORDING,
-        ),
-    ] = None
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--exclude",
-            metavar="GLOB",
-            help="Layers to leave out, by name.",
-            rich_help_panel=_RECORDING,
-        ),
-    ] = None
+    include: Annotated[list[str] | None, include_flag(_RECORDING)] = None
+    exclude: Annotated[list[str] | None, exclude_flag(_RECORDING)] = None
     stop_on: Annotated[
         StopOn,
         typer.Option(

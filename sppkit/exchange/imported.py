@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sppkit import __version__
 from sppkit.recording import STATISTIC_COLUMNS, Recording, not_captured_entry
 from sppkit.row_store import RowStore
 from sppkit.signals import Phase, Role, Signal, Tap
 from sppkit.table import STRUCTURE_COLUMNS
+from sppkit.version import __version__
 
 UNKNOWN = 0
 """Number of samples, channels and passes of a tensor that nobody has counted."""

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sppkit import __version__
 from sppkit.rules import Diagnosis, Finding, Rule, Severity, TriedFix
+from sppkit.version import __version__
 
 Verdict = Literal["pass", "fail", "nothing observed", "error"]
 

@@ -7,11 +7,11 @@ import hashlib
 import json
 from typing import Any
 
-from sppkit import __version__
 from sppkit.escaping import one_line, printable
 from sppkit.formats.places import place_of
 from sppkit.formats.results import CheckResults, Report, number, subject
 from sppkit.rules import Finding, Rule, Severity
+from sppkit.version import __version__
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

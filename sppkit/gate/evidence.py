@@ -18,13 +18,7 @@ from sppkit.capture.tensors.masks import MaskFunction
 from sppkit.errors import SppkitError
 from sppkit.gate.alike import alike_from, are_alike
 from sppkit.gate.heads import awake, silent_heads
-from sppkit.gate.rehearsal import (
-    MOST_SEEDS,
-    CannotRehearseError,
-    Rehearsal,
-    affordable_seeds,
-    rehearse,
-)
+from sppkit.gate.rehearsals import Rehearsals
 from sppkit.gate.training_loss import TrainingLoss
 from sppkit.inputs import NamedSizes
 from sppkit.patterns import Patterns
@@ -119,9 +113,7 @@ class EvidenceProbe:
         self._losses: dict[int, TrainingLoss] = {}
         self._woken: list[str] = []
         self._alike = ""
-        self._rehearsals: dict[int, Rehearsal] = {}
-        self._most_rehearsals = MOST_SEEDS if rehearsal is True else int(rehearsal)
-        self._not_rehearsed = "" if rehearsal else "it was asked for without"
+        self._rehearsals = Rehearsals(self.conditions, rehearsal, has_loss=loss is not None)
         under_loss = replace(options, signals=UNDER_LOSS, phase=Phase.LOSS)
         passes = [
             Pass(options, lambda *_: "unit-gradient", _ADVICE),
@@ -192,8 +184,7 @@ class EvidenceProbe:
         with awake(model, names, seed):
             yield
             self._find_alike(model, seed)
-        if not self._not_rehearsed and len(self._rehearsals) < self._most_rehearsals:
-            self._rehearse(model, seed, traced)
+        self._rehearsals.try_seed(model, seed, traced.multiplications)
 
     def _find_alike(self, model: nn.Module, seed: int) -> None:
         """Look, once, for the layer that makes all samples alike, where the output is."""
@@ -202,26 +193,6 @@ class EvidenceProbe:
             return
         batch = self.conditions.batch(seed, self.conditions.batch_size or DEFAULT_BATCH_SIZE)
         self._alike = alike_from(model, batch)
-
-    def _rehearse(self, model: nn.Module, seed: int, traced: Traced) -> None:
-        size = traced.multiplications, sum(weight.numel() for weight in model.parameters())
-        affordable = affordable_seeds(*size)
-        self._not_rehearsed = self._reason_against() or ("" if affordable else _too_large(*size))
-        is_asked_for = self._most_rehearsals != MOST_SEEDS
-        if self._not_rehearsed or (len(self._rehearsals) >= affordable and not is_asked_for):
-            return
-        batch = self.conditions.batch(seed, self.conditions.batch_size or DEFAULT_BATCH_SIZE)
-        try:
-            self._rehearsals[seed] = rehearse(model, batch, seed)
-        except CannotRehearseError as error:
-            self._not_rehearsed = str(error)
-
-    def _reason_against(self) -> str:
-        if self.conditions.mode == "eval":
-            return "the network was probed in eval mode"
-        if self._function is not None:
-            return "a loss was given, which the task made up for it may not suit"
-        return ""
 
     def _stated(self) -> dict[str, Any]:
         """List for the metadata what a check knows beside a probe."""
@@ -232,10 +203,7 @@ class EvidenceProbe:
             "loss": {**first.describe(), "values": values},
             "output": {str(seed): loss.output for seed, loss in losses.items()},
             "initialisations": "one" if self.has_one_initialisation else "one per seed",
-            "rehearsal": {
-                "values": {str(seed): r.as_dict() for seed, r in self._rehearsals.items()},
-                "left_out": "" if self._rehearsals else self._not_rehearsed,
-            },
+            "rehearsal": self._rehearsals.stated(),
             "failed_seeds": {str(seed): str(error) for seed, error in self.failed.items()},
             **({"woken_head": self._woken} if self._woken else {}),
             **({"alike_from": self._alike} if self._alike else {}),
@@ -246,11 +214,6 @@ class EvidenceProbe:
             not_captured_entry(run, "", "", f"seed {seed} failed: {error}")
             for seed, error in self.failed.items()
         ]
-
-
-def _too_large(multiplications: int, parameters: int) -> str:
-    size = f"{multiplications:.2g} multiplications per sample, {parameters:.2g} weights"
-    return f"it is too large ({size})"
 
 
 def record_evidence(

@@ -13,10 +13,10 @@ import matplotlib as mpl
 from matplotlib.animation import FFMpegWriter
 from matplotlib.figure import Figure
 
-from sppkit import __version__
 from sppkit.errors import OutputError
 from sppkit.escaping import without_control_characters
 from sppkit.files import check_is_free, replace
+from sppkit.version import __version__
 
 GENERATOR = f"sppkit {__version__}"
 PNG_RESOLUTION = 160  # dots per inch: legible on a screen and at the width of a column

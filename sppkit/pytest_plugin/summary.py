@@ -82,8 +82,8 @@ def _as_json(measured: list[dict[str, Any]]) -> str:
 def _as_html(measured: list[dict[str, Any]]) -> str:
     import jinja2
 
-    from sppkit import __version__
     from sppkit.escaping import without_control_characters
+    from sppkit.version import __version__
 
     page = jinja2.Environment(autoescape=True).from_string(_PAGE)
     return without_control_characters(page.render(measured=measured, version=__version__))

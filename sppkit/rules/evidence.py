@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sppkit.recording import Recording
+from sppkit.recording import Recording, one_run
 from sppkit.rules.curve import Array, Curve, curve_of
 from sppkit.rules.places import own_source
 from sppkit.rules.rows import Rows
@@ -53,7 +53,7 @@ class Evidence:
         Raises:
             ValueError: no such run, or several and none was named.
         """
-        name = _one_run(recording, run)
+        name = one_run(recording, run)
         table, structure = recording.table(), recording.structure()
         table = table[table["run"] == name]
         table = table[table["step"] == table["step"].min()]
@@ -385,14 +385,3 @@ class Evidence:
 def _total(rows: Rows) -> Array:
     total: Array = rows["second_moment"] * rows["channels"] * rows["samples"]
     return total
-
-
-def _one_run(recording: Recording, run: str | None) -> str:
-    if run is None and len(recording.runs) == 1:
-        return recording.runs[0]
-    if run is not None and run in recording.runs:
-        return run
-    runs = ", ".join(repr(name) for name in recording.runs) or "none"
-    if run is None:
-        raise ValueError(f"one run is judged at a time: give run=, one of {runs}")
-    raise ValueError(f"the recording has no run {run!r}; it has {runs}")

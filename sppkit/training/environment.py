@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sppkit import __version__
+from sppkit.version import __version__
 
 
 def describe_environment(device: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from torch import nn
@@ -66,6 +67,11 @@ def test_without_a_command_the_help_is_shown_as_a_usage_error(spp):
 
 def test_the_version_is_printed(spp):
     assert spp("--version").stdout == f"sppkit {__version__}\n"
+
+
+def test_the_citation_is_of_this_version():
+    citation = (Path(__file__).parents[2] / "CITATION.cff").read_text()
+    assert f"\nversion: {__version__}\n" in citation
 
 
 def test_an_unknown_command_names_the_nearest(fails):

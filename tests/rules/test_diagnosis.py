@@ -228,7 +228,7 @@ def test_findings_in_ignored_layers_stay_visible_and_do_not_count(ignores, reaso
 
 def test_one_run_is_judged_at_a_time():
     two = combine([recording(chain(3)), recording(chain(3))])
-    with pytest.raises(ValueError, match=r"give run=, one of 'net', 'net #2'"):
+    with pytest.raises(ValueError, match=r"several runs: name one of 'net', 'net #2'"):
         judge(two)
     with pytest.raises(ValueError, match="the recording has no run 'x'; it has 'net', 'net #2'"):
         judge(two, run="x")

@@ -1,0 +1,3 @@
+"""The version of sppkit: written here, read by everything else."""
+
+__version__ = "0.1.0"
