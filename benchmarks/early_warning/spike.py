@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sppkit.cli.run_summary import spikes
+from sppkit.cli.runs.summary import spikes
 
 SUSTAINED = 10
 """Steps of which half must spike: a single hard batch is no instability."""
@@ -19,7 +19,7 @@ def first_spike(losses: np.ndarray, onset: int = 0) -> int | None:
     That is the first one of these:
 
     - its loss is not finite;
-    - `sppkit.cli.run_summary.spikes` names it, and half of the ten steps that it begins;
+    - `sppkit.cli.runs.summary.spikes` names it, and half of the ten steps that it begins;
     - its loss, and the median of the ten steps that it begins, are above half of `CHANCE` and above
       twice the lowest median of ten steps before: what had been learnt is gone.
 

@@ -13,7 +13,7 @@ from sppkit.cli.flags import TARGET_FORMS, Force, Measuring, Talking
 from sppkit.escaping import printable
 
 if TYPE_CHECKING:
-    from sppkit.cli.run_summary import TrainedRun
+    from sppkit.cli.runs.summary import TrainedRun
     from sppkit.recording import Recording
 
 
@@ -83,7 +83,7 @@ def compare(
     Prints accuracy, stability and cost of each run, and draws a statistic of all of them on one
     axis, with its ratio to the first.
     """
-    from sppkit.cli.run_summary import runs_table
+    from sppkit.cli.runs.summary import runs_table
     from sppkit.plots import plot_comparison
     from sppkit.plots.files import check_destination, save_figure
 
@@ -112,8 +112,8 @@ def _open_all(
     targets: list[str], measuring: Measuring, talking: Talking
 ) -> tuple[list["Recording"], list["TrainedRun"]]:
     """Read run folders, seeds of one run together; measure models; read other recordings."""
-    from sppkit.cli.run_recordings import together
-    from sppkit.cli.run_summary import read_run, run_folders
+    from sppkit.cli.runs.recordings import together
+    from sppkit.cli.runs.summary import read_run, run_folders
     from sppkit.cli.sources import open_source, record_all
 
     recordings, runs = [], []

@@ -97,7 +97,7 @@ def _open_all(
 ) -> tuple["Recording", list["Diagnosis"], list[Path]]:
     """Measure, read and judge; give all runs in one recording, their diagnoses, and run folders."""
     import sppkit
-    from sppkit.cli.run_summary import run_folders
+    from sppkit.cli.runs.summary import run_folders
     from sppkit.cli.subjects import find_subjects
     from sppkit.errors import NothingObservedError
 
@@ -121,7 +121,7 @@ def _judged(
     check: "Check", subject: "Subject", folders: list[Path]
 ) -> list[tuple["Recording", list["Diagnosis"]]]:
     """Judge a subject; of a folder of run folders each run, with all its seeds."""
-    from sppkit.cli.run_recordings import together
+    from sppkit.cli.runs.recordings import together
     from sppkit.rules import judge
 
     if not folders:
@@ -134,7 +134,7 @@ def _judged(
 
 
 def _trained(folders: list[Path]) -> "Trained | None":
-    from sppkit.cli.run_report import read_trained
+    from sppkit.cli.runs.report import read_trained
 
     return read_trained(folders) if folders else None
 

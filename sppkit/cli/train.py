@@ -10,12 +10,12 @@ import typer
 from sppkit.cli.console import print_error, print_remark, results
 from sppkit.cli.flag_groups import with_flags
 from sppkit.cli.flags import Talking
-from sppkit.cli.train_flags import Executor, Feeding, Keeping, Learning, Running
+from sppkit.cli.training.flags import Executor, Feeding, Keeping, Learning, Running
 from sppkit.escaping import printable
 
 if TYPE_CHECKING:
-    from sppkit.cli.training_orders import Begin, Order, Result
-    from sppkit.cli.training_tasks import PlannedRun
+    from sppkit.cli.training.orders import Begin, Order, Result
+    from sppkit.cli.training.tasks import PlannedRun
     from sppkit.training.outcome import Outcome
     from sppkit.training.parallel import Parallel
 
@@ -51,16 +51,16 @@ def train(
     Leaves with 1 where a run diverged or was stopped.
     """
     if learning.presets:
-        from sppkit.cli.presets import show_presets
+        from sppkit.cli.training.presets import show_presets
 
         show_presets(learning, talking.color)
         return
     from sppkit.cli.commands import typed_command
-    from sppkit.cli.training_orders import Order
-    from sppkit.cli.training_ranks import joined
+    from sppkit.cli.training.orders import Order
+    from sppkit.cli.training.ranks import joined
 
     if running.executor is Executor.RAY:
-        from sppkit.cli.training_ray import check_ray
+        from sppkit.cli.training.ray import check_ray
 
         check_ray()
     if keeping.resume and keeping.force:
@@ -76,8 +76,8 @@ def train(
 
 def _train(order: "Order", parallel: "Parallel", talking: Talking, command: str) -> int:
     """Train what was ordered, draw and tell it; give the exit code."""
-    from sppkit.cli.run_report import report_run
-    from sppkit.cli.training_plots import check_pictures, draw_runs
+    from sppkit.cli.runs.report import report_run
+    from sppkit.cli.training.plots import check_pictures, draw_runs
 
     keeping = order.keeping
     planned = order.plan(parallel)
@@ -111,8 +111,8 @@ def _train_all(
     planned: Sequence["PlannedRun"], order: "Order", talking: Talking
 ) -> tuple[list[tuple["PlannedRun", "Outcome"]], bool]:
     """Train all; of several runs, one that fails does not stop the others."""
-    from sppkit.cli.training_orders import Failure
-    from sppkit.cli.training_progress import progress_of
+    from sppkit.cli.training.orders import Failure
+    from sppkit.cli.training.progress import progress_of
 
     outcomes: dict[int, Outcome] = {}
     with progress_of(len(planned), shown=not talking.quiet, color=talking.color) as begin:
@@ -133,11 +133,11 @@ def _results(
     """Train all runs, one after the other here or several at a time elsewhere."""
     running = order.running
     if running.executor is Executor.RAY:
-        from sppkit.cli.training_ray import train_with_ray
+        from sppkit.cli.training.ray import train_with_ray
 
         return train_with_ray(order, planned, begin, jobs=running.jobs)
     if (running.jobs or 1) > 1:
-        from sppkit.cli.training_processes import train_in_processes
+        from sppkit.cli.training.processes import train_in_processes
 
         names = [run.name for run in planned]
         return train_in_processes(order, names, begin, jobs=running.jobs or 1)
@@ -147,7 +147,7 @@ def _results(
 def _one_after_the_other(
     planned: Sequence["PlannedRun"], order: "Order", begin: "Begin"
 ) -> Iterator[tuple[int, "Result"]]:
-    from sppkit.cli.training_orders import Failure
+    from sppkit.cli.training.orders import Failure
     from sppkit.errors import SppkitError
     from sppkit.training.loop import train as train_one
 
@@ -164,7 +164,7 @@ def _one_after_the_other(
 def _print(
     outcomes: Sequence[tuple["PlannedRun", "Outcome"]], places: Sequence[Path], talking: Talking
 ) -> None:
-    from sppkit.cli.training_summary import outcome_table
+    from sppkit.cli.training.summary import outcome_table
 
     console = results(talking.color)
     for place in (*(run.folder.path for run, _ in outcomes), *places):
@@ -179,9 +179,9 @@ def _print(
 
 def _tell_of_the_paper(learning: Learning, folders: Sequence[Path], talking: Talking) -> None:
     """Say behind the runs of an experiment what its paper found, and print what shows it."""
-    from sppkit.cli.presets import told
-    from sppkit.cli.reproduction_summary import quantities_table
-    from sppkit.cli.training_entries import asked_for
+    from sppkit.cli.training.entries import asked_for
+    from sppkit.cli.training.presets import told
+    from sppkit.cli.training.reproduction_summary import quantities_table
 
     reproduction = asked_for(learning)
     if reproduction is None or talking.quiet or not folders:

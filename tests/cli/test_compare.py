@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import sppkit
-from sppkit.cli.run_summary import count_spikes, read_run, run_folders
+from sppkit.cli.runs.summary import count_spikes, read_run, run_folders
 from sppkit.errors import TargetError
 from tests.cli.test_train import NETS
 

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 import sppkit
 from sppkit.cli import app
-from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
-from sppkit.cli.training_orders import Order
-from sppkit.cli.training_processes import _take_gpu, train_in_processes
+from sppkit.cli.training.flags import Feeding, Keeping, Learning, Running
+from sppkit.cli.training.orders import Order
+from sppkit.cli.training.processes import _take_gpu, train_in_processes
 
 NETS = """
     import os

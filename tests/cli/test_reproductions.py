@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 import sppkit
-from sppkit.cli.reproduction_summary import measure
-from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
-from sppkit.cli.training_tasks import plan_runs
+from sppkit.cli.training.flags import Feeding, Keeping, Learning, Running
+from sppkit.cli.training.reproduction_summary import measure
+from sppkit.cli.training.tasks import plan_runs
 from sppkit.training.recipes import RECIPES, Clipping
 from sppkit.training.reproduction import Quantity
 from sppkit.training.reproductions import BN_AFFINE_FFNN, NF_BATCH_SIZE, REPRODUCTIONS

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 import sppkit
 from sppkit.cli import app
-from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
-from sppkit.cli.training_tasks import plan_runs
+from sppkit.cli.training.flags import Feeding, Keeping, Learning, Running
+from sppkit.cli.training.tasks import plan_runs
 from sppkit.training.recipes import RECIPES, Clipping
 
 NETS = """

@@ -4,8 +4,8 @@ import math
 import pytest
 
 from sppkit.cli.console import Color
-from sppkit.cli.training_progress import described, progress_of
-from sppkit.cli.training_summary import outcome_table
+from sppkit.cli.training.progress import described, progress_of
+from sppkit.cli.training.summary import outcome_table
 from sppkit.training.outcome import Outcome, Progress
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 from sppkit.cli.flags import Device
-from sppkit.cli.train_flags import Executor, ParallelKind, Running
+from sppkit.cli.training.flags import Executor, ParallelKind, Running
 from sppkit.training.parallel import ALONE, Parallel
 
 _COMMAND = "torchrun --nproc-per-node 2 -m sppkit train"

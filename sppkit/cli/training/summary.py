@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from sppkit.cli.cells import duration, spread
+from sppkit.cli.runs.cells import duration, spread
 from sppkit.escaping import one_line
 from sppkit.training.outcome import FINISHED, Outcome
 

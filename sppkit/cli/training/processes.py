@@ -12,7 +12,7 @@ from types import FrameType
 
 import torch
 
-from sppkit.cli.training_orders import Begin, Failure, Order, Result
+from sppkit.cli.training.orders import Begin, Failure, Order, Result
 from sppkit.training.outcome import Progress
 
 _CONTEXT = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA

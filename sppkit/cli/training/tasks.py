@@ -10,8 +10,8 @@ from typing import Any
 
 from sppkit.cli.flags import Sizes
 from sppkit.cli.sources import choose_device, load_loss
-from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
-from sppkit.cli.training_entries import Entry, Request, read_request
+from sppkit.cli.training.entries import Entry, Request, read_request
+from sppkit.cli.training.flags import Feeding, Keeping, Learning, Running
 from sppkit.errors import TargetError
 from sppkit.inputs import Tokens, size_of
 from sppkit.models import find_reference

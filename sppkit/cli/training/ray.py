@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sppkit.cli.training_orders import Begin, Failure, Order, Result
-from sppkit.cli.training_tasks import PlannedRun
+from sppkit.cli.training.orders import Begin, Failure, Order, Result
+from sppkit.cli.training.tasks import PlannedRun
 from sppkit.errors import TrainingError
 from sppkit.training.outcome import Outcome, Progress
 

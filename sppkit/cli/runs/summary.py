@@ -12,7 +12,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from sppkit.cli.cells import duration, spread
+from sppkit.cli.runs.cells import duration, spread
 from sppkit.errors import TargetError
 from sppkit.escaping import one_line
 

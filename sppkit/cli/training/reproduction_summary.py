@@ -9,7 +9,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from sppkit.cli.run_recordings import together
+from sppkit.cli.runs.recordings import together
 from sppkit.escaping import one_line
 from sppkit.patterns import matcher
 from sppkit.recording import Recording

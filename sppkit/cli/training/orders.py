@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import torch
 
 from sppkit.cli.commands import describe
-from sppkit.cli.train_flags import Feeding, Keeping, Learning, Running
-from sppkit.cli.training_tasks import PlannedRun, plan_runs
+from sppkit.cli.training.flags import Feeding, Keeping, Learning, Running
+from sppkit.cli.training.tasks import PlannedRun, plan_runs
 from sppkit.training.loop import train
 from sppkit.training.outcome import Hear, Outcome, Progress
 from sppkit.training.parallel import ALONE, Parallel

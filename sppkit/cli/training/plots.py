@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import sppkit
-from sppkit.cli.run_recordings import by_run
+from sppkit.cli.runs.recordings import by_run
 from sppkit.errors import NothingObservedError
 from sppkit.plots.files import check_destination, save_figure
 from sppkit.recording import Recording

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sppkit.cli.run_recordings import together
-from sppkit.cli.run_summary import outcomes, read_run, runs_in_words
+from sppkit.cli.runs.recordings import together
+from sppkit.cli.runs.summary import outcomes, read_run, runs_in_words
 from sppkit.report import Trained, make_report, save_report
 from sppkit.rules import judge
 from sppkit.run_directory import part_files

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sppkit.cli.train_flags import Augmentation, Feeding, Learning, Running
+from sppkit.cli.training.flags import Augmentation, Feeding, Learning, Running
 from sppkit.errors import TargetError
 from sppkit.training.choices import change, find_preset
 from sppkit.training.recipes import Recipe

@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sppkit.cli.console import Color, print_remark, results
-from sppkit.cli.train_flags import Learning
-from sppkit.cli.training_entries import asked_for
+from sppkit.cli.training.entries import asked_for
+from sppkit.cli.training.flags import Learning
 from sppkit.training.choices import find_preset
 from sppkit.training.recipes import RECIPES, Recipe
 from sppkit.training.reproduction import Form, Reproduction
