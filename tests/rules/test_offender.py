@@ -132,6 +132,38 @@ def test_weights_of_zero_are_drawn_anew():
     )
 
 
+@pytest.mark.parametrize("weight", [0.0, 1e-13 / UNITS])
+def test_healthy_layers_are_not_blamed_where_most_weights_are_as_good_as_zero(weight):
+    layers = chain(6)
+    for place in (1, 2, 4, 5):
+        layers[place].weight = weight
+    layers[4].structure["normalised_after"] = True  # its scale has no effect; 5 is the head
+    kind = "as good as zero (fan-in x variance = 1e-13)" if weight else "all zero"
+    assert first_offender(evidence_of(layers)) == Offender(
+        "1",
+        f"its weights are {kind}, in 2 layers alike",
+        "Draw the weights of all 2 anew.",
+        Fix("re-initialise", ("1", "2")),
+    )
+
+
+def test_weights_above_what_is_as_good_as_zero_are_scaled():
+    layers = chain(6)
+    layers[2].weight = 1.1e-12 / UNITS
+    assert first_offender(evidence_of(layers)).fix == Fix(
+        "scale initialisation", ("2",), pytest.approx((2 / 1.1e-12) ** 0.5)
+    )
+
+
+def test_weights_that_silence_a_residual_branch_are_not_blamed():
+    layers = chain(6)
+    layers[1].weight = layers[2].weight = 0.0
+    silent = {"silent_residual_weights": ["1.weight"]}
+    assert first_offender(evidence_of(layers, metadata=silent)).fix == Fix("re-initialise", ("2",))
+    silent["silent_residual_weights"].append("2.weight")
+    assert first_offender(evidence_of(layers, metadata=silent)) is None
+
+
 def test_a_bias_that_is_most_of_the_output_is_blamed():
     layers = chain(5, second_moment=4.0)
     network = recording(layers)
