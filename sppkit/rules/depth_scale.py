@@ -64,7 +64,8 @@ class DepthScale(Rule):
             measured=least,
             expected=self._expected(len(factors) + 2),
             message=f"the weights of {len(gone)} of {len(factors)} layers between the first and "
-            f"the head are zero, or as good as zero: they multiply squared gradients by {least:.3g}",
+            "the head are zero, or as good as zero: they multiply squared gradients by "
+            f"{least:.3g}",
             advice="Draw their weights anew.",
             fix=Fix("re-initialise", gone),
         )
