@@ -256,13 +256,6 @@ def test_a_layer_that_is_called_late_is_found_by_a_turn_of_others():
     assert not recording.not_captured
 
 
-@pytest.fixture
-def nothing_compiled():
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-
-
 @pytest.mark.usefixtures("nothing_compiled")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
