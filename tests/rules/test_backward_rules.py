@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from sppkit.recording import Recording
-from sppkit.rules import Severity, judge
+from sppkit.rules import Severity, judge, named_statistics
+from sppkit.rules.backward import _power
 from tests.rules.frames import Layer, chain, recording
 from tests.rules.test_forward_rules import outcome
 
@@ -26,6 +29,13 @@ def test_gradients_vanish_where_they_are_nothing_beside_the_weights_of_all_layer
     )
     layers[3].weight_gradient = 1e-3
     assert outcome(recording(layers), "SPP201") == "passed"
+
+
+@pytest.mark.parametrize(
+    ("log", "told"), [(-12.0, "zero"), (-11.9, "zero"), (-11.88, "at most 1.3e-12")]
+)
+def test_gradients_at_which_logarithms_are_cut_are_called_zero(log, told):
+    assert _power(log) == told
 
 
 def test_gradients_of_exactly_zero_are_called_zero():
@@ -191,10 +201,11 @@ def test_a_drift_is_blamed_where_its_steps_make_twice_half_a_decade(factor, drif
     assert ("every layer does the same" in found.message) is drifts
 
 
-def test_one_step_alone_is_no_drift():
-    layers = [Layer(str(n), second_moment=100.0**n, variance=100.0**n) for n in range(3)]
+@pytest.mark.parametrize(("count", "blamed"), [(3, "2"), (4, "1")])
+def test_two_steps_are_a_drift_and_one_alone_is_none(count, blamed):
+    layers = [Layer(str(n), second_moment=100.0**n, variance=100.0**n) for n in range(count)]
     found = outcome(recording(layers, metadata=loss_of(500.0)), "SPP204")
-    assert found.layer == "2"
+    assert found.layer == blamed
 
 
 def test_an_output_of_zero_is_scaled_by_no_infinity():
@@ -275,6 +286,17 @@ def test_without_a_head_the_energy_is_compared_with_that_of_the_output():
     assert found.message.startswith(
         "gradient times activation at '0' falls short of that at 'the output' by a factor of 1e+09"
     )
+
+
+@pytest.mark.parametrize(("name", "factor"), [("chaos", 1e5), ("forgetting", 1e-8)])
+def test_a_change_of_energy_at_its_limit_passes(name, factor):
+    layers = chain(9)
+    layers[0].gradient *= factor
+    network = recording(layers, seeds=1)
+    decades = abs(named_statistics(network)["growth_of_energy"])
+    assert outcome(network, "SPP203", thresholds={"SPP203": {name: decades}}) == "passed"
+    below = {"SPP203": {name: math.nextafter(decades, 0.0)}}
+    assert outcome(network, "SPP203", thresholds=below).layer == "0"
 
 
 def test_a_single_layer_has_no_imbalance():

@@ -272,8 +272,15 @@ def test_where_every_rule_was_skipped_nothing_was_judged_and_the_gate_is_not_gre
     diagnosis = judge(recording(chain(5, weight_gradient=None)), select=["SPP201"])
     assert diagnosis.passed == ()
     assert diagnosis.verdict == "nothing observed"
-    assert "Every rule that was asked was skipped" in diagnosis.nothing_judged
-    assert "SPP201: " in diagnosis.nothing_judged
+    assert diagnosis.nothing_judged == (
+        "Every rule that was asked was skipped, so nothing was judged (SPP201: "
+        f"{diagnosis.skipped[0].reason})."
+    )
+    codes = ["SPP105", "SPP201", "SPP202", "SPP903"]
+    four = judge(recording(chain(5, weight_gradient=None)), select=codes)
+    assert [skipped.code for skipped in four.skipped] == codes
+    told = "; ".join(f"{skipped.code}: {skipped.reason}" for skipped in four.skipped[:3])
+    assert four.nothing_judged.endswith(f"({told}).")
     assert judge(recording(chain(5))).nothing_judged == ""
 
 

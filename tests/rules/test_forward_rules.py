@@ -398,7 +398,7 @@ def test_weights_that_are_as_good_as_zero_are_drawn_anew_and_not_multiplied(weig
     for place in (0, 2, 4, 5):  # of the four between the first and the head, two
         layers[place].weight = weight
     found = outcome(recording(layers), "SPP108")
-    assert found.layer == "2"
+    assert (found.layer, found.signal) == ("2", "weight")
     assert found.measured == pytest.approx(16 * weight, rel=1e-6, abs=1e-40)
     assert found.expected == "within 0.368 to 2.72 for 6 layers"
     assert found.message == (

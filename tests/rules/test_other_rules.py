@@ -167,12 +167,12 @@ def test_a_softmax_that_has_made_up_its_mind_is_told():
 # -- residual branches ---------------------------------------------------------------------------
 
 
-def residual(branch, constant=1.0, **metadata):
+def residual(branch, constant=1.0, gains="", **metadata):
     layers = [Layer("stem", 1.0, structure={"tap": "stem", "block": 0})]
     for number in range(1, 5):
         end = Layer(f"{number}.f", branch)
         end.structure = {
-            "tap": "residual branch", "block": number, "constant": constant, "gains": "",
+            "tap": "residual branch", "block": number, "constant": constant, "gains": gains,
         }  # fmt: skip
         block = Layer(str(number), 1.0, weight=None)
         block.structure = {"tap": "block", "block": number, "fan_in": None, "role": "container"}
@@ -187,6 +187,7 @@ def test_branches_are_compared_with_what_they_are_added_to():
     assert "the residual branch adds next to nothing: its second moment is 1e-08" in found.message
     assert found.fix.factor == pytest.approx(1e4)
     assert outcome(residual(1e4, constant=0.01), "SPP105") == "passed"
+    assert outcome(residual(1e-8, gains=None), "SPP105") == found
     assert "no residual branches" in outcome(recording(chain(4)), "SPP105")
 
 
