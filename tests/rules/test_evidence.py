@@ -194,7 +194,10 @@ def test_the_backward_curve_is_the_squared_norm_of_the_gradient_at_each_place():
     layers = chain(4)
     layers[1].gradient = 3e-4
     values = 10**-4.0 * UNITS * 16
-    assert evidence_of(layers).backward.values[0] == pytest.approx([values, 3 * values, values])
+    network = recording(layers)
+    for order in (1, -1):  # whatever row is the last of its place
+        evidence = Evidence.of(edited(network, lambda t, order=order: t[::order]))
+        assert evidence.backward.values[0] == pytest.approx([values, 3 * values, values])
 
 
 def with_output(*tensors, **values):
@@ -410,6 +413,9 @@ def test_without_a_statement_the_output_is_that_of_the_table_the_first_tensor_of
     changed = told.table.assign(second_moment=told.table["second_moment"].where(~second, 99.0))
     of_two = Evidence(told.run, changed, told.structure, stated)
     assert of_two.output("second_moment").tolist() == [8.0] * 3
+    gradients = told.table[told.table["layer"] == ""].assign(signal="gradient", second_moment=7.0)
+    of_both = Evidence(told.run, pd.concat([gradients, told.table]), told.structure, stated)
+    assert of_both.output("second_moment").tolist() == [8.0] * 3
     without = Evidence(told.run, told.table[told.table["layer"] != ""], told.structure, stated)
     assert np.isnan(without.output("second_moment")).all()
 

@@ -166,6 +166,19 @@ def test_the_domain_of_self_normalisation_is_that_of_the_theorem():
     assert "no layer with weights is followed by SELU" in outcome(recording(chain(6)), "SPP107")
 
 
+@pytest.mark.parametrize(("mean", "variance"), [(0.1, 1.0), (-0.1, 1.0), (0.0, 0.8), (0.0, 1.5)])
+def test_the_domain_of_self_normalisation_is_closed(mean, variance):
+    layers = selu(variance)
+    for layer in layers:
+        layer.activation["mean"] = mean
+    assert outcome(recording(layers), "SPP107") == "passed"
+    for layer in layers:
+        layer.activation["mean"] = 1.001 * mean
+        layer.second_moment *= 1.001 if variance > 1 else 0.999
+    moved = outcome(recording(layers), "SPP107")
+    assert "outside the domain of self-normalisation" in moved.message
+
+
 def plain(gain, count=20):
     return [
         Layer(str(n), second_moment=1.0, weight=gain / 32, structure={"after": "relu"})
@@ -208,6 +221,13 @@ def test_the_noise_of_dropout_multiplies_over_layers():
     assert found.measured == pytest.approx(64.0)
     assert "6 dropout layers multiply the second moment by 64 in all" in found.message
     assert "Lower p to 0.17 in each" in found.advice
+    assert "Lower p to 0.32 in each" in outcome(dropping(0.9, 3), "SPP109").advice
+
+
+def test_the_margin_of_dropout_that_is_too_much_is_told():
+    decades = 6 * math.log10(1 / (1 - 0.5)) - 1.5
+    nearness = judge(dropping(0.5), select=["SPP109"]).nearness["SPP109"]
+    assert nearness == pytest.approx(decades / (0.05 / 3**0.5))
 
 
 # -- in detail -------------------------------------------------------------------------------------
