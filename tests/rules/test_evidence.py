@@ -1,5 +1,6 @@
 """What rules are shown of a recording: which rows, which layers, which quantities."""
 
+import collections
 import math
 
 import numpy as np
@@ -176,6 +177,22 @@ def test_file_and_line_are_those_of_the_layers_class_where_they_are_known():
     assert evidence.source("1") == ("", None)
     assert evidence.source("2") == ("net.py", None)
     assert evidence.source("elsewhere") == ("", None)
+
+
+def test_file_and_line_of_a_layer_of_a_package_are_those_of_the_users_class_around_it():
+    torchs = {"file": "/venv/lib/site-packages/torch/nn/linear.py", "line": 50}
+    pythons = {"file": collections.__file__, "line": 60}
+    layers = chain(3)
+    layers[0].structure = {**torchs, "parent": "1"}
+    layers[1].structure = {**pythons, "parent": "2"}
+    layers[2].structure = {"file": "net.py", "line": 7, "parent": None}
+    evidence = evidence_of(layers)
+    twice = pd.concat([evidence.structure, evidence.structure])  # as of two calls
+    for structure in (evidence.structure, twice):
+        told = Evidence(evidence.run, evidence.table, structure, evidence.metadata)
+        assert told.source("0") == told.source("1") == ("net.py", 7)
+    layers[1].structure["parent"] = None
+    assert evidence_of(layers).source("0") == ("", None)
 
 
 def test_file_and_line_are_not_those_of_an_operation_within_the_layer():

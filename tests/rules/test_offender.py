@@ -196,6 +196,12 @@ def test_a_loud_head_is_blamed_from_sixteen_times_its_peers_on():
     )
 
 
+def test_a_head_is_no_peer_of_its_own():
+    layers = chain(2)
+    layers[1].weight *= 20
+    assert first_offender(evidence_of(layers)).layer == "1"
+
+
 def test_a_head_is_compared_with_one_where_its_peers_are_small():
     layers = chain(5, weight=0.1 / UNITS)
     layers[4].weight = 15.0 / UNITS
@@ -213,13 +219,18 @@ def test_a_quiet_head_does_no_harm():
 # -- the signal ------------------------------------------------------------------------------------
 
 
-def test_a_drift_of_four_decades_at_the_median_place_blames_all_layers_alike():
-    assert first_offender(evidence_of(drifting(10**0.395, 12))) is None
-    assert first_offender(evidence_of(drifting(10**0.405, 12))) == Offender(
+@pytest.mark.parametrize(("sign", "told"), [(1, "0.627"), (-1, "1.59")])
+def test_a_drift_of_four_decades_at_the_median_place_blames_all_layers_alike(sign, told):
+    assert first_offender(evidence_of(drifting(10 ** (sign * 0.395), 12))) is None
+    assert first_offender(evidence_of(drifting(10 ** (sign * 0.405), 12))) == Offender(
         "2",
         "every layer does the same",
-        "Multiply the initial weights of all hidden layers by 0.627.",
-        Fix("scale initialisation", tuple(map(str, range(11))), pytest.approx(10**-0.2025)),
+        f"Multiply the initial weights of all hidden layers by {told}.",
+        Fix(
+            "scale initialisation",
+            tuple(map(str, range(11))),
+            pytest.approx(10 ** (-sign * 0.2025)),
+        ),
     )
 
 

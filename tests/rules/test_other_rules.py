@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from sppkit.recording import Recording
 from sppkit.rules import Severity, judge, weighing
@@ -74,6 +75,16 @@ def test_headroom_is_that_of_the_number_format():
     assert "magnitudes of 2e+04 come within a factor of 4 of the largest float16" in found.message
     layers[2].activation["dtype"] = "bfloat16"
     assert outcome(recording(layers), "SPP402") == "passed"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_a_quarter_of_the_largest_number_is_left_as_headroom(dtype):
+    quarter = torch.finfo(getattr(torch, dtype)).max / 4
+    layers = chain(4)
+    layers[2].activation |= {"dtype": dtype, "maximum": 0.999 * quarter}
+    assert outcome(recording(layers), "SPP402") == "passed"
+    layers[2].activation["maximum"] = 1.001 * quarter
+    assert outcome(recording(layers), "SPP402").layer == "2"
 
 
 def test_float16_underflow_is_a_matter_of_headroom_too():
