@@ -446,17 +446,20 @@ def test_of_equally_specific_selectors_the_one_that_ignores_wins():
 
 def test_an_unknown_code_lists_all_and_one_like_no_other_has_no_nearest():
     codes = ", ".join(rule.code for rule in all_rules())
-    with pytest.raises(ValueError, match="is no code") as error:
-        judge(recording(chain(3)), ignore=["E501"])
-    assert str(error.value) == (
-        f"'E501' is no code of a rule, nor the beginning of one. Rules: {codes}."
-    )
+    for unlike in ("E501", "SPPX"):
+        with pytest.raises(ValueError, match="is no code") as error:
+            judge(recording(chain(3)), ignore=[unlike])
+        assert str(error.value) == (
+            f"'{unlike}' is no code of a rule, nor the beginning of one. Rules: {codes}."
+        )
     with pytest.raises(ValueError, match="is no code") as error:
         judge(recording(chain(3)), extend_select=["spp40"])
     assert str(error.value) == (
         "'spp40' is no code of a rule, nor the beginning of one. Did you mean 'SPP401'? "
         f"Rules: {codes}."
     )
+    with pytest.raises(ValueError, match="Did you mean 'OWN001'"):
+        judge(recording(chain(3)), rules=[LoudestLayer()], select=["own002"])
     with pytest.raises(ValueError, match="'' is no code"):
         judge(recording(chain(3)), select=[""])
     with pytest.raises(ValueError, match="is no rule") as error:
