@@ -531,6 +531,14 @@ def test_a_zero_weight_explains_the_zeros_of_its_layer():
     assert outcome(recording(layers), "SPP501").layer == "2"
 
 
+def test_a_zero_weight_explains_the_zeros_of_the_other_layers_of_its_module():
+    layers = dying(0.0, 0.0, 0.7, 0.0)
+    layers[1].name, layers[1].weight, layers[2].name = "branch.linear", 0.0, "branch.relu"
+    assert outcome(recording(layers), "SPP501") == "passed"
+    layers[2].name = "other.relu"
+    assert outcome(recording(layers), "SPP501").layer == "other.relu"
+
+
 def test_a_name_that_begins_like_that_of_a_silent_module_is_another_one():
     layers = dying(0.0, 0.7, 0.0, 0.0)
     layers[1].name = "10.norm"
@@ -638,6 +646,9 @@ def test_an_output_that_is_not_known_or_of_a_head_of_zero_is_no_answer():
     layers = chain(4)
     unknown = recording(layers, metadata={"output": {"0": {}}})
     assert "not recorded, or is not finite" in outcome(unknown, "SPP503")
+    one = {"1": {"second_moment": 1.0, "variance_across_samples": 1e-12}}
+    found = outcome(recording(layers, metadata={"output": one}), "SPP503")
+    assert found.measured == pytest.approx(1e-12, rel=1e-9, abs=0)
     layers[-1].weight = layers[-1].variance = 0.0
     assert outcome(recording(layers), "SPP503") == "the head's weights are zero"
 
@@ -963,6 +974,13 @@ def test_the_statistics_that_speak_most_against_training_are_named_in_their_orde
     assert (found.layer, found.statistic) == ("", "probability of training")
     assert (found.fix.kind, found.fix.layers) == ("LSUV", ("0", "1", "2"))
     assert found.expected == "above 0.5"
+
+
+def test_what_speaks_for_training_is_not_named_and_seeds_count_by_their_median():
+    against = {"one_seed": [-9.0, -1.0, -1.0], "all_seeds": [-2.0] * 3, "speaks_for": [0.5] * 3}
+    contributions = {name: np.array(parts) for name, parts in against.items()}
+    values = {"one_seed": np.zeros(3), "all_seeds": np.ones(3), "speaks_for": np.ones(3)}
+    assert weighing._strongest(contributions, values) == "all seeds 10, one seed 1"
 
 
 def test_an_offender_is_named_beside_the_weighed_evidence(coefficients):
