@@ -5,8 +5,8 @@ import sys
 import pytest
 import torch
 
-from sppkit.errors import TargetError
 from sppkit.targets import resolve
+from tests.test_targets import error_of
 
 NET = """
 from torch import nn
@@ -49,12 +49,6 @@ def directory(tmp_path, monkeypatch):
         return name
 
     return write
-
-
-def error_of(text, arguments=None):
-    with pytest.raises(TargetError) as caught:
-        resolve(text, arguments).build()
-    return str(caught.value)
 
 
 def test_an_entrypoint_is_built_with_arguments_and_a_declared_size(directory):
