@@ -7,7 +7,7 @@ import pytest
 from sppkit.recording import Recording
 from sppkit.rules import Severity, judge, named_statistics
 from sppkit.rules.backward import _power
-from tests.rules.frames import Layer, chain, recording
+from tests.rules.frames import UNITS, Layer, chain, recording
 from tests.rules.test_forward_rules import outcome
 
 
@@ -246,6 +246,32 @@ def test_weights_of_layers_that_were_never_called_need_no_gradient():
     assert outcome(never, "SPP302") == "passed"
 
 
+def test_weights_count_by_their_size_and_those_in_use_not_beside_those_that_are_stored():
+    layers = chain(5)
+    layers[2].weight_gradient = None
+    network = recording(layers)
+    table = network.table()
+    weights = table["signal"] == "weight"
+    table.loc[weights & (table["layer"] == "2"), "samples"] = 3 * UNITS
+    used = table[weights].assign(signal="effective weight")
+    for rows in (table, pd.concat([table, used])):
+        known = Recording.from_frames(rows, network.structure(), network.metadata)
+        found = outcome(known, "SPP302")
+        assert found.measured == pytest.approx(3 / 7)
+        assert found.message.startswith("1 parameters, 43% of all values")
+
+
+def test_in_training_too_weights_without_a_gradient_are_found():
+    layers = chain(5)
+    layers[2].weight_gradient = None
+    network = recording(layers)
+    training = network.table().assign(phase="train")
+    found = outcome(
+        Recording.from_frames(training, network.structure(), network.metadata), "SPP302"
+    )
+    assert (found.layer, found.measured) == ("2", pytest.approx(0.2))
+
+
 def test_weights_are_counted_once_and_not_per_seed():
     layers = chain(10)
     layers[0].weight_gradient = layers[3].weight_gradient = None
@@ -297,6 +323,23 @@ def test_a_change_of_energy_at_its_limit_passes(name, factor):
     assert outcome(network, "SPP203", thresholds={"SPP203": {name: decades}}) == "passed"
     below = {"SPP203": {name: math.nextafter(decades, 0.0)}}
     assert outcome(network, "SPP203", thresholds=below).layer == "0"
+
+
+def test_a_small_growth_of_energy_beyond_a_smaller_limit_exceeds():
+    layers = chain(9)
+    layers[0].gradient *= 10**0.8
+    found = outcome(recording(layers), "SPP203", thresholds={"SPP203": {"chaos": 0.5}})
+    assert "at '0' exceeds that at '8' by a factor of 6.31" in found.message
+
+
+def test_energy_that_is_not_known_of_one_seed_is_judged_by_the_others():
+    layers = chain(9)
+    layers[0].gradient *= 1e5
+    network = recording(layers)
+    table = network.table()
+    table.loc[(table["seed"] == 1) & (table["signal"] == "gradient"), "second_moment"] = np.nan
+    known = Recording.from_frames(table, network.structure(), network.metadata)
+    assert outcome(known, "SPP203").measured == pytest.approx(1e5)
 
 
 def test_a_single_layer_has_no_imbalance():

@@ -391,6 +391,7 @@ def margins(layers, code, **arguments):
         ("SPP202", chain(6, weight_gradient=60 / 4), -1.0),
         ("SPP202", chain(6, weight_gradient=6000 / 4), 1.0),
         ("SPP203", chain(4), -2.0),
+        ("SPP203", [Layer("0", gradient=1.0), *(Layer(str(n)) for n in range(1, 4))], 4.0 - 2.75),
         ("SPP503", [*chain(3), Layer("3", variance=2e-9)], 1.0),
         ("SPP503", [*chain(3), Layer("3", variance=2e-7)], -1.0),
         ("SPP101", [Layer(str(n), 10.0 ** (4 * n)) for n in range(4)], -1.0),

@@ -221,8 +221,13 @@ def test_the_weight_of_the_first_layer_counts_where_nothing_stands_before_it():
 
 def test_the_smallest_matrix_counts_among_the_sizes_of_weights():
     layers = chain(2)
-    layers[0].weight, layers[0].weights = 1e4, {"channels": 2, "samples": 2}
-    found = named_by_seed(evidence_of(layers))["median_weight_size"]
+    layers[0].weight = 1e4
+    network = recording(layers)
+    table = network.table()
+    first = (table["signal"] == "weight") & (table["layer"] == "0")
+    table.loc[first, ["channels", "samples"]] = 2
+    small = Recording.from_frames(table, network.structure(), network.metadata)
+    found = named_by_seed(Evidence.of(small))["median_weight_size"]
     assert found == pytest.approx([(math.log10(100) + math.log10(0.25)) / 2] * 3)
 
 
