@@ -162,6 +162,7 @@ def test_the_decision_is_taken_over_seeds_in_logarithms():
     ("name", "told"),
     [
         *((name, True) for name in ("softmax", "sigmoid", "relu", "tanh", "relu6", "hardsigmoid")),
+        *((name, True) for name in ("hardtanh", "softsign")),
         *((name, False) for name in ("log_softmax", "gelu", "identity")),
     ],
 )

@@ -196,6 +196,11 @@ def test_a_loud_head_is_blamed_from_sixteen_times_its_peers_on():
     )
 
 
+def test_the_gain_that_is_needed_is_known_by_the_names_that_recordings_have():
+    assert preserving_gain("hardsigmoid") == preserving_gain("hard_sigmoid") > 1
+    assert preserving_gain("logsigmoid") == preserving_gain("log_sigmoid") != 1
+
+
 def test_a_head_is_no_peer_of_its_own():
     layers = chain(2)
     layers[1].weight *= 20
