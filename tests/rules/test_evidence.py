@@ -255,6 +255,22 @@ def test_energy_is_added_up_over_the_tensors_and_calls_of_a_layer():
     assert evidence.energy_of("") == pytest.approx([2 * one] * 3)
 
 
+def test_energy_of_the_output_is_that_of_no_operation_at_the_root():
+    evidence = with_output("")
+    operation = evidence.table[evidence.table["layer"] == ""].assign(operation="add#1", depth=5)
+    table = pd.concat([evidence.table, operation])
+    more = Evidence(evidence.run, table, evidence.structure, evidence.metadata)
+    assert more.energy_of("").tolist() == evidence.energy_of("").tolist()
+
+
+def test_energy_is_that_of_the_tensors_whose_gradient_is_known():
+    evidence = with_output("0", "1")
+    one = (evidence.table["tensor"] == "1") & (evidence.table["signal"] == "gradient")
+    table = evidence.table.assign(second_moment=evidence.table["second_moment"].mask(one))
+    known = Evidence(evidence.run, table, evidence.structure, evidence.metadata)
+    assert known.energy_of("") == pytest.approx(evidence.energy_of("") / 2)
+
+
 def test_energy_is_undefined_where_no_gradient_was_seen():
     network = recording(chain(4))
     unseen = edited(network, lambda t: t[~((t["layer"] == "1") & (t["signal"] == "gradient"))])
@@ -295,6 +311,31 @@ def test_gradients_of_vectors_and_of_layers_never_called_are_none_of_weight_matr
     assert of_weight_gradients(edit) == ["0", "2", "3"]
     if value == 1:  # of two rows or columns it is a matrix
         assert of_weight_gradients(lambda t: edit(t, 2)) == ["0", "1", "2", "3"]
+
+
+def test_of_a_training_step_only_the_gradients_of_weights_are_weight_gradients():
+    training = edited(recording(chain(4)), lambda t: t.assign(phase="train"))
+    assert set(Evidence.of(training).weight_gradients["signal"]) == {"weight gradient"}
+
+
+def test_a_head_is_zero_where_its_weight_is_in_all_seeds_whatever_its_bias_and_gradient():
+    layers = chain(4)
+    layers[3].weight = 0.0
+    assert not evidence_of(chain(4)).zero_head
+    assert evidence_of(layers).zero_head
+
+    def training_with_a_bias(table):
+        weight = table[(table["layer"] == "3") & (table["signal"] == "weight")]
+        bias = weight.assign(tensor="bias", second_moment=1.0)
+        return pd.concat([table, bias]).assign(phase="train")
+
+    assert Evidence.of(edited(recording(layers), training_with_a_bias)).zero_head
+    table = recording(layers).table()
+    awake = (table["seed"] == 1) & (table["signal"] == "weight") & (table["layer"] == "3")
+    drawn = edited(
+        recording(layers), lambda t: t.assign(second_moment=t["second_moment"].mask(awake, 1.0))
+    )
+    assert not Evidence.of(drawn).zero_head
 
 
 def test_gradients_inside_silent_branches_are_left_out():
