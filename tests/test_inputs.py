@@ -360,24 +360,28 @@ def test_a_missing_file_is_answered_with_the_nearest(file):
 
 
 @pytest.mark.parametrize(
-    "returned",
+    ("returned", "labels"),
     [
-        "torch.ones(6, 3)",
-        "(torch.ones(6, 3), torch.arange(6))",
-        "{'x': torch.ones(6, 3)}",
-        "TensorDataset(torch.ones(6, 3), torch.arange(6))",
-        "[(torch.ones(3), 1)] * 6",
-        "DataLoader(TensorDataset(torch.ones(6, 3), torch.arange(6)), batch_size=5, shuffle=True)",
-        "DataLoader([{'x': torch.ones(3), 'y': 1}] * 6, batch_size=5)",
+        ("torch.ones(6, 3)", None),
+        ("(torch.ones(6, 3), torch.arange(6))", [0, 1, 2, 3]),
+        ("{'x': torch.ones(6, 3)}", None),
+        ("TensorDataset(torch.ones(6, 3), torch.arange(6))", [0, 1, 2, 3]),
+        ("[(torch.ones(3), 1)] * 6", [1, 1, 1, 1]),
+        (
+            "DataLoader(TensorDataset(torch.ones(6, 3), torch.full((6,), 5)), batch_size=5, "
+            "shuffle=True)",
+            [5, 5, 5, 5],
+        ),
+        ("DataLoader([{'x': torch.ones(3), 'y': 1}] * 6, batch_size=5)", [1, 1, 1, 1]),
     ],
 )
-def test_a_function_gives_tensors_or_the_first_batch_of_its_data(file, returned):
+def test_a_function_gives_tensors_or_the_first_batch_of_its_data(file, returned, labels):
     if returned.startswith("["):
         returned = f"type('Data', (Dataset,), dict(__getitem__=lambda s, i: ({returned})[i]))()"
     before = global_states()
     batch = batch_of(file("data.py", f"def make(): return {returned}") + ":make", 3)
     assert torch.equal(batch.args[0], torch.ones(4, 3))
-    assert batch.labels is None or batch.labels.shape == (4,)
+    assert (None if batch.labels is None else batch.labels.tolist()) == labels
     assert batch.description == "data.py:make"
     assert global_states() == before
 

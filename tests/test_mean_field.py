@@ -42,6 +42,12 @@ def test_gradient_factor_of_relu_is_half_the_weight_variance(weight_variance):
     assert factor == pytest.approx(weight_variance / 2, rel=1e-6)
 
 
+@pytest.mark.parametrize("length", [0.0, -1.0, math.nan])
+def test_pre_activations_without_a_length_have_no_gradient_factor(length):
+    with pytest.raises(ValueError, match=f"is above 0, got {length}$"):
+        gradient_factor(length, weight_variance=1.0, nonlinearity="tanh")
+
+
 def test_gradient_factor_of_tanh_is_that_of_an_independent_integration():
     z, weights = np.polynomial.hermite_e.hermegauss(200)
     expected = 1.7 * weights @ (1 - np.tanh(math.sqrt(0.6) * z) ** 2) ** 2 / weights.sum()

@@ -19,7 +19,12 @@ from sppkit.rules.rows import Rows
 from sppkit.rules.rule import Outcome, Rule, threshold
 from sppkit.signals import DEFAULT_SIGNALS, Role, Signal
 
-BOUNDING = frozenset({"softmax", "sigmoid", "relu", "tanh", "relu6", "hardsigmoid"})
+BOUNDING = frozenset(
+    {
+        *("softmax", "sigmoid", "relu", "tanh", "relu6", "hardsigmoid"),
+        *("hardtanh", "softsign"),  # torch's ReLU6 is a hardtanh
+    }
+)
 
 NO_LOSS = (
     "no gradients under a real loss were recorded (sppkit check records them; a probe has those of "

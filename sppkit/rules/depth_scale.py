@@ -9,9 +9,12 @@ from sppkit.expectation import plain_layers
 from sppkit.rules.curve import Array
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
+from sppkit.rules.initialisation import VANISHING
 from sppkit.rules.rule import Outcome, Rule, threshold
 from sppkit.signals import Signal
 from sppkit.theory import NONLINEARITIES, PlainLayer, gradient_factor
+
+STATISTIC = "chi, the factor of squared gradients per layer"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,33 @@ class DepthScale(Rule):
         rate = float(np.median(np.log(np.maximum(factors, 1e-30))))
         if abs(rate) * len(layers) <= self.depth_scales:
             return Outcome()
+        inner = zip(evidence.hidden[1:], layers[1:-1], strict=False)
+        gone = tuple(name for name, layer in inner if layer.weight_variance < VANISHING)
+        if 2 * len(gone) >= len(factors):  # the median is theirs
+            return Outcome((self._report_vanishing(evidence, gone, factors),))
         return Outcome((self._report(evidence, math.exp(rate), len(layers)),))
+
+    def _report_vanishing(
+        self, evidence: Evidence, gone: tuple[str, ...], factors: Array
+    ) -> Finding:
+        least = float(factors.min())
+        return self.finding(
+            evidence,
+            gone[0],
+            signal=Signal.WEIGHT,
+            statistic=STATISTIC,
+            measured=least,
+            expected=self._expected(len(factors) + 2),
+            message=f"the weights of {len(gone)} of {len(factors)} layers between the first and "
+            "the head are zero, or as good as zero: they multiply squared gradients by "
+            f"{least:.3g}",
+            advice="Draw their weights anew.",
+            fix=Fix("re-initialise", gone),
+        )
+
+    def _expected(self, depth: int) -> str:
+        limit = self.depth_scales / depth
+        return f"within {math.exp(-limit):.3g} to {math.exp(limit):.3g} for {depth} layers"
 
     def _report(self, evidence: Evidence, factor: float, depth: int) -> Finding:
         scale = 1.0 / abs(math.log(factor))
@@ -53,10 +82,9 @@ class DepthScale(Rule):
             evidence,
             evidence.hidden[0],
             signal=Signal.WEIGHT,
-            statistic="chi, the factor of squared gradients per layer",
+            statistic=STATISTIC,
             measured=factor,
-            expected=f"within {math.exp(-self.depth_scales / depth):.3g} to "
-            f"{math.exp(self.depth_scales / depth):.3g} for {depth} layers",
+            expected=self._expected(depth),
             message=f"each layer multiplies squared gradients by {factor:.3g} ({phase} phase): its "
             f"depth scale is {scale:.2g} layers, the network has {depth}",
             advice=f"Multiply the initial weights of the hidden layers by {factor**-0.5:.3g}.",

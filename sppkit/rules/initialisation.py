@@ -14,6 +14,9 @@ from sppkit.theory import NONLINEARITIES, nonlinearity_moments
 _OF_VALUES = ("second_moment", "minimum", "maximum", "channels", "samples")
 _COLUMNS = ["fan_in", "fan_out", "groups", "nonlinearity", "before"]
 
+VANISHING = 1e-12
+"""Fan-in x variance below which weights are as good as zero: they are drawn anew, not scaled."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -49,6 +52,11 @@ class Weights:
     def needed(self) -> float:
         """The gain that keeps the second moment from one pre-activation to the next."""
         return preserving_gain(self.fed_by)
+
+    @property
+    def vanish(self) -> bool:
+        """Whether the weights are zero, or as good as zero."""
+        return self.gain < VANISHING
 
 
 @lru_cache(maxsize=1)  # several rules ask about the same evidence

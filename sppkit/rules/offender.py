@@ -49,6 +49,7 @@ def first_offender(evidence: Evidence) -> Offender | None:
     return (
         _not_finite(evidence)
         or _ignored_groups(weights)
+        or _vanishing_weights(evidence, weights)
         or _outlying_weights(evidence, weights)
         or _overwhelming_bias(evidence, weights)
         or _strong_drift(evidence)
@@ -84,19 +85,32 @@ def _ignored_groups(weights: tuple[Weights, ...]) -> Offender | None:
     )
 
 
+def _vanishing_weights(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:
+    """Find layers that nothing gets through; residual branches may begin so."""
+    inner = _inner(evidence, weights)
+    gone = [w for w in inner if w.vanish and f"{w.layer}.weight" not in evidence.silent]
+    if not gone:
+        return None
+    first = gone[0]
+    zero = f"as good as zero (fan-in x variance = {first.gain:.3g})" if first.gain else "all zero"
+    why, advice = f"its weights are {zero}", "Draw its weights anew."
+    if len(gone) > 1:
+        why = f"{why}, in {len(gone)} layers alike"
+        advice = f"Draw the weights of all {len(gone)} anew."
+    return Offender(first.layer, why, advice, Fix("re-initialise", tuple(w.layer for w in gone)))
+
+
 def _outlying_weights(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:
     """Compare each layer's weights with what it needs, and that with its peers."""
-    inner = [w for w in weights if w.layer != evidence.head and not w.normalised]
+    inner = [w for w in _inner(evidence, weights) if not w.vanish]
     if len(inner) < 3:
         return None
-    off = np.log10([max(w.gain, 1e-30) / w.needed for w in inner])
+    off = np.log10([w.gain / w.needed for w in inner])
     from_peers = off - np.median(off)
     worst = int(np.argmax(np.abs(from_peers)))
     if abs(from_peers[worst]) < OUTLYING:
         return None
     w, factor = inner[worst], float(10 ** (-from_peers[worst] / 2))
-    if w.gain == 0:
-        return Offender(w.layer, "its weights are all zero", "Draw its weights anew.", _redraw(w))
     return Offender(
         w.layer,
         f"its weights have {10 ** from_peers[worst]:.3g} times the variance of its peers' "
@@ -106,8 +120,9 @@ def _outlying_weights(evidence: Evidence, weights: tuple[Weights, ...]) -> Offen
     )
 
 
-def _redraw(weights: Weights) -> Fix:
-    return Fix("re-initialise", (weights.layer,))
+def _inner(evidence: Evidence, weights: tuple[Weights, ...]) -> list[Weights]:
+    """Choose the weights whose scale matters, but for the head's."""
+    return [w for w in weights if w.layer != evidence.head and not w.normalised]
 
 
 def _overwhelming_bias(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:

@@ -42,7 +42,7 @@ class UnknownInitialisation(Rule):
         weights = [w for w in weights_of(evidence) if not w.normalised and w.layer != evidence.head]
         if not weights:
             return Outcome(skipped="a normalisation follows all weights, or none were recorded")
-        unknown = [w for w in weights if w.gain > 0 and self._distance(w) > self._reach(w)]
+        unknown = [w for w in weights if not w.vanish and self._distance(w) > self._reach(w)]
         if not unknown:
             return Outcome()
         first = unknown[0]

@@ -97,6 +97,9 @@ def gradient_factor(
         weight_variance: s_w of the weights behind the nonlinearity.
         nonlinearity: a name of `NONLINEARITIES`, or a function.
 
+    Raises:
+        ValueError: the length is not above 0.
+
     References:
         Poole et al., 2016, arXiv 1606.05340, equation 6; Schoenholz et al., 2017, arXiv 1611.01232,
         section 5.
@@ -105,6 +108,8 @@ def gradient_factor(
         >>> round(gradient_factor(5.0, weight_variance=2.0, nonlinearity="relu"), 9)
         1.0
     """
+    if not length > 0.0:
+        raise ValueError(f"the length of the pre-activations is above 0, got {length}")
     deviation = math.sqrt(length)
     z, weights = gaussian_quadrature(0.0, deviation)
     # a difference must not reach across a corner

@@ -76,9 +76,11 @@ NONLINEARITIES: dict[str, Nonlinearity] = {
     "softplus": _softplus,
     "softsign": lambda z: z / (1.0 + np.abs(z)),
     "log_sigmoid": lambda z: -_softplus(-z),
+    "logsigmoid": lambda z: -_softplus(-z),
     "hard_swish": lambda z: z * _hard_sigmoid(z),
     "hardswish": lambda z: z * _hard_sigmoid(z),
     "hard_sigmoid": _hard_sigmoid,
+    "hardsigmoid": _hard_sigmoid,
     "mish": lambda z: z * np.tanh(_softplus(z)),
 }
 """Functions of one number by their names in `torch.nn.functional`, with torch's default slopes."""

@@ -19,6 +19,7 @@ from torch.nn.utils import parametrizations, parametrize
 import sppkit
 from sppkit.capture.planning.plan import REPEATED
 from sppkit.table import KEY
+from tests.capture.finding import reasons, row, rows
 from tests.cases import PostActivationResNet, SharedLayer, Tokens, weight_normed
 
 X = torch.linspace(-2, 2, 48).view(6, 8)
@@ -27,23 +28,6 @@ X = torch.linspace(-2, 2, 48).view(6, 8)
 def net():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
-
-
-def rows(recording, **key):
-    table = recording.table()
-    for column, value in key.items():
-        table = table[table[column] == value]
-    return table
-
-
-def row(recording, **key):
-    found = rows(recording, **key)
-    assert len(found) == 1, found
-    return found.iloc[0]
-
-
-def reasons(recording):
-    return {missing.layer: missing.reason for missing in recording.not_captured}
 
 
 def numbers(recording, layers=None):

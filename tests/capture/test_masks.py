@@ -9,6 +9,7 @@ import sppkit
 from sppkit import statistics
 from sppkit.capture.tensors.masks import UNMASKED, Mask
 from sppkit.capture.tensors.readable import readable
+from tests.capture.finding import row
 from tests.oracle import summary_of
 
 PADDING = 0
@@ -68,14 +69,6 @@ def selected(model, masks, layer, gradient):
             if name == layer
         ]
     )
-
-
-def row(recording, **key):
-    table = recording.table()
-    for column, value in key.items():
-        table = table[table[column] == value]
-    assert len(table) == 1, table
-    return table.iloc[0]
 
 
 def assert_reads_as(read, chosen):

@@ -10,6 +10,7 @@ from sppkit import statistics
 from sppkit.capture.tensors.readable import FLOAT8, NO_SCALE, TWO_CHANNELS, TWO_PARTS, readable
 from sppkit.kernels import summarize
 from sppkit.summary import ChannelSummary
+from tests.capture.finding import reasons, row
 from tests.oracle import summary_of
 
 NESTED = pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
@@ -33,18 +34,6 @@ class Returns(nn.Module):
 
     def forward(self, x):
         return self.value
-
-
-def row(recording, **key):
-    table = recording.table()
-    for column, value in key.items():
-        table = table[table[column] == value]
-    assert len(table) == 1, table
-    return table.iloc[0]
-
-
-def reasons(recording):
-    return {missing.layer: missing.reason for missing in recording.not_captured}
 
 
 def record_output(value, **options):

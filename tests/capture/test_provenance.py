@@ -279,6 +279,19 @@ def ends(drawing):
 
 
 CONSTANT, GAIN = Factor("constant", 0.5), Factor("gain", parameter="g")
+
+
+def ends_behind(steps):
+    """Find the ends of a branch whose last layer, f, is followed by some operations."""
+    d = branch(start(), "f", "stem")
+    last = "f"
+    for number, (operation, factor) in enumerate(steps):
+        d(f"step{number}", operation, last, factor=factor)
+        last = f"step{number}"
+    found, _ = ends(d("sum", "add", "stem", last))
+    return found
+
+
 OF_THE_WALK = {
     "nothing": ([], 1.0, ()),
     "a constant": ([("mul", CONSTANT)], 0.5, ()),
@@ -295,13 +308,7 @@ OF_THE_WALK = {
 @pytest.mark.parametrize("name", OF_THE_WALK)
 def test_a_branch_is_walked_back_past_one_constant_one_gain_masks_and_shapes(name):
     passed, constant, gains = OF_THE_WALK[name]
-    d = branch(start(), "f", "stem")
-    last = "f"
-    for number, (operation, factor) in enumerate(passed):
-        d(f"step{number}", operation, last, factor=factor)
-        last = f"step{number}"
-    found, _ = ends(d("sum", "add", "stem", last))
-    assert found == [("f", constant, gains)]
+    assert ends_behind(passed) == [("f", constant, gains)]
 
 
 @pytest.mark.parametrize(
@@ -316,13 +323,7 @@ def test_a_branch_is_walked_back_past_one_constant_one_gain_masks_and_shapes(nam
     ids=["two constants", "two gains", "another factor", "a norm", "a nonlinearity"],
 )
 def test_a_branch_ends_at_the_first_that_is_not_passed(steps):
-    d = branch(start(), "f", "stem")
-    last = "f"
-    for number, (operation, factor) in enumerate(steps):
-        d(f"step{number}", operation, last, factor=factor)
-        last = f"step{number}"
-    found, _ = ends(d("sum", "add", "stem", last))
-    assert found[0][0] == "step0"
+    assert ends_behind(steps)[0][0] == "step0"
 
 
 def test_a_branch_ends_at_an_operation_of_two_tensors():

@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import sppkit
+from tests.capture.finding import row
 from tests.cases import (
     Checkpointed,
     DataclassOutput,
@@ -18,15 +19,6 @@ from tests.cases import (
     Tokens,
     weight_normed,
 )
-
-
-def row(recording, **key):
-    """Find the one row of a key."""
-    table = recording.table()
-    for column, value in key.items():
-        table = table[table[column] == value]
-    assert len(table) == 1, table
-    return table.iloc[0]
 
 
 def test_batchnorm_before_an_in_place_relu_has_variance_one_and_mean_square_zero():

@@ -211,13 +211,6 @@ def test_the_loss_per_sample_counts_all_samples():
     assert rows["mean"].tolist() == pytest.approx([1 / 8] * len(rows))
 
 
-@pytest.fixture
-def nothing_compiled():
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-
-
 @pytest.mark.usefixtures("nothing_compiled")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")

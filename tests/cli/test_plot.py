@@ -195,7 +195,7 @@ def test_tokens_are_drawn_where_a_vocabulary_is_given(spp, write):
     assert "2 layers" in spp("plot", write(net), "-s", "5", "--vocab", "7", *ONE).stdout
 
 
-def test_an_example_input_gives_all_arguments_of_a_forward(spp, write):
+def test_an_example_input_gives_all_arguments_of_a_forward(spp, folder, write):
     net = """
         import torch
         from torch import nn
@@ -212,8 +212,11 @@ def test_an_example_input_gives_all_arguments_of_a_forward(spp, write):
             return (torch.randn(6, 3),), {"other": torch.randn(6, 5)}
     """
     name = write(net)
-    result = spp("plot", name, "--example-input", f"{name}:example", *ONE)
-    assert "blocks" in result.stdout or "layers" in result.stdout
+    flags = ("--example-input", f"{name}:example", "--save-recording", "a.parquet")
+    spp("plot", name, *flags, *ONE)
+    recording = sppkit.read(folder / "a.parquet")
+    assert recording.metadata["Net"]["input_shapes"] == [[6, 3], [6, 5]]
+    assert {"first", "second"} < set(recording.table()["layer"])
 
 
 def test_a_loss_of_the_user_starts_the_backward_pass(spp, folder, chain, write):

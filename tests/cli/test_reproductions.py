@@ -6,21 +6,11 @@ import pandas as pd
 import pytest
 
 import sppkit
-from sppkit.cli.training.flags import Feeding, Keeping, Learning, Running
 from sppkit.cli.training.reproduction_summary import measure
-from sppkit.cli.training.tasks import plan_runs
 from sppkit.training.recipes import RECIPES, Clipping
 from sppkit.training.reproduction import Quantity
 from sppkit.training.reproductions import BN_AFFINE_FFNN, NF_BATCH_SIZE, REPRODUCTIONS
-
-
-def plan(*targets, **flags):
-    groups = (Learning, Feeding, Running, Keeping)
-    given = [
-        group(**{k: v for k, v in flags.items() if k in group.__dataclass_fields__})
-        for group in groups
-    ]
-    return plan_runs(targets, *given)
+from tests.cli.test_train import plan
 
 
 @pytest.mark.parametrize("reproduction", REPRODUCTIONS, ids=lambda each: each.name)

@@ -1,6 +1,7 @@
 """`sppkit rules`: every rule with its thresholds and their sources."""
 
 import json
+import re
 
 import pytest
 
@@ -53,11 +54,16 @@ def test_an_unknown_code_names_the_nearest(fails):
 
 
 def test_the_weighing_rule_prints_what_was_fitted(spp):
-    text = spp("rules", "SPP001").stdout
-    model = fitted()
-    names = [] if model is None else list(model.content.get("statistics", ()))
-    assert all(name in text for name in names)
-    assert model is not None or "no coefficients are fitted" in text
+    content = fitted().content
+    parts = spp("rules", "SPP001").stdout.split("without a rehearsal:")
+    for part, model in zip(parts, (content, content["unrehearsed"]), strict=True):
+        assert f"\n  {model['intercept']:+.4g}\n" in part
+        terms = {k: len(v.get("bends", ())) + ("mean" in v) for k, v in model["statistics"].items()}
+        assert {name: len(re.findall(rf"\b{name}\b", part)) for name in terms} == terms
+
+
+def test_without_coefficients_the_weighing_rule_says_that_it_is_skipped():
+    assert list(_formula(None)) == ["no coefficients are fitted: the rule is skipped"]
 
 
 def test_a_logistic_model_is_written_out():

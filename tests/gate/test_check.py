@@ -203,4 +203,4 @@ def test_a_loss_of_the_users_is_used_and_named():
 
 def test_a_model_without_parameters_is_judged_by_what_there_is():
     diagnosis = sppkit.check(lambda: nn.Sequential(nn.Flatten(), nn.ReLU()), input_size=(8,))
-    assert diagnosis.verdict in ("pass", "nothing observed")
+    assert diagnosis.verdict == "pass"

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 import sppkit
 from tests.integrations import library
+from tests.integrations.test_scalars import train
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 SNIPPET = re.compile(r"<!-- snippet: (\w+) -->\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -31,7 +33,9 @@ def folder(tmp_path, monkeypatch):
 def run(source):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the libraries, as on their users' screens
-        exec(compile(source, "snippet", "exec"), {"__name__": "snippet"})
+        names = {"__name__": "snippet"}
+        exec(compile(source, "snippet", "exec"), names)
+        return names
 
 
 def test_every_snippet_is_run_here():
@@ -60,6 +64,20 @@ def test_the_snippet_of_a_tracker_writes_to_it(name, folder):
     assert list(folder.glob(TRACKERS[name]))
 
 
-def test_the_snippet_that_chooses_scalars_is_valid(folder):
+def test_the_snippet_that_chooses_scalars_tells_of_these_only(folder):
     library("tensorboard")
-    run(snippets("trackers.md")["choice"])
+    read = library("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
+    parts = {name: torch.nn.Linear(4, 4) for name in ("stem", "layer4", "fc")}
+    parts["layer4"] = torch.nn.Sequential(parts["layer4"])
+    model = torch.nn.Sequential(OrderedDict(parts))
+    train(model, torch.randn(8, 4), run(snippets("trackers.md")["choice"])["tracker"], steps=2)
+    tags = read(str(folder / "logs")).Reload().Tags()
+    names = [re.split(r"[./]", tag.removeprefix("net."), maxsplit=2) for tag in tags["scalars"]]
+    statistics = {signal: {s for of, s, _ in names if of == signal} for signal, _, _ in names}
+    assert {layer for _, _, layer in names} == {"layer4.0", "fc"} | {
+        f"{layer}.{tensor}" for layer in ("layer4.0", "fc") for tensor in ("weight", "bias")
+    }
+    assert statistics["activation"] == {"mean", "average_channel_squared_mean", "zero_fraction"}
+    assert statistics["gradient"] == {"zero_fraction"}
+    assert statistics["weight"] > {"mean", "second_moment", "zero_fraction"}
+    assert tags["images"] == []

@@ -51,3 +51,15 @@ def read_blocks():
         return BlockStatistics(*np.mean(readings, axis=0))
 
     return read
+
+
+def assert_follows(measured, ladder):
+    """Compare the variances of blocks and branches with those of theory."""
+    np.testing.assert_allclose(
+        measured.average_channel_variance, ladder.average_channel_variance, rtol=0.05
+    )
+    np.testing.assert_allclose(
+        measured.residual_average_channel_variance,
+        ladder.residual_average_channel_variance,
+        rtol=0.05,
+    )

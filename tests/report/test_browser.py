@@ -301,15 +301,26 @@ def test_a_narrow_window_needs_no_scrolling_to_the_side(show):
     assert tab.evaluate("document.documentElement.scrollWidth") <= 400
 
 
+def click_copy(tab, answer):
+    """Click with a clipboard that answers so, and give what the button told."""
+    write = f"async text => {{ window.written = text; {answer} }}"
+    tab.evaluate(f"() => {{ navigator.clipboard.writeText = {write}; }}")
+    tab.click("#copy")
+    tab.wait_for_function("document.getElementById('copy').textContent !== 'Copy'")
+    assert tab.evaluate("window.written") == "sppkit report 'a b.py'"
+    return tab.locator("#copy").inner_text()
+
+
 def test_the_command_is_copied(show):
     tab = show(page(command="sppkit report 'a b.py'"))
-    tab.click("#copy")
-    tab.wait_for_function(
-        "['Copied', 'Selected'].includes(document.getElementById('copy').textContent)"
-    )
-    told = tab.locator("#copy").inner_text()
-    selected = tab.evaluate("getSelection().toString()")
-    assert told == "Copied" or selected == "sppkit report 'a b.py'"
+    assert click_copy(tab, "return") == "Copied"
+    assert tab.evaluate("getSelection().toString()") == ""
+
+
+def test_where_copying_is_not_allowed_the_command_is_selected(show):
+    tab = show(page(command="sppkit report 'a b.py'"))
+    assert click_copy(tab, "throw new Error('not allowed')") == "Selected"
+    assert tab.evaluate("getSelection().toString()") == "sppkit report 'a b.py'"
 
 
 def test_without_a_script_the_page_reads_and_links(show):

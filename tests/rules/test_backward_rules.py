@@ -1,10 +1,13 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from sppkit.recording import Recording
-from sppkit.rules import Severity, judge
-from tests.rules.frames import Layer, chain, recording
+from sppkit.rules import Severity, judge, named_statistics
+from sppkit.rules.backward import _power
+from tests.rules.frames import UNITS, Layer, chain, recording
 from tests.rules.test_forward_rules import outcome
 
 
@@ -26,6 +29,13 @@ def test_gradients_vanish_where_they_are_nothing_beside_the_weights_of_all_layer
     )
     layers[3].weight_gradient = 1e-3
     assert outcome(recording(layers), "SPP201") == "passed"
+
+
+@pytest.mark.parametrize(
+    ("log", "told"), [(-12.0, "zero"), (-11.9, "zero"), (-11.88, "at most 1.3e-12")]
+)
+def test_gradients_at_which_logarithms_are_cut_are_called_zero(log, told):
+    assert _power(log) == told
 
 
 def test_gradients_of_exactly_zero_are_called_zero():
@@ -152,6 +162,7 @@ def test_the_decision_is_taken_over_seeds_in_logarithms():
     ("name", "told"),
     [
         *((name, True) for name in ("softmax", "sigmoid", "relu", "tanh", "relu6", "hardsigmoid")),
+        *((name, True) for name in ("hardtanh", "softsign")),
         *((name, False) for name in ("log_softmax", "gelu", "identity")),
     ],
 )
@@ -191,10 +202,11 @@ def test_a_drift_is_blamed_where_its_steps_make_twice_half_a_decade(factor, drif
     assert ("every layer does the same" in found.message) is drifts
 
 
-def test_one_step_alone_is_no_drift():
-    layers = [Layer(str(n), second_moment=100.0**n, variance=100.0**n) for n in range(3)]
+@pytest.mark.parametrize(("count", "blamed"), [(3, "2"), (4, "1")])
+def test_two_steps_are_a_drift_and_one_alone_is_none(count, blamed):
+    layers = [Layer(str(n), second_moment=100.0**n, variance=100.0**n) for n in range(count)]
     found = outcome(recording(layers, metadata=loss_of(500.0)), "SPP204")
-    assert found.layer == "2"
+    assert found.layer == blamed
 
 
 def test_an_output_of_zero_is_scaled_by_no_infinity():
@@ -233,6 +245,32 @@ def test_weights_of_layers_that_were_never_called_need_no_gradient():
     table["depth"] = table["depth"].where(table["layer"] != "2")
     never = Recording.from_frames(table, network.structure(), network.metadata)
     assert outcome(never, "SPP302") == "passed"
+
+
+def test_weights_count_by_their_size_and_those_in_use_not_beside_those_that_are_stored():
+    layers = chain(5)
+    layers[2].weight_gradient = None
+    network = recording(layers)
+    table = network.table()
+    weights = table["signal"] == "weight"
+    table.loc[weights & (table["layer"] == "2"), "samples"] = 3 * UNITS
+    used = table[weights].assign(signal="effective weight")
+    for rows in (table, pd.concat([table, used])):
+        known = Recording.from_frames(rows, network.structure(), network.metadata)
+        found = outcome(known, "SPP302")
+        assert found.measured == pytest.approx(3 / 7)
+        assert found.message.startswith("1 parameters, 43% of all values")
+
+
+def test_in_training_too_weights_without_a_gradient_are_found():
+    layers = chain(5)
+    layers[2].weight_gradient = None
+    network = recording(layers)
+    training = network.table().assign(phase="train")
+    found = outcome(
+        Recording.from_frames(training, network.structure(), network.metadata), "SPP302"
+    )
+    assert (found.layer, found.measured) == ("2", pytest.approx(0.2))
 
 
 def test_weights_are_counted_once_and_not_per_seed():
@@ -275,6 +313,34 @@ def test_without_a_head_the_energy_is_compared_with_that_of_the_output():
     assert found.message.startswith(
         "gradient times activation at '0' falls short of that at 'the output' by a factor of 1e+09"
     )
+
+
+@pytest.mark.parametrize(("name", "factor"), [("chaos", 1e5), ("forgetting", 1e-8)])
+def test_a_change_of_energy_at_its_limit_passes(name, factor):
+    layers = chain(9)
+    layers[0].gradient *= factor
+    network = recording(layers, seeds=1)
+    decades = abs(named_statistics(network)["growth_of_energy"])
+    assert outcome(network, "SPP203", thresholds={"SPP203": {name: decades}}) == "passed"
+    below = {"SPP203": {name: math.nextafter(decades, 0.0)}}
+    assert outcome(network, "SPP203", thresholds=below).layer == "0"
+
+
+def test_a_small_growth_of_energy_beyond_a_smaller_limit_exceeds():
+    layers = chain(9)
+    layers[0].gradient *= 10**0.8
+    found = outcome(recording(layers), "SPP203", thresholds={"SPP203": {"chaos": 0.5}})
+    assert "at '0' exceeds that at '8' by a factor of 6.31" in found.message
+
+
+def test_energy_that_is_not_known_of_one_seed_is_judged_by_the_others():
+    layers = chain(9)
+    layers[0].gradient *= 1e5
+    network = recording(layers)
+    table = network.table()
+    table.loc[(table["seed"] == 1) & (table["signal"] == "gradient"), "second_moment"] = np.nan
+    known = Recording.from_frames(table, network.structure(), network.metadata)
+    assert outcome(known, "SPP203").measured == pytest.approx(1e5)
 
 
 def test_a_single_layer_has_no_imbalance():

@@ -235,6 +235,8 @@ def test_one_run_is_judged_at_a_time():
     assert judge(two, run="net #2").target == "net #2"
     with pytest.raises(ValueError, match=r"the recording has no run 'x'; it has 'net'$"):
         judge(recording(chain(3)), run="x")
+    with pytest.raises(ValueError, match=r"one run is judged at a time: give run=, one of none$"):
+        judge(Recording((), (), {}))
 
 
 def test_an_empty_recording_observed_nothing():
@@ -272,8 +274,15 @@ def test_where_every_rule_was_skipped_nothing_was_judged_and_the_gate_is_not_gre
     diagnosis = judge(recording(chain(5, weight_gradient=None)), select=["SPP201"])
     assert diagnosis.passed == ()
     assert diagnosis.verdict == "nothing observed"
-    assert "Every rule that was asked was skipped" in diagnosis.nothing_judged
-    assert "SPP201: " in diagnosis.nothing_judged
+    assert diagnosis.nothing_judged == (
+        "Every rule that was asked was skipped, so nothing was judged (SPP201: "
+        f"{diagnosis.skipped[0].reason})."
+    )
+    codes = ["SPP105", "SPP201", "SPP202", "SPP903"]
+    four = judge(recording(chain(5, weight_gradient=None)), select=codes)
+    assert [skipped.code for skipped in four.skipped] == codes
+    told = "; ".join(f"{skipped.code}: {skipped.reason}" for skipped in four.skipped[:3])
+    assert four.nothing_judged.endswith(f"({told}).")
     assert judge(recording(chain(5))).nothing_judged == ""
 
 
@@ -382,6 +391,7 @@ def margins(layers, code, **arguments):
         ("SPP202", chain(6, weight_gradient=60 / 4), -1.0),
         ("SPP202", chain(6, weight_gradient=6000 / 4), 1.0),
         ("SPP203", chain(4), -2.0),
+        ("SPP203", [Layer("0", gradient=1.0), *(Layer(str(n)) for n in range(1, 4))], 4.0 - 2.75),
         ("SPP503", [*chain(3), Layer("3", variance=2e-9)], 1.0),
         ("SPP503", [*chain(3), Layer("3", variance=2e-7)], -1.0),
         ("SPP101", [Layer(str(n), 10.0 ** (4 * n)) for n in range(4)], -1.0),
@@ -437,17 +447,20 @@ def test_of_equally_specific_selectors_the_one_that_ignores_wins():
 
 def test_an_unknown_code_lists_all_and_one_like_no_other_has_no_nearest():
     codes = ", ".join(rule.code for rule in all_rules())
-    with pytest.raises(ValueError, match="is no code") as error:
-        judge(recording(chain(3)), ignore=["E501"])
-    assert str(error.value) == (
-        f"'E501' is no code of a rule, nor the beginning of one. Rules: {codes}."
-    )
+    for unlike in ("E501", "SPPX"):
+        with pytest.raises(ValueError, match="is no code") as error:
+            judge(recording(chain(3)), ignore=[unlike])
+        assert str(error.value) == (
+            f"'{unlike}' is no code of a rule, nor the beginning of one. Rules: {codes}."
+        )
     with pytest.raises(ValueError, match="is no code") as error:
         judge(recording(chain(3)), extend_select=["spp40"])
     assert str(error.value) == (
         "'spp40' is no code of a rule, nor the beginning of one. Did you mean 'SPP401'? "
         f"Rules: {codes}."
     )
+    with pytest.raises(ValueError, match="Did you mean 'OWN001'"):
+        judge(recording(chain(3)), rules=[LoudestLayer()], select=["own002"])
     with pytest.raises(ValueError, match="'' is no code"):
         judge(recording(chain(3)), select=[""])
     with pytest.raises(ValueError, match="is no rule") as error:

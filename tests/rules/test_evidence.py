@@ -1,5 +1,6 @@
 """What rules are shown of a recording: which rows, which layers, which quantities."""
 
+import collections
 import math
 
 import numpy as np
@@ -178,6 +179,22 @@ def test_file_and_line_are_those_of_the_layers_class_where_they_are_known():
     assert evidence.source("elsewhere") == ("", None)
 
 
+def test_file_and_line_of_a_layer_of_a_package_are_those_of_the_users_class_around_it():
+    torchs = {"file": "/venv/lib/site-packages/torch/nn/linear.py", "line": 50}
+    pythons = {"file": collections.__file__, "line": 60}
+    layers = chain(3)
+    layers[0].structure = {**torchs, "parent": "1"}
+    layers[1].structure = {**pythons, "parent": "2"}
+    layers[2].structure = {"file": "net.py", "line": 7, "parent": None}
+    evidence = evidence_of(layers)
+    twice = pd.concat([evidence.structure, evidence.structure])  # as of two calls
+    for structure in (evidence.structure, twice):
+        told = Evidence(evidence.run, evidence.table, structure, evidence.metadata)
+        assert told.source("0") == told.source("1") == ("net.py", 7)
+    layers[1].structure["parent"] = None
+    assert evidence_of(layers).source("0") == ("", None)
+
+
 def test_file_and_line_are_not_those_of_an_operation_within_the_layer():
     network = recording(chain(2))
     structure = network.structure()
@@ -194,7 +211,10 @@ def test_the_backward_curve_is_the_squared_norm_of_the_gradient_at_each_place():
     layers = chain(4)
     layers[1].gradient = 3e-4
     values = 10**-4.0 * UNITS * 16
-    assert evidence_of(layers).backward.values[0] == pytest.approx([values, 3 * values, values])
+    network = recording(layers)
+    for order in (1, -1):  # whatever row is the last of its place
+        evidence = Evidence.of(edited(network, lambda t, order=order: t[::order]))
+        assert evidence.backward.values[0] == pytest.approx([values, 3 * values, values])
 
 
 def with_output(*tensors, **values):
@@ -233,6 +253,22 @@ def test_energy_is_added_up_over_the_tensors_and_calls_of_a_layer():
     one = 1e-4 * UNITS * 16 * 2.0
     assert evidence.energy_of("1") == pytest.approx([one] * 3)
     assert evidence.energy_of("") == pytest.approx([2 * one] * 3)
+
+
+def test_energy_of_the_output_is_that_of_no_operation_at_the_root():
+    evidence = with_output("")
+    operation = evidence.table[evidence.table["layer"] == ""].assign(operation="add#1", depth=5)
+    table = pd.concat([evidence.table, operation])
+    more = Evidence(evidence.run, table, evidence.structure, evidence.metadata)
+    assert more.energy_of("").tolist() == evidence.energy_of("").tolist()
+
+
+def test_energy_is_that_of_the_tensors_whose_gradient_is_known():
+    evidence = with_output("0", "1")
+    one = (evidence.table["tensor"] == "1") & (evidence.table["signal"] == "gradient")
+    table = evidence.table.assign(second_moment=evidence.table["second_moment"].mask(one))
+    known = Evidence(evidence.run, table, evidence.structure, evidence.metadata)
+    assert known.energy_of("") == pytest.approx(evidence.energy_of("") / 2)
 
 
 def test_energy_is_undefined_where_no_gradient_was_seen():
@@ -275,6 +311,31 @@ def test_gradients_of_vectors_and_of_layers_never_called_are_none_of_weight_matr
     assert of_weight_gradients(edit) == ["0", "2", "3"]
     if value == 1:  # of two rows or columns it is a matrix
         assert of_weight_gradients(lambda t: edit(t, 2)) == ["0", "1", "2", "3"]
+
+
+def test_of_a_training_step_only_the_gradients_of_weights_are_weight_gradients():
+    training = edited(recording(chain(4)), lambda t: t.assign(phase="train"))
+    assert set(Evidence.of(training).weight_gradients["signal"]) == {"weight gradient"}
+
+
+def test_a_head_is_zero_where_its_weight_is_in_all_seeds_whatever_its_bias_and_gradient():
+    layers = chain(4)
+    layers[3].weight = 0.0
+    assert not evidence_of(chain(4)).zero_head
+    assert evidence_of(layers).zero_head
+
+    def training_with_a_bias(table):
+        weight = table[(table["layer"] == "3") & (table["signal"] == "weight")]
+        bias = weight.assign(tensor="bias", second_moment=1.0)
+        return pd.concat([table, bias]).assign(phase="train")
+
+    assert Evidence.of(edited(recording(layers), training_with_a_bias)).zero_head
+    table = recording(layers).table()
+    awake = (table["seed"] == 1) & (table["signal"] == "weight") & (table["layer"] == "3")
+    drawn = edited(
+        recording(layers), lambda t: t.assign(second_moment=t["second_moment"].mask(awake, 1.0))
+    )
+    assert not Evidence.of(drawn).zero_head
 
 
 def test_gradients_inside_silent_branches_are_left_out():
@@ -410,6 +471,9 @@ def test_without_a_statement_the_output_is_that_of_the_table_the_first_tensor_of
     changed = told.table.assign(second_moment=told.table["second_moment"].where(~second, 99.0))
     of_two = Evidence(told.run, changed, told.structure, stated)
     assert of_two.output("second_moment").tolist() == [8.0] * 3
+    gradients = told.table[told.table["layer"] == ""].assign(signal="gradient", second_moment=7.0)
+    of_both = Evidence(told.run, pd.concat([gradients, told.table]), told.structure, stated)
+    assert of_both.output("second_moment").tolist() == [8.0] * 3
     without = Evidence(told.run, told.table[told.table["layer"] != ""], told.structure, stated)
     assert np.isnan(without.output("second_moment")).all()
 

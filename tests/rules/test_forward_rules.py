@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from sppkit.recording import Recording
-from sppkit.rules import Severity, judge
+from sppkit.rules import Fix, Severity, judge
 from sppkit.rules.forward import _linear_is_better
 from sppkit.theory import gradient_factor
 from tests.rules.frames import Layer, chain, recording
@@ -166,6 +166,19 @@ def test_the_domain_of_self_normalisation_is_that_of_the_theorem():
     assert "no layer with weights is followed by SELU" in outcome(recording(chain(6)), "SPP107")
 
 
+@pytest.mark.parametrize(("mean", "variance"), [(0.1, 1.0), (-0.1, 1.0), (0.0, 0.8), (0.0, 1.5)])
+def test_the_domain_of_self_normalisation_is_closed(mean, variance):
+    layers = selu(variance)
+    for layer in layers:
+        layer.activation["mean"] = mean
+    assert outcome(recording(layers), "SPP107") == "passed"
+    for layer in layers:
+        layer.activation["mean"] = 1.001 * mean
+        layer.second_moment *= 1.001 if variance > 1 else 0.999
+    moved = outcome(recording(layers), "SPP107")
+    assert "outside the domain of self-normalisation" in moved.message
+
+
 def plain(gain, count=20):
     return [
         Layer(str(n), second_moment=1.0, weight=gain / 32, structure={"after": "relu"})
@@ -208,6 +221,13 @@ def test_the_noise_of_dropout_multiplies_over_layers():
     assert found.measured == pytest.approx(64.0)
     assert "6 dropout layers multiply the second moment by 64 in all" in found.message
     assert "Lower p to 0.17 in each" in found.advice
+    assert "Lower p to 0.32 in each" in outcome(dropping(0.9, 3), "SPP109").advice
+
+
+def test_the_margin_of_dropout_that_is_too_much_is_told():
+    decades = 6 * math.log10(1 / (1 - 0.5)) - 1.5
+    nearness = judge(dropping(0.5), select=["SPP109"]).nearness["SPP109"]
+    assert nearness == pytest.approx(decades / (0.05 / 3**0.5))
 
 
 # -- in detail -------------------------------------------------------------------------------------
@@ -392,10 +412,31 @@ def test_the_depth_scale_is_computed_at_the_measured_pre_activations():
     assert outcome(tanh(0.01), "SPP108").measured == pytest.approx(1.96, rel=0.01)
 
 
-def test_weights_of_zero_are_of_the_ordered_phase():
-    layers = plain(1.0)
-    for layer in layers:
-        layer.weight = 0.0
+@pytest.mark.parametrize("weight", [0.0, 1e-30, 0.9e-12 / 32])
+def test_weights_that_are_as_good_as_zero_are_drawn_anew_and_not_multiplied(weight):
+    layers = plain(1.0, 6)
+    for place in (0, 2, 4, 5):  # of the four between the first and the head, two
+        layers[place].weight = weight
     found = outcome(recording(layers), "SPP108")
-    assert found.measured == pytest.approx(1e-30, rel=1e-6, abs=0)
+    assert (found.layer, found.signal) == ("2", "weight")
+    assert found.measured == pytest.approx(16 * weight, rel=1e-6, abs=1e-40)
+    assert found.expected == "within 0.368 to 2.72 for 6 layers"
+    assert found.message == (
+        "the weights of 2 of 4 layers between the first and the head are zero, or as good as zero: "
+        f"they multiply squared gradients by {16 * weight:.3g}"
+    )
+    assert found.advice == "Draw their weights anew."
+    assert found.fix == Fix("re-initialise", ("2", "4"))
+
+
+def test_weights_above_what_is_as_good_as_zero_are_multiplied():
+    found = outcome(recording(plain(1.1e-12)), "SPP108")
     assert "(ordered phase)" in found.message
+    assert found.fix.factor == pytest.approx((1.1e-12 / 2) ** -0.5)
+
+
+def test_fewer_than_half_of_the_weights_at_zero_do_not_set_the_depth_scale():
+    layers = plain(1.0, 9)
+    for place in (0, 2, 3, 5, 8):  # of the seven between the first and the head, three
+        layers[place].weight = 0.0
+    assert outcome(recording(layers), "SPP108").measured == pytest.approx(0.5)

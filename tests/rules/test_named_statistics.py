@@ -219,8 +219,24 @@ def test_the_weight_of_the_first_layer_counts_where_nothing_stands_before_it():
     assert found == pytest.approx([(math.log10(100) + math.log10(0.25)) / 2] * 3)
 
 
+def test_the_smallest_matrix_counts_among_the_sizes_of_weights():
+    layers = chain(2)
+    layers[0].weight = 1e4
+    network = recording(layers)
+    table = network.table()
+    first = (table["signal"] == "weight") & (table["layer"] == "0")
+    table.loc[first, ["channels", "samples"]] = 2
+    small = Recording.from_frames(table, network.structure(), network.metadata)
+    found = named_by_seed(Evidence.of(small))["median_weight_size"]
+    assert found == pytest.approx([(math.log10(100) + math.log10(0.25)) / 2] * 3)
+
+
 def test_of_a_single_layer_there_is_no_energy_to_compare():
-    assert np.isnan(named_by_seed(evidence_of(chain(1)))["growth_of_energy"]).all()
+    network = recording(chain(1))
+    root = network.table().assign(layer="", role="container", depth=9)
+    table = pd.concat([network.table(), root[root["tensor"] == ""]])
+    single = Evidence.of(Recording.from_frames(table, network.structure(), network.metadata))
+    assert np.isnan(named_by_seed(single)["growth_of_energy"]).all()
     assert named_by_seed(evidence_of(chain(2)))["growth_of_energy"].tolist() == [0.0] * 3
 
 

@@ -132,6 +132,38 @@ def test_weights_of_zero_are_drawn_anew():
     )
 
 
+@pytest.mark.parametrize("weight", [0.0, 1e-13 / UNITS])
+def test_healthy_layers_are_not_blamed_where_most_weights_are_as_good_as_zero(weight):
+    layers = chain(6)
+    for place in (1, 2, 4, 5):
+        layers[place].weight = weight
+    layers[4].structure["normalised_after"] = True  # its scale has no effect; 5 is the head
+    kind = "as good as zero (fan-in x variance = 1e-13)" if weight else "all zero"
+    assert first_offender(evidence_of(layers)) == Offender(
+        "1",
+        f"its weights are {kind}, in 2 layers alike",
+        "Draw the weights of all 2 anew.",
+        Fix("re-initialise", ("1", "2")),
+    )
+
+
+def test_weights_above_what_is_as_good_as_zero_are_scaled():
+    layers = chain(6)
+    layers[2].weight = 1.1e-12 / UNITS
+    assert first_offender(evidence_of(layers)).fix == Fix(
+        "scale initialisation", ("2",), pytest.approx((2 / 1.1e-12) ** 0.5)
+    )
+
+
+def test_weights_that_silence_a_residual_branch_are_not_blamed():
+    layers = chain(6)
+    layers[1].weight = layers[2].weight = 0.0
+    silent = {"silent_residual_weights": ["1.weight"]}
+    assert first_offender(evidence_of(layers, metadata=silent)).fix == Fix("re-initialise", ("2",))
+    silent["silent_residual_weights"].append("2.weight")
+    assert first_offender(evidence_of(layers, metadata=silent)) is None
+
+
 def test_a_bias_that_is_most_of_the_output_is_blamed():
     layers = chain(5, second_moment=4.0)
     network = recording(layers)
@@ -164,6 +196,17 @@ def test_a_loud_head_is_blamed_from_sixteen_times_its_peers_on():
     )
 
 
+def test_the_gain_that_is_needed_is_known_by_the_names_that_recordings_have():
+    assert preserving_gain("hardsigmoid") == preserving_gain("hard_sigmoid") > 1
+    assert preserving_gain("logsigmoid") == preserving_gain("log_sigmoid") != 1
+
+
+def test_a_head_is_no_peer_of_its_own():
+    layers = chain(2)
+    layers[1].weight *= 20
+    assert first_offender(evidence_of(layers)).layer == "1"
+
+
 def test_a_head_is_compared_with_one_where_its_peers_are_small():
     layers = chain(5, weight=0.1 / UNITS)
     layers[4].weight = 15.0 / UNITS
@@ -181,13 +224,18 @@ def test_a_quiet_head_does_no_harm():
 # -- the signal ------------------------------------------------------------------------------------
 
 
-def test_a_drift_of_four_decades_at_the_median_place_blames_all_layers_alike():
-    assert first_offender(evidence_of(drifting(10**0.395, 12))) is None
-    assert first_offender(evidence_of(drifting(10**0.405, 12))) == Offender(
+@pytest.mark.parametrize(("sign", "told"), [(1, "0.627"), (-1, "1.59")])
+def test_a_drift_of_four_decades_at_the_median_place_blames_all_layers_alike(sign, told):
+    assert first_offender(evidence_of(drifting(10 ** (sign * 0.395), 12))) is None
+    assert first_offender(evidence_of(drifting(10 ** (sign * 0.405), 12))) == Offender(
         "2",
         "every layer does the same",
-        "Multiply the initial weights of all hidden layers by 0.627.",
-        Fix("scale initialisation", tuple(map(str, range(11))), pytest.approx(10**-0.2025)),
+        f"Multiply the initial weights of all hidden layers by {told}.",
+        Fix(
+            "scale initialisation",
+            tuple(map(str, range(11))),
+            pytest.approx(10 ** (-sign * 0.2025)),
+        ),
     )
 
 

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from sppkit.recording import Recording
 from sppkit.rules import Severity, judge, weighing
@@ -74,6 +75,16 @@ def test_headroom_is_that_of_the_number_format():
     assert "magnitudes of 2e+04 come within a factor of 4 of the largest float16" in found.message
     layers[2].activation["dtype"] = "bfloat16"
     assert outcome(recording(layers), "SPP402") == "passed"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_a_quarter_of_the_largest_number_is_left_as_headroom(dtype):
+    quarter = torch.finfo(getattr(torch, dtype)).max / 4
+    layers = chain(4)
+    layers[2].activation |= {"dtype": dtype, "maximum": 0.999 * quarter}
+    assert outcome(recording(layers), "SPP402") == "passed"
+    layers[2].activation["maximum"] = 1.001 * quarter
+    assert outcome(recording(layers), "SPP402").layer == "2"
 
 
 def test_float16_underflow_is_a_matter_of_headroom_too():
@@ -167,12 +178,12 @@ def test_a_softmax_that_has_made_up_its_mind_is_told():
 # -- residual branches ---------------------------------------------------------------------------
 
 
-def residual(branch, constant=1.0, **metadata):
+def residual(branch, constant=1.0, gains="", **metadata):
     layers = [Layer("stem", 1.0, structure={"tap": "stem", "block": 0})]
     for number in range(1, 5):
         end = Layer(f"{number}.f", branch)
         end.structure = {
-            "tap": "residual branch", "block": number, "constant": constant, "gains": "",
+            "tap": "residual branch", "block": number, "constant": constant, "gains": gains,
         }  # fmt: skip
         block = Layer(str(number), 1.0, weight=None)
         block.structure = {"tap": "block", "block": number, "fan_in": None, "role": "container"}
@@ -187,6 +198,7 @@ def test_branches_are_compared_with_what_they_are_added_to():
     assert "the residual branch adds next to nothing: its second moment is 1e-08" in found.message
     assert found.fix.factor == pytest.approx(1e4)
     assert outcome(residual(1e4, constant=0.01), "SPP105") == "passed"
+    assert outcome(residual(1e-8, gains=None), "SPP105") == found
     assert "no residual branches" in outcome(recording(chain(4)), "SPP105")
 
 
@@ -519,6 +531,14 @@ def test_a_zero_weight_explains_the_zeros_of_its_layer():
     assert outcome(recording(layers), "SPP501").layer == "2"
 
 
+def test_a_zero_weight_explains_the_zeros_of_the_other_layers_of_its_module():
+    layers = dying(0.0, 0.0, 0.7, 0.0)
+    layers[1].name, layers[1].weight, layers[2].name = "branch.linear", 0.0, "branch.relu"
+    assert outcome(recording(layers), "SPP501") == "passed"
+    layers[2].name = "other.relu"
+    assert outcome(recording(layers), "SPP501").layer == "other.relu"
+
+
 def test_a_name_that_begins_like_that_of_a_silent_module_is_another_one():
     layers = dying(0.0, 0.7, 0.0, 0.0)
     layers[1].name = "10.norm"
@@ -626,6 +646,9 @@ def test_an_output_that_is_not_known_or_of_a_head_of_zero_is_no_answer():
     layers = chain(4)
     unknown = recording(layers, metadata={"output": {"0": {}}})
     assert "not recorded, or is not finite" in outcome(unknown, "SPP503")
+    one = {"1": {"second_moment": 1.0, "variance_across_samples": 1e-12}}
+    found = outcome(recording(layers, metadata={"output": one}), "SPP503")
+    assert found.measured == pytest.approx(1e-12, rel=1e-9, abs=0)
     layers[-1].weight = layers[-1].variance = 0.0
     assert outcome(recording(layers), "SPP503") == "the head's weights are zero"
 
@@ -951,6 +974,13 @@ def test_the_statistics_that_speak_most_against_training_are_named_in_their_orde
     assert (found.layer, found.statistic) == ("", "probability of training")
     assert (found.fix.kind, found.fix.layers) == ("LSUV", ("0", "1", "2"))
     assert found.expected == "above 0.5"
+
+
+def test_what_speaks_for_training_is_not_named_and_seeds_count_by_their_median():
+    against = {"one_seed": [-9.0, -1.0, -1.0], "all_seeds": [-2.0] * 3, "speaks_for": [0.5] * 3}
+    contributions = {name: np.array(parts) for name, parts in against.items()}
+    values = {"one_seed": np.zeros(3), "all_seeds": np.ones(3), "speaks_for": np.ones(3)}
+    assert weighing._strongest(contributions, values) == "all seeds 10, one seed 1"
 
 
 def test_an_offender_is_named_beside_the_weighed_evidence(coefficients):

@@ -74,28 +74,28 @@ class RunStoppedError(Exception):
     """What stops a run in the tests."""
 
 
+def stopping(task, step):
+    """Stop a run before it takes a given step, by failing data; on all ranks."""
+    batches = task.data.train
+
+    class Failing(type(batches)):
+        def __init__(self):
+            vars(self).update(vars(batches))
+
+        def epoch(self, seed, epoch, batch_size, *, first=0):
+            taken = epoch * self.steps(batch_size) + first
+            for batch in super().epoch(seed, epoch, batch_size, first=first):
+                if taken == step:
+                    raise RunStoppedError
+                yield batch
+                taken += 1
+
+    return dataclasses.replace(task, data=dataclasses.replace(task.data, train=Failing()))
+
+
 @pytest.fixture
 def interrupt():
-    """Stop a run before it takes a given step, by failing data."""
-
-    def stop(task, step):
-        batches = task.data.train
-
-        class Failing(type(batches)):
-            def __init__(self):
-                vars(self).update(vars(batches))
-
-            def epoch(self, seed, epoch, batch_size, *, first=0):
-                taken = epoch * self.steps(batch_size) + first
-                for batch in super().epoch(seed, epoch, batch_size, first=first):
-                    if taken == step:
-                        raise RunStoppedError
-                    yield batch
-                    taken += 1
-
-        return dataclasses.replace(task, data=dataclasses.replace(task.data, train=Failing()))
-
-    return stop
+    return stopping
 
 
 def weights(folder):

@@ -22,7 +22,7 @@ from sppkit.training.run_folder import RunFolder
 from sppkit.training.shares import share_of
 from sppkit.training.task import Task
 from tests.ranks import run_ranks
-from tests.training.conftest import RECIPE, RunStoppedError
+from tests.training.conftest import RECIPE, RunStoppedError, stopping
 
 
 class Independent(nn.Sequential):
@@ -51,8 +51,6 @@ def make_task(parallel=None, *, build=Independent, recipe=None, **changes):
 
 def train_on_rank(rank, path, kind, options, stop_at=None, resume=False):
     """Train on one of two ranks; say how it ended."""
-    from tests.training.test_parallel import stopping  # the same function on every rank
-
     task = make_task(Parallel(kind, rank, 2), **options)
     if stop_at is not None:
         task = stopping(task, stop_at)
@@ -60,24 +58,6 @@ def train_on_rank(rank, path, kind, options, stop_at=None, resume=False):
         return dataclasses.asdict(train(task, RunFolder(path), resume=resume))
     except RunStoppedError:
         return "stopped"
-
-
-def stopping(task, step):
-    """Fail before a step, on all ranks."""
-
-    class Failing(Tensors):
-        def __init__(self):
-            vars(self).update(vars(task.data.train))
-
-        def epoch(self, seed, epoch, batch_size, *, first=0):
-            taken = epoch * self.steps(batch_size) + first
-            for batch in super().epoch(seed, epoch, batch_size, first=first):
-                if taken == step:
-                    raise RunStoppedError
-                yield batch
-                taken += 1
-
-    return dataclasses.replace(task, data=dataclasses.replace(task.data, train=Failing()))
 
 
 def metrics(path):

@@ -77,9 +77,8 @@ def test_what_to_look_at_is_there(reproduction, form):
         matches = matcher(quantity.layers)
         for arm in form.arms:
             names = [name for name, _ in network_of(arm).named_modules()]
-            is_absent = quantity.title == "gain" and arm.name != "affine"
-            is_fixed = arm.name.startswith("fixed")  # the layers are there, without weights
-            assert any(map(matches, names)) or (is_absent and not is_fixed), quantity.title
+            is_absent = quantity.title == "gain" and arm.name == "none"
+            assert any(map(matches, names)) != is_absent, quantity.title
 
 
 @pytest.mark.parametrize("form", [BN_AFFINE_FFNN.small, BN_AFFINE_FFNN.full])

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import sppkit
-from sppkit.errors import TargetError
 from sppkit.inputs import Tokens
 from sppkit.targets import resolve
 from tests.cli.conftest import contents, folder, spp  # noqa: F401  (fixtures)
+from tests.test_targets import error_of
 from tests.zoo.of_transformers import NETWORKS
 from tests.zoo.torchvision_shim import import_torchvision
 
@@ -50,12 +50,6 @@ def checkpoint(tmp_path):
         return name
 
     return write
-
-
-def error_of(text, arguments=None):
-    with pytest.raises(TargetError) as caught:
-        resolve(text, arguments).build()
-    return str(caught.value)
 
 
 # --------------------------------------------------------------------------- what names a network

@@ -23,9 +23,11 @@ _NONLINEARITY_MODULES: dict[str, Callable[[], nn.Module]] = {
     "softplus": nn.Softplus,
     "softsign": nn.Softsign,
     "log_sigmoid": nn.LogSigmoid,
+    "logsigmoid": nn.LogSigmoid,
     "hard_swish": nn.Hardswish,
     "hardswish": nn.Hardswish,
     "hard_sigmoid": nn.Hardsigmoid,
+    "hardsigmoid": nn.Hardsigmoid,
     "mish": nn.Mish,
 }
 
