@@ -11,7 +11,7 @@ import torch
 import sppkit
 from sppkit.cli.console import progress_bar
 from sppkit.cli.flags import Device, Measuring, Sizes, Talking
-from sppkit.cli.input_size import lacking_inputs, resized, unknown_size
+from sppkit.cli.input_size import lacking_inputs, resized, size_of_digits, unknown_size
 from sppkit.cli.recordings import is_recording, read_recording
 from sppkit.errors import ProbeError, TargetError
 from sppkit.inputs import NamedSizes, example_batch
@@ -98,7 +98,8 @@ def find_input_size(target: Target, measuring: Measuring) -> Sizes | NamedSizes 
     if target.lacking:
         lacking_inputs(target.lacking, target.origin)
     network = target.build()
-    return declared_input_size(network) or unknown_size(network, target.origin)
+    digits = (size_of_digits(network),) if measuring.input == "digits" else None
+    return declared_input_size(network) or digits or unknown_size(network, target.origin)
 
 
 def probe_options(measuring: Measuring) -> dict[str, Any]:

@@ -186,6 +186,16 @@ def test_the_input_size_of_an_instance_is_used(spp, write):
     assert "1 layer" in spp("plot", write(net), *ONE).stdout
 
 
+@pytest.mark.parametrize(
+    ("first", "size"),
+    [("nn.Conv2d(3, 8, 3)", "3x8x8"), ("nn.Linear(64, 8)", "64"), ("nn.Flatten()", "1x8x8")],
+)
+def test_digits_have_a_size_of_their_own(first, size, spp, folder, write):
+    net = write(f"from torch import nn\nmodel = nn.Sequential({first}, nn.ReLU())\n")
+    spp("plot", net, *ONE, "--input", "digits", "-o", "out.svg")
+    assert f"size {size} " in (folder / "out.svg").read_text()
+
+
 def test_tokens_are_drawn_where_a_vocabulary_is_given(spp, write):
     net = """
         from torch import nn
