@@ -9,7 +9,7 @@ from typing import Any
 from sppkit.baselines import check_comparable, read_baseline
 from sppkit.cli.check_flags import Checking
 from sppkit.cli.commands import describe
-from sppkit.cli.console import progress_bar
+from sppkit.cli.console import prints_to_stderr, progress_bar
 from sppkit.cli.flags import Talking
 from sppkit.cli.places import with_places
 from sppkit.cli.recordings import is_recording, read_recording
@@ -112,6 +112,7 @@ def evidence_of(subject: Subject, talking: Talking) -> Recording:
     return recording
 
 
+@prints_to_stderr()
 def _on_target(
     measure: Callable[..., Any], subject: Subject, talking: Talking, **options: Any
 ) -> Any:

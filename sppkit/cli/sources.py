@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 import sppkit
-from sppkit.cli.console import progress_bar
+from sppkit.cli.console import prints_to_stderr, progress_bar
 from sppkit.cli.flags import Device, Measuring, Sizes, Talking
 from sppkit.cli.input_size import lacking_inputs, resized, size_of_digits, unknown_size
 from sppkit.cli.recordings import is_recording, read_recording
@@ -38,6 +38,7 @@ class Source:
     seeds: int
 
 
+@prints_to_stderr()
 def open_source(text: str, measuring: Measuring) -> Source:
     """Find what a text names: a model to measure, or a recording.
 
@@ -56,6 +57,7 @@ def open_source(text: str, measuring: Measuring) -> Source:
     )
 
 
+@prints_to_stderr()
 def record_all(sources: Sequence[Source], talking: Talking) -> Recording:
     """Obtain one recording with the runs of all sources."""
     recordings = []

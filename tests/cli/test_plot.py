@@ -1,6 +1,9 @@
+import json
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -371,6 +374,58 @@ def test_the_default_name_is_safe_and_bounded():
         assert path.name[0] not in ".-"
     for long in ("long" * 50, "\N{GREEK SMALL LETTER LAMDA}" * 200):
         assert len(default_path([long] * 9).name.encode()) < 200
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("command", [("models",), ("rules", "--output-format", "json")])
+def test_a_full_disk_behind_stdout_is_told(command, pytestconfig):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sppkit", *command],
+            cwd=pytestconfig.rootpath,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: standard output cannot be written: No space left")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix closes stdout")
+def test_a_closed_stdout_is_no_error(pytestconfig):
+    line = f"exec {shlex.quote(sys.executable)} -m sppkit rules --output-format json >&-"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=pytestconfig.rootpath, stderr=subprocess.PIPE, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_what_the_code_of_a_person_prints_is_no_result(spp, write):
+    net = """
+        from torch import nn
+
+        print("imported")
+
+        class Net(nn.Module):
+            INPUT_SIZE = (8,)
+
+            def __init__(self):
+                super().__init__()
+                print("built")
+                self.layer = nn.Linear(8, 4)
+
+            def forward(self, x):
+                print("called")
+                return self.layer(x)
+    """
+    name = write(net)
+    for arguments in (("plot", name, "-q"), ("check", name, "--output-format", "json")):
+        result = spp(*arguments, *ONE)
+        assert not {"imported", "built", "called"} & set(result.stdout.splitlines())
+        assert {"imported", "built", "called"} <= set(result.stderr.splitlines())
+    assert json.loads(result.stdout)["verdict"] == "pass"
 
 
 def test_a_closed_pipe_is_silent(pytestconfig):
