@@ -87,6 +87,24 @@ def test_numbers_of_the_table_are_those_of_the_recording(spp, folder, write):
     assert f"{values.min():.3g}..{values.max():.3g}" in result.stdout
 
 
+def test_numbers_of_the_table_stay_whole_on_a_narrow_terminal(spp, write, monkeypatch):
+    wide = spp("plot", "ref:nf_resnet20", *ONE, "--activate").stdout
+    (line,) = [line for line in wide.splitlines() if line.startswith("nf_resnet20 ")]
+    name, depth, ends, numbers, branches, missing = re.split(" {2,}", line.rstrip())
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = spp("plot", "ref:nf_resnet20", *ONE, "--activate").stdout
+    assert max(map(len, narrow.splitlines())) <= 40
+    for heading, cell in {
+        "run": name,
+        "depth": depth,
+        "first -> last": ends,
+        "range": numbers,
+        "residual branches": branches,
+        "not captured": missing,
+    }.items():
+        assert re.search(rf"^{heading} +{re.escape(cell)} *$", narrow, re.MULTILINE)
+
+
 def test_a_recording_is_plotted_without_its_model(spp, folder, write):
     name = write(RESIDUAL)
     first = spp("plot", name, *ONE, "--save-recording", "run.parquet", "-o", "a.svg")
@@ -130,6 +148,26 @@ def test_silent_gains_are_named_and_shown_by_activate(spp, write):
 def test_what_was_not_captured_is_counted_and_explained(spp, write):
     result = spp("plot", write(RESIDUAL), *ONE)
     assert "1 not captured (forgotten): the module was never called" in result.stderr
+
+
+def test_the_network_itself_has_a_name_in_remarks(spp, write):
+    net = """
+        from torch import nn
+
+        class Net(nn.Module):
+            INPUT_SIZE = (8,)
+
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(8, 4)
+
+            def forward(self, x):
+                return {} * self.layer(x){}
+    """
+    said = spp("plot", write(net.format("float('inf')", "")), *ONE).stderr
+    assert "1 layer with values that are not finite, the first is the output" in said
+    said = spp("plot", write(net.format(1, ".detach()")), *ONE).stderr
+    assert "not captured (gradient of the output): " in said
 
 
 def test_quiet_prints_the_path_alone(spp, write):
