@@ -150,6 +150,16 @@ def evidence_options(options: dict[str, Any], rehearsal: bool) -> dict[str, Any]
 
 def _remarks(recording: Recording, run: str) -> Iterator[str]:
     """Yield what has to be known besides the findings; what concerns plots alone has not."""
+    table = recording.table()
+    steps = table.loc[table["run"] == run, "step"]
+    if steps.nunique() > 1:
+        yield (
+            f"judged at step {steps.min()}, the first of {steps.nunique()} that were recorded; "
+            "sppkit report shows all of them"
+        )
+    structure = recording.structure()
+    if not structure.loc[structure["run"] == run, "parameters"].sum():
+        yield "it has no parameters: there is nothing to train"
     for remark in recording.metadata[run].get("remarks", ()):
         if not remark.endswith(_OF_PLOTS):
             yield remark
