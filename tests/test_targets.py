@@ -548,7 +548,7 @@ def test_trained_weights_are_refused(key):
 
 
 def test_a_broken_library_is_told_in_one_line_with_the_remedy(library):
-    library("timm", "raise RuntimeError('operator torchvision::nms\\n  does not exist')")
+    library("timm", "raise RuntimeError('operator torchvision::nms\\n  does not exist.')")
     message = error_of("timm:resnet50")
     assert message == (
         "timm:resnet50 needs timm, which fails to import: RuntimeError: operator "
