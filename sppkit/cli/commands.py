@@ -97,7 +97,8 @@ class ReportingCommand(TyperCommand):
             _silence_stdout()
             raise typer.Exit(PIPE_CLOSED) from None
         except KeyboardInterrupt:
-            print_error("interrupted.", color=ctx.params.get("color"))
+            further = " Go on by the same command with --resume." if trains(self) else ""
+            print_error(f"interrupted.{further}", color=ctx.params.get("color"))
             raise typer.Exit(INTERRUPTED) from None
         except (Exception, SystemExit) as error:
             if isinstance(error, typer.Exit | typer.Abort | UsageError):

@@ -75,7 +75,11 @@ def importing(library: str, origin: str) -> Iterator[None]:
         yield
     except Exception as error:  # a wheel that does not fit raises RuntimeError, OSError, ...
         absent = isinstance(error, ModuleNotFoundError) and error.name == library
-        cause = "is not installed" if absent else f"fails to import: {describe_exception(error).rstrip('.')}"
+        cause = (
+            "is not installed"
+            if absent
+            else f"fails to import: {describe_exception(error).rstrip('.')}"
+        )
         mismatched = any("torchvision::" in str(each) for each in _chain(error))
         remedy = _MATCHING if mismatched else _installing(library)
         raise TargetError(f"{origin} needs {library}, which {cause}. Try: {remedy}") from error
