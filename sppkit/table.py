@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sppkit.errors import RecordingError
+from sppkit.escaping import one_line
 from sppkit.files import cannot_be_written
 
 SCHEMA_VERSION = 1
@@ -190,12 +191,18 @@ def read_many(
     for path in paths:
         arrow, content = _read_file(path, columns)
         parts.append(arrow)
-        structures.append(_structure_of(content))
-        metadata |= content["metadata"]
+        try:
+            structures.append(_structure_of(content))
+            metadata |= content["metadata"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise _changed(path, f"its 'sppkit' entry is damaged ({error!r})") from error
     structure = pd.concat(structures, ignore_index=True).drop_duplicates(
         ["run", "layer", "operation"], keep="last", ignore_index=True
     )
-    return _table_of(parts), structure, metadata
+    try:
+        return _table_of(parts), structure, metadata
+    except (TypeError, ValueError) as error:
+        raise _changed(path, f"a column has another type ({one_line(str(error))})") from error
 
 
 def _read_file(
@@ -211,18 +218,36 @@ def _read_file(
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise RecordingError(f"{str(path)!r} is no readable parquet file: {reason}") from error
-    content = json.loads((arrow.schema.metadata or {}).get(_FILE_KEY, b"null"))
+    content = _content_of(arrow, path)
     if content is None:
         raise RecordingError(
             f"{str(path)!r} is a parquet file, but no recording of sppkit: its schema lacks the "
             "'sppkit' entry. Write recordings with Recording.save."
         )
+    if not isinstance(content, dict) or "schema" not in content:
+        raise _changed(path, "its 'sppkit' entry is damaged")
     if content["schema"] != SCHEMA_VERSION:
         raise RecordingError(
             f"{str(path)!r} has schema version {content['schema']}; this sppkit reads version "
             f"{SCHEMA_VERSION}. Read it with the sppkit that wrote it, or record again."
         )
+    if lacking := [c for c in columns or KEY if c not in arrow.schema.names]:
+        raise _changed(path, f"it lacks the columns {', '.join(lacking)}")
     return arrow, content
+
+
+def _content_of(arrow: pa.Table, path: str | os.PathLike[str]) -> Any:
+    try:
+        return json.loads((arrow.schema.metadata or {}).get(_FILE_KEY, b"null"))
+    except ValueError as error:
+        raise _changed(path, f"its 'sppkit' entry is no JSON ({error})") from error
+
+
+def _changed(path: str | os.PathLike[str], how: str) -> RecordingError:
+    return RecordingError(
+        f"{str(path)!r} was changed after sppkit wrote it: {how}. Take the original, or record "
+        "again."
+    )
 
 
 def _structure_of(content: Mapping[str, Any]) -> pd.DataFrame:

@@ -348,3 +348,23 @@ def test_lazy_networks_get_new_weights_with_every_seed():
 
     recording = sppkit.probe(build, input_size=(3,), seeds=2, run="net")
     assert recording.metadata["net"]["weights"] == "new for each seed"
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_weights_of_another_type_are_told_the_input_they_need(kind):
+    name = str(kind).removeprefix("torch.")
+    for layer, size in ((nn.Linear(4, 4), (4,)), (nn.Conv2d(3, 4, 3), (3, 8, 8))):
+        with pytest.raises(ProbeError, match=f"weights are {name}: .*input_dtype='{name}'"):
+            sppkit.probe(layer.to(kind), input_size=size, seeds=1)
+        recording = sppkit.probe(layer.to(kind), input_size=size, seeds=1, input_dtype=name)
+        assert set(recording.table()["dtype"]) == {name}
+
+
+@pytest.mark.parametrize("measure", [sppkit.probe, sppkit.check])
+def test_a_model_without_values_is_a_clear_error(measure):
+    def build():
+        return nn.Linear(4, 4, device="meta")
+
+    for model in (build, build()):
+        with pytest.raises(ProbeError, match=r"Linear is on the meta device.*\.to_empty"):
+            measure(model, input_size=(4,), seeds=1)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
@@ -85,6 +87,36 @@ def test_another_schema_version_is_refused(recording, tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(RecordingError, match="schema version 99; this sppkit reads version 1"):
         sppkit.read(tmp_path / "run.parquet")
+
+
+def _without_layers(arrow):
+    return arrow.drop_columns(["layer"])
+
+
+def _with_a_word_for_a_step(arrow):
+    place = arrow.schema.get_field_index("step")
+    return arrow.set_column(place, "step", pa.array(["first"] * arrow.num_rows))
+
+
+def _with_another_entry(text):
+    return lambda arrow: arrow.replace_schema_metadata({**arrow.schema.metadata, b"sppkit": text})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_without_layers, "lacks the columns layer"),
+        (_with_a_word_for_a_step, "a column has another type"),
+        (_with_another_entry(b"{broken"), "is no JSON"),
+        (_with_another_entry(b'{"schema": 1}'), "is damaged"),
+        (_with_another_entry(b"[1]"), "is damaged"),
+    ],
+)
+def test_a_file_that_was_changed_is_refused(change, said, recording, tmp_path):
+    recording.save(tmp_path / "a.parquet")
+    pq.write_table(change(pq.read_table(tmp_path / "a.parquet")), tmp_path / "a.parquet")
+    with pytest.raises(RecordingError, match=f"a.parquet' was changed .*{said}.*record again"):
+        sppkit.read(tmp_path / "a.parquet")
 
 
 def test_writing_to_a_missing_folder_is_refused_and_leaves_nothing(recording, tmp_path):

@@ -548,7 +548,7 @@ def test_trained_weights_are_refused(key):
 
 
 def test_a_broken_library_is_told_in_one_line_with_the_remedy(library):
-    library("timm", "raise RuntimeError('operator torchvision::nms\\n  does not exist')")
+    library("timm", "raise RuntimeError('operator torchvision::nms\\n  does not exist.')")
     message = error_of("timm:resnet50")
     assert message == (
         "timm:resnet50 needs timm, which fails to import: RuntimeError: operator "
@@ -557,11 +557,21 @@ def test_a_broken_library_is_told_in_one_line_with_the_remedy(library):
     )
 
 
-def test_a_missing_library_is_told_with_the_remedy(library, monkeypatch):
+@pytest.mark.parametrize(
+    ("torch_there", "wanted"),
+    [
+        ("2.13.0", "torch==2.13.0"),
+        ("2.13.0+cpu", "torch==2.13.0+cpu --extra-index-url https://download.pytorch.org/whl/cpu"),
+    ],
+)
+def test_a_missing_library_is_told_with_the_remedy_that_keeps_torch(
+    torch_there, wanted, library, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "timm", None)  # as if it were not there
+    monkeypatch.setattr("importlib.metadata.version", {"torch": torch_there}.__getitem__)
     assert error_of("timm:resnet50") == (
         "timm:resnet50 needs timm, which is not installed. "
-        "Try: pip install --upgrade timm torchvision"
+        f"Try: pip install --upgrade timm torchvision {wanted}"
     )
 
 

@@ -94,11 +94,16 @@ def rule_page(rule: dict[str, object]) -> str:
     thresholds = rule["thresholds"]
     assert isinstance(thresholds, list)
     if thresholds:
-        rows = [f"| `{t['name']}` | {t['value']:g} | {t['source']} |" for t in thresholds]
+        rows = [f"| `{t['name']}` | {_shown(t['value'])} | {t['source']} |" for t in thresholds]
         parts.append("\n".join(["| threshold | value | source |", "|---|---|---|", *rows]))
         first = thresholds[0]
-        parts.append(other_value(str(rule["code"]), first["name"], 1.1 * first["value"]))
+        value = 0.5 if isinstance(first["value"], str) else 1.1 * first["value"]
+        parts.append(other_value(str(rule["code"]), first["name"], value))
     return "\n\n".join(parts) + "\n"
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def other_value(code: str, name: str, value: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from sppkit.baselines import check_comparable, read_baseline
 from sppkit.cli.check_flags import Checking
 from sppkit.cli.commands import describe
-from sppkit.cli.console import progress_bar
+from sppkit.cli.console import prints_to_stderr, progress_bar
 from sppkit.cli.flags import Talking
 from sppkit.cli.places import with_places
 from sppkit.cli.recordings import is_recording, read_recording
@@ -112,6 +112,7 @@ def evidence_of(subject: Subject, talking: Talking) -> Recording:
     return recording
 
 
+@prints_to_stderr()
 def _on_target(
     measure: Callable[..., Any], subject: Subject, talking: Talking, **options: Any
 ) -> Any:
@@ -138,6 +139,16 @@ def evidence_options(options: dict[str, Any], rehearsal: bool) -> dict[str, Any]
 
 def _remarks(recording: Recording, run: str) -> Iterator[str]:
     """Yield what has to be known besides the findings; what concerns plots alone has not."""
+    table = recording.table()
+    steps = table.loc[table["run"] == run, "step"]
+    if steps.nunique() > 1:
+        yield (
+            f"judged at step {steps.min()}, the first of {steps.nunique()} that were recorded; "
+            "sppkit report shows all of them"
+        )
+    structure = recording.structure()
+    if not structure.loc[structure["run"] == run, "parameters"].sum():
+        yield "it has no parameters: there is nothing to train"
     for remark in recording.metadata[run].get("remarks", ()):
         if not remark.endswith(_OF_PLOTS):
             yield remark

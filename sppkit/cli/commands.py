@@ -20,6 +20,7 @@ from sppkit.cli.configuration.keys import measures, options_by_key, trains, vari
 from sppkit.cli.console import print_error, print_remark
 from sppkit.cli.usage import UsageError
 from sppkit.errors import ConfigurationError, NothingObservedError, SppkitError
+from sppkit.files import cannot_be_written
 
 USAGE_OR_MODEL_ERROR = 2
 NOTHING_OBSERVED = 5
@@ -89,13 +90,15 @@ class ReportingCommand(TyperCommand):
         """Run the command."""
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it was closed before the program began
+                sys.stdout.flush()
             return result
         except BrokenPipeError:
             _silence_stdout()
             raise typer.Exit(PIPE_CLOSED) from None
         except KeyboardInterrupt:
-            print_error("interrupted.", color=ctx.params.get("color"))
+            further = " Go on by the same command with --resume." if trains(self) else ""
+            print_error(f"interrupted.{further}", color=ctx.params.get("color"))
             raise typer.Exit(INTERRUPTED) from None
         except (Exception, SystemExit) as error:
             if isinstance(error, typer.Exit | typer.Abort | UsageError):
@@ -132,13 +135,15 @@ def describe(error: BaseException) -> str:
             f"out of memory: {lacking}. Use a smaller batch (-b 2), a smaller input (-s), or "
             "another device (--device cpu)."
         )
+    if isinstance(error, OSError) and _failed_to_print(error):
+        return f"standard output {cannot_be_written(error)}"
     if isinstance(error, SystemExit):
         return f"the model's code ended the program (exit code {error.code}) while it was probed."
     if isinstance(error, SppkitError) or (isinstance(error, ValueError) and _is_ours(error)):
         return str(error)
     return (
-        f"unexpected {type(error).__name__}: {error}. Run again with --verbose and report what it "
-        "shows."
+        f"unexpected {type(error).__name__}: {str(error).rstrip('.')}. Run again with --verbose "
+        "and report what it shows."
     )
 
 
@@ -159,6 +164,13 @@ def _lack_of_memory(error: BaseException | None) -> str | None:
             return text
         error = error.__cause__
     return None
+
+
+def _failed_to_print(error: OSError) -> bool:
+    """Say whether it was stdout that could not be written, as on a full disk."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = Path(frames[-1].filename) if frames else Path()
+    return last == Path(__file__) or bool({"rich", "click", "typer"} & set(last.parts))
 
 
 def _silence_stdout() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
 
 from rich.console import Console
@@ -40,6 +40,13 @@ def print_error(message: str, color: Color | None = None) -> None:
 def print_remark(message: str, color: Color | None = None) -> None:
     """Print a remark, in one line."""
     remarks(color or Color.AUTO).print(Text(one_line(message)), soft_wrap=True)
+
+
+@contextmanager
+def prints_to_stderr() -> Iterator[None]:
+    """Let what a person's code prints go to stderr: results, for programs too, go to stdout."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 @contextmanager

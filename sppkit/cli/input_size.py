@@ -11,6 +11,7 @@ from sppkit.inputs import NamedSizes, Tokens
 
 _SIDE = 64  # of a guessed picture
 _LENGTH = 16  # of a guessed sequence
+_DIGIT = (8, 8)
 
 
 def unknown_size(network: nn.Module, origin: str) -> NoReturn:
@@ -58,6 +59,20 @@ def resized(declared: NamedSizes, given: Sizes, origin: str) -> NamedSizes:
         for (name, one), size in zip(declared.items(), given, strict=False)
     }
     return {**declared, **changed}
+
+
+def size_of_digits(network: nn.Module) -> tuple[int, ...]:
+    """Return the size of the digits as a network takes them: its channels, or its features.
+
+    >>> size_of_digits(nn.Conv2d(3, 8, 3)), size_of_digits(nn.Linear(64, 2))
+    ((3, 8, 8), (64,))
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            return (layer.in_features,)
+        if isinstance(layer, nn.Conv2d):
+            return (layer.in_channels, *_DIGIT)
+    return (1, *_DIGIT)
 
 
 def guessed_flags(layer: nn.Module) -> str | None:

@@ -15,7 +15,10 @@ from sppkit.escaping import printable
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from sppkit.cli.summary import RunSummary
+
 _LONGEST_NAME = 180  # bytes; file systems allow 255
+_WIDTH_IN_FILES = 100
 
 
 @with_flags
@@ -45,12 +48,12 @@ def plot(targets: Targets, drawing: Drawing, measuring: Measuring, talking: Talk
     remarks = [*numerical_remarks(summaries), *remarks_on(recording, all_names=talking.verbose)]
     if measuring != Measuring() and not all(source.seeds for source in sources):
         remarks.append("recordings are drawn as they are: flags of measuring apply to models alone")
-    table = summary_table(summaries)
-    title, description = " vs ".join(recording.runs), "\n".join([_as_text(table), *remarks])
+    table = _as_text(summary_table(summaries, _WIDTH_IN_FILES))
+    title, description = " vs ".join(recording.runs), "\n".join([table, *remarks])
     figures.save(kind, drawn, place, force=drawing.force, title=title, description=description)
     if drawing.save_recording:
         recording.save(drawing.save_recording)
-    _print(place, table, remarks, talking)
+    _print(place, summaries, remarks, talking)
 
 
 def default_path(names: Sequence[str], ending: str = "-spp.png") -> Path:
@@ -64,12 +67,16 @@ def default_path(names: Sequence[str], ending: str = "-spp.png") -> Path:
     return Path(f"{bounded}{ending}")
 
 
-def _print(place: Path, table: "RenderableType", remarks: Sequence[str], talking: Talking) -> None:
+def _print(
+    place: Path, summaries: "Sequence[RunSummary]", remarks: Sequence[str], talking: Talking
+) -> None:
+    from sppkit.cli.summary import summary_table
+
     console = results(talking.color)
     console.print(printable(str(place)), soft_wrap=True)
     if talking.quiet:
         return
-    console.print(table)
+    console.print(summary_table(summaries, console.width))
     for remark in remarks:
         print_remark(f"note: {remark}", talking.color)
 
@@ -78,5 +85,5 @@ def _as_text(table: "RenderableType") -> str:
     from rich.console import Console
 
     buffer = io.StringIO()
-    Console(file=buffer, width=100, force_terminal=False, no_color=True).print(table)
+    Console(file=buffer, width=_WIDTH_IN_FILES, force_terminal=False, no_color=True).print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())

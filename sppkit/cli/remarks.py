@@ -60,7 +60,7 @@ def _silent_gains(metadata: dict[str, Any], shown: int | None) -> Iterator[str]:
 def _grouped(missing: Sequence[NotCaptured], shown: int | None) -> Iterator[str]:
     by_reason: dict[str, list[str]] = defaultdict(list)
     for entry in missing:
-        subject = " of ".join(part for part in (entry.signal, entry.layer) if part)
-        by_reason[entry.reason].append(subject or "the whole model")
+        layer = entry.layer or ("the output" if entry.signal else "the whole model")
+        by_reason[entry.reason].append(" of ".join(filter(None, (entry.signal, layer))))
     for reason, subjects in by_reason.items():
         yield f"{len(subjects)} not captured ({listed(subjects, shown)}): {reason}"

@@ -1,6 +1,7 @@
 """`sppkit rules`: what a check and a training ask, with thresholds and their sources."""
 
 import json
+import math
 import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,7 +38,7 @@ def rules(
     known: tuple[RuleBase, ...] = (*every_rule(), *WARNING_RULES)
     found = known if code is None else selected(known, [code.upper()])
     if form is Format.JSON:
-        typer.echo(json.dumps([describe_rule(rule) for rule in found], indent=2))
+        typer.echo(json.dumps([describe_rule(rule) for rule in found], indent=2, allow_nan=False))
     elif code is None:
         _print_list(found, talking.color)
     else:
@@ -54,11 +55,16 @@ def describe_rule(rule: "RuleBase") -> dict[str, Any]:
         "severity": rule.severity.value,
         "advice": rule.advice,
         "thresholds": [
-            {"name": name, "value": value, "source": sources[name]}
+            {"name": name, "value": _plain(value), "source": sources[name]}
             for name, value in rule.thresholds.items()
         ],
         **_weights(rule),
     }
+
+
+def _plain(value: float) -> float | str:
+    """Give a threshold as JSON has it; one that is not set is that which was fitted."""
+    return "as fitted" if math.isnan(value) else value
 
 
 def _weights(rule: "RuleBase") -> dict[str, Any]:
@@ -89,7 +95,8 @@ def _explained(rule: "RuleBase") -> Iterator[str]:
         yield f"  {line.strip()}".rstrip()
     for threshold in described["thresholds"]:
         yield ""
-        yield f"  {threshold['name']} = {threshold['value']:g}"
+        value = threshold["value"]
+        yield f"  {threshold['name']} = {value if isinstance(value, str) else f'{value:g}'}"
         yield from textwrap.wrap(
             threshold["source"], 74, initial_indent="    source: ", subsequent_indent="    "
         )

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 
 import sppkit
-from sppkit.cli.console import progress_bar
+from sppkit.cli.console import prints_to_stderr, progress_bar
 from sppkit.cli.flags import Device, Measuring, Sizes, Talking
-from sppkit.cli.input_size import lacking_inputs, resized, unknown_size
+from sppkit.cli.input_size import lacking_inputs, resized, size_of_digits, unknown_size
 from sppkit.cli.recordings import is_recording, read_recording
 from sppkit.errors import ProbeError, TargetError
 from sppkit.inputs import NamedSizes, example_batch
@@ -39,6 +39,7 @@ class Source:
     seeds: int
 
 
+@prints_to_stderr()
 def open_source(text: str, measuring: Measuring) -> Source:
     """Find what a text names: a model to measure, or a recording.
 
@@ -56,6 +57,7 @@ def open_source(text: str, measuring: Measuring) -> Source:
     return Source(target.name, probe, measuring.seeds)
 
 
+@prints_to_stderr()
 def record_all(sources: Sequence[Source], talking: Talking) -> Recording:
     """Obtain one recording with the runs of all sources."""
     recordings = []
@@ -114,7 +116,8 @@ def find_input_size(target: Target, measuring: Measuring) -> Sizes | NamedSizes 
     if target.lacking:
         lacking_inputs(target.lacking, target.origin)
     network = target.build()
-    return declared_input_size(network) or unknown_size(network, target.origin)
+    digits = (size_of_digits(network),) if measuring.input == "digits" else None
+    return declared_input_size(network) or digits or unknown_size(network, target.origin)
 
 
 def probe_options(measuring: Measuring) -> dict[str, Any]:

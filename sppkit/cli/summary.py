@@ -1,9 +1,10 @@
 """The numbers of a signal propagation plot in a few lines: what is printed below its path."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -12,7 +13,7 @@ from sppkit.plots.frames import BLOCK, RESIDUAL, VARIANCE, at_step, curves, plac
 from sppkit.recording import Recording
 from sppkit.signals import Role, Signal
 
-_HEADINGS = ("run", "depth", "first -> last", "range", "residual branches", "not captured")
+_HEADINGS = ("run", "depth", "first -> last", "range", "residual\nbranches", "not\ncaptured")
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,33 @@ def summarize_runs(recording: Recording, step: int | None = None) -> list[RunSum
     return [_summarize(run, recording, table, frame) for run in recording.runs]
 
 
-def summary_table(summaries: Sequence[RunSummary]) -> Table:
-    """Lay the summaries out, one line for each run."""
+def summary_table(summaries: Sequence[RunSummary], width: int) -> Table:
+    """Lay the summaries out: a line for each run, or for each number where lines are too short."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.title, table.title_justify, table.title_style = "average channel variance", "left", ""
+    rows = [_cells(summary) for summary in summaries]
+    if _width([_HEADINGS, *rows]) > width:
+        return _in_lines(table, rows)
     for heading in _HEADINGS:
-        table.add_column(heading, overflow="fold", vertical="bottom")
-    for summary in summaries:
-        table.add_row(*(Text(cell) for cell in _cells(summary)))
+        table.add_column(heading, no_wrap=True, vertical="bottom")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _width(rows: Iterable[Sequence[str]]) -> int:
+    """Count the cells that a table takes, with two between its columns."""
+    columns = zip(*rows, strict=True)
+    return sum(max(cell_len(line) for cell in c for line in cell.split("\n")) + 2 for c in columns)
+
+
+def _in_lines(table: Table, rows: Iterable[Sequence[str]]) -> Table:
+    table.show_header = False
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for row in rows:
+        for heading, cell in zip(_HEADINGS, row, strict=True):
+            table.add_row(heading.replace("\n", " "), Text(cell))
     return table
 
 
@@ -70,7 +90,7 @@ def numerical_remarks(summaries: Sequence[RunSummary]) -> Iterator[str]:
             count = len(summary.nonfinite)
             yield (
                 f"{name}{count} layer{'s' * (count > 1)} with values that are not finite, "
-                f"the first is {summary.nonfinite[0]}"
+                f"the first is {summary.nonfinite[0] or 'the output'}"
             )
         if summary.constant:
             yield f"{name}the output of {summary.constant} does not vary (variance 0)"

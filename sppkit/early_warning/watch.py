@@ -172,7 +172,7 @@ def _event(
         kind=rule.title,
         severity=severity,
         layer=label.layer,
-        message=f"{rule.title}: at {place!r} {rule.say(measured)} "
+        message=f"{rule.title}: at {repr(place) if place else 'the output'} {rule.say(measured)} "
         f"({affected} of {looked_at} {_plural(label.signal, looked_at)})",
         advice=rule.advice.splitlines()[0],
         evidence={

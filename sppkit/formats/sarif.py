@@ -5,6 +5,7 @@ Sections are those of docs.oasis-open.org/sarif/sarif/v2.1.0.
 
 import hashlib
 import json
+import math
 from typing import Any
 
 from sppkit.escaping import one_line, printable
@@ -26,7 +27,8 @@ def as_sarif(results: CheckResults) -> str:
         "columnKind": "unicodeCodePoints",
         "results": found,
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+    return json.dumps(log, indent=2, allow_nan=False) + "\n"
 
 
 def _driver(results: CheckResults) -> dict[str, Any]:
@@ -38,13 +40,14 @@ def _driver(results: CheckResults) -> dict[str, Any]:
 
 
 def _descriptor(rule: Rule) -> dict[str, Any]:
+    numbers = {name: value for name, value in rule.thresholds.items() if math.isfinite(value)}
     return {
         "id": rule.code,
         "shortDescription": {"text": _message(rule.title)},
         "fullDescription": {"text": _message(rule.advice)},
         "help": {"text": _message(rule.advice)},
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
-        "properties": {"thresholds": rule.thresholds},
+        "properties": {"thresholds": numbers},
     }
 
 

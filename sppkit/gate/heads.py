@@ -59,7 +59,7 @@ def silent_heads(model: nn.Module, graph: Graph) -> list[str]:
 def _is_silent(weight: torch.Tensor) -> bool:
     if is_lazy(weight) or is_distributed_tensor(weight) or weight.dim() < 2 or not weight.numel():
         return False
-    sums = weight.detach().double().flatten(1).square().sum(1)
+    sums = weight.detach().abs().double().flatten(1).square().sum(1)
     return bool(sums.mean().sqrt() <= NEARLY_ZERO_GAIN)
 
 

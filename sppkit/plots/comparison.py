@@ -69,7 +69,7 @@ def plot_comparison(
     if len(recording.runs) < 2:
         raise ValueError(
             f"a comparison needs two runs or more, and there is {len(recording.runs)}. "
-            "plot_signal_propagation draws a single one."
+            "A single one is drawn by plot_signal_propagation, or sppkit plot."
         )
     table = recording.table()
     table = at_step(table, last_common_step(table) if step is None else step)

@@ -52,8 +52,9 @@ def at_step(
     """
     if table.empty:
         raise NothingObservedError(
-            "the recording is empty: no forward pass was seen. Run the model inside "
-            "`with sppkit.record(model)`, or check what recording.not_captured says."
+            "the recording is empty: no forward pass was seen, or nothing of it could be read. Run "
+            "the model inside `with sppkit.record(model)`; what was not read, and why, is in "
+            "recording.not_captured, and sppkit doctor tells it."
         )
     if step is not None and not isinstance(step, int | np.integer):
         raise TypeError(f"step must be one number, not {type(step).__name__}: a figure shows one")

@@ -1,6 +1,7 @@
 """Run a user's model forward, and explain what it said when it failed."""
 
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from sppkit.capture.calls.places import tensors_in
 from sppkit.errors import ProbeError, SppkitError
 from sppkit.inputs import ProbeBatch
 from sppkit.user_code import describe_exception
+
+_OTHER_NUMBERS = re.compile("dtype|should be the same|expected scalar type")
 
 
 def build_model(factory: Callable[[], nn.Module]) -> nn.Module:
@@ -36,6 +39,20 @@ def build_model(factory: Callable[[], nn.Module]) -> nn.Module:
             "torch.nn.Module. Pass a module, or a function without arguments that builds one."
         )
     return model
+
+
+def check_has_values(model: nn.Module) -> None:
+    """Refuse a model without numbers in it.
+
+    Raises:
+        ProbeError: all its parameters are on the meta device.
+    """
+    parameters = list(model.parameters())
+    if parameters and all(parameter.is_meta for parameter in parameters):
+        raise ProbeError(
+            f"{type(model).__name__} is on the meta device, where weights have no values. Build it "
+            "on the CPU, or move it by .to_empty(device='cpu') and initialise it."
+        )
 
 
 def default_name(model: nn.Module | Callable[[], nn.Module]) -> str:
@@ -101,18 +118,29 @@ def _explain(model: nn.Module, batch: ProbeBatch, error: Exception) -> str:
     )
     return (
         f"the forward pass of {type(model).__name__} failed: {describe_failure(model, error)}. "
-        f"It was given {batch.description}, shape {tried}. {_advice(error)}"
+        f"It was given {batch.description}, shape {tried}. {_advice(model, error)}"
     )
 
 
-def _advice(error: Exception) -> str:
+def _advice(model: nn.Module, error: Exception) -> str:
     text = str(error)
     if "indices" in text and ("Long" in text or "Int" in text or "FloatTensor" in text):
         return (
             "A model of tokens needs integers: input_dtype='int' with vocabulary=SIZE "
             "(--input-dtype int --vocab SIZE)."
         )
+    if _OTHER_NUMBERS.search(text) and (kind := _kind_of_weights(model)):
+        return (
+            f"Its weights are {kind}: draw such numbers with input_dtype='{kind}' "
+            f"(--input-dtype {kind}), or build it in float32."
+        )
     return (
         "Give the size of one sample with input_size=(...) (-s 3,64,64), or the arguments of the "
         "forward with input=function (--example-input module.py:function)."
     )
+
+
+def _kind_of_weights(model: nn.Module) -> str:
+    """Name the type of the weights where inputs of it can be drawn and it is not the default."""
+    kinds = {str(p.dtype).removeprefix("torch.") for p in model.parameters()}
+    return next(iter(kinds & {"float16", "bfloat16", "float64"}), "") if len(kinds) == 1 else ""

@@ -26,6 +26,7 @@ from sppkit.inputs import ProbeBatch
 from sppkit.probing.conditions import PRECISIONS, Conditions
 from sppkit.probing.execution import (
     build_model,
+    check_has_values,
     default_name,
     describe_failure,
     device_of,
@@ -173,7 +174,9 @@ class Measurement:
         device = self._conditions.device
         if not isinstance(self._model, nn.Module):
             model = build_model(self._model)
+            check_has_values(model)
             return model.to(device) if device else model
+        check_has_values(self._model)
         is_there = device is None or torch.device(device) == device_of(self._model)
         if is_there and not _is_lazy(self._model):
             return self._model

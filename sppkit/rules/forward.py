@@ -9,6 +9,7 @@ import numpy as np
 from sppkit.rules.curve import Array, Curve, compare, median, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Finding, Fix, Severity
+from sppkit.rules.initialisation import tables_of_embeddings
 from sppkit.rules.named import noise_of_dropout, share_of_variance
 from sppkit.rules.offender import drifting_from, first_offender, steps_of, uniform_drift
 from sppkit.rules.rule import Outcome, Rule, threshold
@@ -198,7 +199,7 @@ class MeanShift(Rule):
         if not len(curve):
             return Outcome(skipped="no hidden layer with weights")
         limit = -math.log10(1.0 + self.ratio)
-        tables = _tables_of_embeddings(evidence)
+        tables = tables_of_embeddings(evidence)
         for place, layer in enumerate(curve.layers):
             if layer in tables:
                 continue
@@ -221,13 +222,6 @@ class MeanShift(Rule):
             "self-normalising nonlinearity (SELU with LeCun's initialisation).",
             fix=Fix("scaled weight standardisation", evidence.hidden),
         )
-
-
-def _tables_of_embeddings(evidence: Evidence) -> set[str]:
-    """Name the layers that look up rows; of positions and types they are given constants."""
-    structure = evidence.structure
-    by_name = structure["layer_type"].isin(["Embedding", "EmbeddingBag"])
-    return set(structure.loc[by_name | (structure["computes"] == "embedding"), "layer"])
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,13 @@ def _medians(evidence: Evidence, signal: Signal, tensor: str) -> dict[str, dict[
     }
 
 
+def tables_of_embeddings(evidence: Evidence) -> set[str]:
+    """Name the layers that look up rows: they have no input, and so no gain and no fan-in."""
+    structure = evidence.structure
+    by_name = structure["layer_type"].isin(["Embedding", "EmbeddingBag"])
+    return set(structure.loc[by_name | (structure["computes"] == "embedding"), "layer"])
+
+
 def _describe(
     layer: str,
     row: Mapping[str, Any],

@@ -7,7 +7,12 @@ import numpy as np
 from sppkit.rules.curve import CEILING, FLOOR, Array, Curve, curve_of, median, middle
 from sppkit.rules.evidence import Evidence
 from sppkit.rules.finding import Fix
-from sppkit.rules.initialisation import Weights, ignores_groups, weights_of
+from sppkit.rules.initialisation import (
+    Weights,
+    ignores_groups,
+    tables_of_embeddings,
+    weights_of,
+)
 from sppkit.signals import Signal
 
 OUTLYING = 0.6
@@ -102,7 +107,8 @@ def _vanishing_weights(evidence: Evidence, weights: tuple[Weights, ...]) -> Offe
 
 def _outlying_weights(evidence: Evidence, weights: tuple[Weights, ...]) -> Offender | None:
     """Compare each layer's weights with what it needs, and that with its peers."""
-    inner = [w for w in _inner(evidence, weights) if not w.vanish]
+    tables = tables_of_embeddings(evidence)
+    inner = [w for w in _inner(evidence, weights) if not w.vanish and w.layer not in tables]
     if len(inner) < 3:
         return None
     off = np.log10([w.gain / w.needed for w in inner])
@@ -166,11 +172,33 @@ def _dead(evidence: Evidence) -> Offender | None:
     layer = evidence.metadata.get("alike_from") or _first_without_variance(evidence)
     if not layer:
         return None
+    if fading := _fading(evidence):
+        return fading
     return Offender(
         layer,
         "its output is the first that is the same for every sample",
         "Look at its bias and its gain: start them at zero and at one.",
         Fix("reset biases", (layer,)),
+    )
+
+
+def _fading(evidence: Evidence) -> Offender | None:
+    """Blame all layers alike where each takes the same part of what differs between samples.
+
+    Biases hold the second moment up meanwhile, so that no drift of it is seen.
+    """
+    curve = evidence.of_hidden("average_channel_variance")
+    steps = steps_of(curve)
+    known = np.count_nonzero(~np.isnan(steps))
+    if known < 3 or -middle(steps) * known < STRONG:
+        return None
+    factor = 10 ** (-middle(steps) / 2)
+    return Offender(
+        drifting_from(curve, DRIFTED),
+        f"every layer leaves {10 ** middle(steps):.3g} of the variance between samples, and the "
+        "output has none",
+        f"Multiply the initial weights of all hidden layers by {factor:.3g}.",
+        Fix("scale initialisation", _scalable(evidence), factor),
     )
 
 
@@ -230,13 +258,17 @@ def uniform_drift(evidence: Evidence) -> Offender:
     """Blame all layers alike, and say what to multiply their weights by."""
     curve = evidence.activation("second_moment")
     factor = 10 ** (-middle(steps_of(curve)) / 2)
-    layers = tuple(layer for layer in evidence.hidden if layer not in evidence.normalised)
     return Offender(
         drifting_from(curve, DRIFTED),
         "every layer does the same",
         f"Multiply the initial weights of all hidden layers by {factor:.3g}.",
-        Fix("scale initialisation", layers, factor),
+        Fix("scale initialisation", _scalable(evidence), factor),
     )
+
+
+def _scalable(evidence: Evidence) -> tuple[str, ...]:
+    """Name the hidden layers whose scale no normalisation takes out again."""
+    return tuple(layer for layer in evidence.hidden if layer not in evidence.normalised)
 
 
 def steps_of(curve: Curve) -> Array:

@@ -14,6 +14,7 @@ from sppkit.rules.initialisation import (
     Weights,
     ignores_groups,
     known_gains,
+    tables_of_embeddings,
     weights_of,
 )
 from sppkit.rules.named import median_weight_size
@@ -27,7 +28,7 @@ class UnknownInitialisation(Rule):
 
     The variance of the weights times fan-in fits none of LeCun's, He's (fan-in or fan-out),
     Glorot's and torch's initialisations, nor what keeps the second moment behind the nonlinearity.
-    It matters where no normalisation follows.
+    It matters where no normalisation follows. Tables of embeddings have no fan-in: not asked.
     """
 
     code = "SPP303"
@@ -39,7 +40,8 @@ class UnknownInitialisation(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         """Compare each layer's gain with those of the known initialisations."""
-        weights = [w for w in weights_of(evidence) if not w.normalised and w.layer != evidence.head]
+        others = {evidence.head, *tables_of_embeddings(evidence)}
+        weights = [w for w in weights_of(evidence) if not w.normalised and w.layer not in others]
         if not weights:
             return Outcome(skipped="a normalisation follows all weights, or none were recorded")
         unknown = [w for w in weights if not w.vanish and self._distance(w) > self._reach(w)]

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 from sppkit.errors import TargetError
@@ -13,9 +14,10 @@ from sppkit.user_code import describe_exception, did_you_mean
 
 _INSTALL = {
     "timm": "pip install --upgrade timm torchvision",
-    "torchvision": "pip install --upgrade torch torchvision",  # their versions belong together
+    "torchvision": "pip install --upgrade torchvision",
     "transformers": "pip install --upgrade 'sppkit[transformers]'",
 }
+_WHEELS = "https://download.pytorch.org/whl/"
 # operators that do not load: one of the two wheels is for CUDA, the other for the CPU
 _MATCHING = (
     "install torch and torchvision of one build, as by "
@@ -73,10 +75,27 @@ def importing(library: str, origin: str) -> Iterator[None]:
         yield
     except Exception as error:  # a wheel that does not fit raises RuntimeError, OSError, ...
         absent = isinstance(error, ModuleNotFoundError) and error.name == library
-        cause = "is not installed" if absent else f"fails to import: {describe_exception(error)}"
+        cause = (
+            "is not installed"
+            if absent
+            else f"fails to import: {describe_exception(error).rstrip('.')}"
+        )
         mismatched = any("torchvision::" in str(each) for each in _chain(error))
-        remedy = _MATCHING if mismatched else _INSTALL[library]
+        remedy = _MATCHING if mismatched else _installing(library)
         raise TargetError(f"{origin} needs {library}, which {cause}. Try: {remedy}") from error
+
+
+def _installing(library: str) -> str:
+    """Say how to install a library beside the torch that is there, which it must not replace.
+
+    Each torchvision belongs to one torch, and pip takes the newest of both otherwise.
+    """
+    if library == "transformers":
+        return _INSTALL[library]
+    torch = metadata.version("torch")
+    _, _, build = torch.partition("+")
+    index = f" --extra-index-url {_WHEELS}{build}" if build else ""
+    return f"{_INSTALL[library]} torch=={torch}{index}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

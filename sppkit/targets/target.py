@@ -284,6 +284,8 @@ def _not_a_target(text: str) -> str:
         check_is_file(path, place)
     if path.is_file():
         return f"'{place}' is not a Python file; expected {FORMS}."
+    if re.match(r"[A-Za-z_]\w*=", text):
+        return f"'{text}' is no target. Each argument has a flag of its own: -k {text}."
     folder = path.absolute().parent
     near = [f.name for f in folder.glob("*.py")] if folder.is_dir() else []
     return f"'{text}' is no target.{did_you_mean(path.name, near)} Expected {FORMS}."

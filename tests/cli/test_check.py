@@ -6,6 +6,7 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from torch import nn
 
 import sppkit
@@ -13,6 +14,25 @@ from sppkit.cli.output_file import written_by_sppkit
 from sppkit.formats import FORMATS
 
 FAST = ("--seeds", "2", "--maximum-seeds", "2")
+
+
+def test_a_network_without_parameters_is_told_that_there_is_nothing_to_train(spp, write):
+    name = write("from torch import nn\nmodel = nn.Sequential(nn.ReLU(), nn.Tanh())\n")
+    assert "note: it has no parameters" in spp("check", name, "-s", "8", *FAST).stdout
+    name = write("from torch import nn\nmodel = nn.Linear(8, 8)\n")
+    assert "no parameters" not in spp("check", name, "-s", "8", *FAST).stdout
+
+
+def test_a_recorded_training_is_judged_at_its_first_step_and_that_is_said(spp):
+    model = nn.Linear(8, 8)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    with sppkit.record(model, optimizer=optimizer) as recording:
+        for _ in range(3):
+            model(torch.randn(16, 8)).square().mean().backward()
+            optimizer.step()
+    recording.save("run.parquet")
+    said = "note: judged at step 0, the first of 3 that were recorded; sppkit report shows all"
+    assert said in spp("check", "run.parquet").stdout
 
 
 def test_a_healthy_network_passes(spp, chain):

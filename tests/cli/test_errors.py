@@ -66,6 +66,11 @@ def test_a_malformed_argument_is_shown(fails, chain):
     assert "key=value" in fails("plot", chain, "-k", "width")
 
 
+def test_an_argument_without_its_flag_is_no_target(fails, chain):
+    wanted = "error: 'width=3' is no target. Each argument has a flag of its own: -k width=3.\n"
+    assert fails("plot", chain, "width=3") == wanted
+
+
 def test_an_unknown_input_size_is_guessed_from_the_first_layer(fails, write):
     net = "from torch import nn\nmodel = nn.Sequential(nn.Conv2d(3, 8, 3))\n"
     assert "-s 3,64,64" in fails("plot", write(net))

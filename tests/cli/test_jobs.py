@@ -231,7 +231,7 @@ def test_an_interruption_ends_all_processes_and_can_be_resumed(nets, spp, folder
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said == "error: interrupted.\n"
+    assert said == "error: interrupted. Go on by the same command with --resume.\n"
     wait_for(lambda: not any(map(is_alive, children)))
     assert not (folder / "runs" / "Slow-lr=0.0001").exists()  # it was not begun
     assert pd.read_parquet(runs[0] / "metrics.parquet")["step"].is_monotonic_increasing

@@ -1,6 +1,9 @@
+import json
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -84,6 +87,24 @@ def test_numbers_of_the_table_are_those_of_the_recording(spp, folder, write):
     assert f"{values.min():.3g}..{values.max():.3g}" in result.stdout
 
 
+def test_numbers_of_the_table_stay_whole_on_a_narrow_terminal(spp, write, monkeypatch):
+    wide = spp("plot", "ref:nf_resnet20", *ONE, "--activate").stdout
+    (line,) = [line for line in wide.splitlines() if line.startswith("nf_resnet20 ")]
+    name, depth, ends, numbers, branches, missing = re.split(" {2,}", line.rstrip())
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = spp("plot", "ref:nf_resnet20", *ONE, "--activate").stdout
+    assert max(map(len, narrow.splitlines())) <= 40
+    for heading, cell in {
+        "run": name,
+        "depth": depth,
+        "first -> last": ends,
+        "range": numbers,
+        "residual branches": branches,
+        "not captured": missing,
+    }.items():
+        assert re.search(rf"^{heading} +{re.escape(cell)} *$", narrow, re.MULTILINE)
+
+
 def test_a_recording_is_plotted_without_its_model(spp, folder, write):
     name = write(RESIDUAL)
     first = spp("plot", name, *ONE, "--save-recording", "run.parquet", "-o", "a.svg")
@@ -127,6 +148,26 @@ def test_silent_gains_are_named_and_shown_by_activate(spp, write):
 def test_what_was_not_captured_is_counted_and_explained(spp, write):
     result = spp("plot", write(RESIDUAL), *ONE)
     assert "1 not captured (forgotten): the module was never called" in result.stderr
+
+
+def test_the_network_itself_has_a_name_in_remarks(spp, write):
+    net = """
+        from torch import nn
+
+        class Net(nn.Module):
+            INPUT_SIZE = (8,)
+
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(8, 4)
+
+            def forward(self, x):
+                return {} * self.layer(x){}
+    """
+    said = spp("plot", write(net.format("float('inf')", "")), *ONE).stderr
+    assert "1 layer with values that are not finite, the first is the output" in said
+    said = spp("plot", write(net.format(1, ".detach()")), *ONE).stderr
+    assert "not captured (gradient of the output): " in said
 
 
 def test_quiet_prints_the_path_alone(spp, write):
@@ -184,6 +225,16 @@ def test_the_input_size_of_an_instance_is_used(spp, write):
             return net
     """
     assert "1 layer" in spp("plot", write(net), *ONE).stdout
+
+
+@pytest.mark.parametrize(
+    ("first", "size"),
+    [("nn.Conv2d(3, 8, 3)", "3x8x8"), ("nn.Linear(64, 8)", "64"), ("nn.Flatten()", "1x8x8")],
+)
+def test_digits_have_a_size_of_their_own(first, size, spp, folder, write):
+    net = write(f"from torch import nn\nmodel = nn.Sequential({first}, nn.ReLU())\n")
+    spp("plot", net, *ONE, "--input", "digits", "-o", "out.svg")
+    assert f"size {size} " in (folder / "out.svg").read_text()
 
 
 def test_tokens_are_drawn_where_a_vocabulary_is_given(spp, write):
@@ -364,6 +415,58 @@ def test_the_default_name_is_safe_and_bounded():
         assert path.name[0] not in ".-"
     for long in ("long" * 50, "\N{GREEK SMALL LETTER LAMDA}" * 200):
         assert len(default_path([long] * 9).name.encode()) < 200
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("command", [("models",), ("rules", "--output-format", "json")])
+def test_a_full_disk_behind_stdout_is_told(command, pytestconfig):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sppkit", *command],
+            cwd=pytestconfig.rootpath,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: standard output cannot be written: No space left")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix closes stdout")
+def test_a_closed_stdout_is_no_error(pytestconfig):
+    line = f"exec {shlex.quote(sys.executable)} -m sppkit rules --output-format json >&-"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=pytestconfig.rootpath, stderr=subprocess.PIPE, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_what_the_code_of_a_person_prints_is_no_result(spp, write):
+    net = """
+        from torch import nn
+
+        print("imported")
+
+        class Net(nn.Module):
+            INPUT_SIZE = (8,)
+
+            def __init__(self):
+                super().__init__()
+                print("built")
+                self.layer = nn.Linear(8, 4)
+
+            def forward(self, x):
+                print("called")
+                return self.layer(x)
+    """
+    name = write(net)
+    for arguments in (("plot", name, "-q"), ("check", name, "--output-format", "json")):
+        result = spp(*arguments, *ONE)
+        assert not {"imported", "built", "called"} & set(result.stdout.splitlines())
+        assert {"imported", "built", "called"} <= set(result.stderr.splitlines())
+    assert json.loads(result.stdout)["verdict"] == "pass"
 
 
 def test_a_closed_pipe_is_silent(pytestconfig):

@@ -49,6 +49,12 @@ def test_rules_are_there_for_machines(spp):
     assert all(t["source"] for entry in listed for t in entry["thresholds"])
 
 
+def test_a_threshold_that_was_fitted_is_no_nan(spp):
+    assert "probability = as fitted" in spp("rules", "SPP001").stdout
+    (rule,) = json.loads(spp("rules", "SPP001", "--output-format", "json").stdout)
+    assert rule["thresholds"][0]["value"] == "as fitted"
+
+
 def test_an_unknown_code_names_the_nearest(fails):
     assert "Did you mean 'SPP107'?" in fails("rules", "SPP1O7")
 

@@ -206,3 +206,18 @@ def test_what_is_no_recording_in_the_making_is_refused(tmp_path):
 def test_a_severity_that_is_none_is_refused():
     with pytest.raises(ValueError, match="stop_on='info' must be one of never, error, warning"):
         Loop(stop_on="info")
+
+
+def test_the_network_itself_is_called_the_output():
+    model = torch.nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=2.0)
+    with sppkit.record(model, optimizer=optimizer) as recording:
+        warning = sppkit.EarlyWarning(recording)
+        for _ in range(100):
+            optimizer.zero_grad()
+            model(torch.ones(8, 4)).square().mean().backward()
+            optimizer.step()
+    assert warning.events
+    messages = [event.message for event in warning.events if not event.evidence["tensor"]]
+    assert messages
+    assert all(": at the output " in message for message in messages)

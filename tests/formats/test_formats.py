@@ -215,6 +215,14 @@ def test_sarif_keeps_to_the_schema_of_oasis():
     assert not validator.is_valid(wrong)
 
 
+@pytest.mark.parametrize("form", ["sarif", "json", "gitlab"])
+def test_programs_get_json_without_the_nan_that_only_python_reads(form):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    json.loads(FORMATS[form](everything()), parse_constant=refuse)
+
+
 def test_junit_keeps_to_the_schema_of_jenkins():
     schema = library("xmlschema").XMLSchema(SCHEMAS / "junit-10.xsd")
     for found in (everything(), results(healthy())):

@@ -204,3 +204,16 @@ def test_a_loss_of_the_users_is_used_and_named():
 def test_a_model_without_parameters_is_judged_by_what_there_is():
     diagnosis = sppkit.check(lambda: nn.Sequential(nn.Flatten(), nn.ReLU()), input_size=(8,))
     assert diagnosis.verdict == "pass"
+
+
+def test_complex_weights_are_judged_without_a_warning():
+    class Complex(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(8, 16, dtype=torch.complex64)
+            self.head = nn.Linear(16, 4, dtype=torch.complex64)
+
+        def forward(self, x):
+            return self.head(self.inner(x.to(torch.complex64))).abs()
+
+    assert sppkit.check(Complex, input_size=(8,), seeds=2).verdict == "pass"

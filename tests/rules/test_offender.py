@@ -298,6 +298,31 @@ def test_the_layer_from_which_on_all_answers_are_alike_is_blamed():
     assert first_offender(evidence_of([*quiet, *layers[2:]])) is None
 
 
+def test_layers_that_all_let_the_input_fade_are_blamed_together():
+    def faded(factor, count):
+        layers = [Layer(str(n), variance=factor**n) for n in range(count)]
+        for layer in layers:
+            layer.activation["average_channel_squared_mean"] = 1.0
+        layers[-1].variance = 0.0
+        return evidence_of(layers)
+
+    found = first_offender(faded(0.25, 10))  # 9 steps, one of them below what logarithms keep
+    assert found.layer == "1"
+    assert "every layer leaves 0.25 of the variance between samples" in found.why
+    assert found.advice == "Multiply the initial weights of all hidden layers by 2."
+    assert found.fix.layers == tuple(str(n) for n in range(9))
+    assert found.fix.factor == pytest.approx(2.0)
+    assert first_offender(faded(0.5, 10)).fix.kind == "reset biases"  # 2.4 decades
+
+
+def test_a_table_of_embeddings_is_no_peer_of_weights():
+    layers = chain(6)
+    layers[0].weight = 64 * layers[0].weight
+    assert first_offender(evidence_of(layers)).layer == "0"
+    layers[0].structure = {"computes": "embedding"}
+    assert first_offender(evidence_of(layers)) is None
+
+
 def test_one_seed_that_hears_the_input_is_enough():
     layers = chain(6)
     for layer in layers:

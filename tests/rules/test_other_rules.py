@@ -28,6 +28,15 @@ def test_an_unknown_initialisation_is_told_with_the_nearest_and_the_factor():
     assert found.fix.factor == pytest.approx(1 / math.sqrt(20.0))
 
 
+@pytest.mark.parametrize("told", [{"computes": "embedding"}, {"layer_type": "Embedding"}])
+def test_a_table_of_embeddings_has_no_gain(told):
+    layers = chain(5)
+    layers[0].weight = 128 / 32
+    assert outcome(recording(layers), "SPP303").layer == "0"
+    layers[0].structure = told
+    assert outcome(recording(layers), "SPP303") == "passed"
+
+
 def grouped(gain, groups=8):
     layer = Layer("1", weight=gain / 32, structure={"groups": groups})
     return recording([Layer("0"), layer, Layer("2")])
