@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from sppkit.plots.style import colors, inches
 
 _SMALL_PANEL = 1.55  # inches
 _LOWEST_PANEL = 1.4  # inches
 _STACKED_PANEL = 1.6  # inches
+_MOST_DECADES = 8  # with a tick each
+_MOST_STRIDES = 7
+_STRIDES = (2, 5, 10, 20, 50, 100)  # the range of float64 is 631 decades
 _NARROWEST_PANEL = 1.9  # inches; panels that would be narrower stand below each other
 
 
@@ -129,6 +132,27 @@ def panels_across(most: int) -> int:
     """Say how many small panels stand beside each other."""
     width = inches()
     return most if width is None else max(1, min(most, int(width / _SMALL_PANEL)))
+
+
+class RoundDecades(LogLocator):
+    """Ticks at powers of ten; over many decades at every 2nd, 5th, 10th, ... of them, and at 1."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """Give the ticks of an axis from `vmin` to `vmax`; few decades are matplotlib's matter."""
+        if vmin <= 0 or not np.isfinite(vmax):
+            return super().tick_values(vmin, vmax)
+        low, high = np.log10(vmin) - 1e-9, np.log10(vmax) + 1e-9
+        if high - low <= _MOST_DECADES:
+            return super().tick_values(vmin, vmax)
+        stride = next(s for s in _STRIDES if (high - low) / s <= _MOST_STRIDES)
+        return 10.0 ** np.arange(np.ceil(low / stride) * stride, high, stride)
+
+
+def set_scale(axes: Axes, *, is_log: bool) -> None:
+    """Make the y axis logarithmic or linear."""
+    axes.set_yscale("log" if is_log else "linear")
+    if is_log:
+        axes.yaxis.set_major_locator(RoundDecades())
 
 
 def integer_ticks(axes: Axes, most: int = 12) -> None:

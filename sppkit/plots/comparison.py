@@ -165,7 +165,7 @@ def _draw(
     log = style.wants_log(list(frame["mean"]))
     for axes, column in ((above, "mean"), (below, "ratio")):
         is_log = log if column == "mean" else style.wants_log(list(frame["ratio"]))
-        axes.set_yscale("log" if is_log else "linear")
+        canvas.set_scale(axes, is_log=is_log)
         for run in recording.runs:
             curve = frame[frame["run"] == run]
             is_mean = column == "mean"

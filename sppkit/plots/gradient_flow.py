@@ -80,7 +80,7 @@ def _draw(frames: dict[Signal, pd.DataFrame], recording: Recording, table: pd.Da
     styles = style.run_styles(recording.runs)
     for axes, (signal, frame) in zip(grid[0], frames.items(), strict=True):
         log = style.wants_log(list(frame["mean"]))
-        axes.set_yscale("log" if log else "linear")
+        canvas.set_scale(axes, is_log=log)
         for run in recording.runs:
             if (frame["run"] == run).any():
                 marks.draw_curve(axes, frame[frame["run"] == run], run, styles[run])

@@ -88,7 +88,7 @@ def draw_panel(
     """
     is_log, ends = limits or (style.wants_log([*frame["mean"], *expected["value"]]), None)
     if is_log:
-        axes.set_yscale("log")
+        canvas.set_scale(axes, is_log=True)
         axes.set_ylabel("log scale")
     for run, curve in frame.groupby("run", observed=True):
         _draw_run(axes, _with_expected(curve, expected), styles[str(run)], str(run))

@@ -148,7 +148,7 @@ def _draw(frames: dict[_Panel, pd.DataFrame], recording: Recording, table: pd.Da
     styles = style.run_styles(recording.runs)
     for axes, (panel, frame) in zip(grid[0], frames.items(), strict=True):
         is_log = style.wants_log([*frame["mean"], *(value for _, value in panel.expected)])
-        axes.set_yscale("log" if is_log else "linear")
+        canvas.set_scale(axes, is_log=is_log)
         for run in recording.runs:
             if (frame["run"] == run).any():
                 marks.draw_curve(axes, frame[frame["run"] == run], run, styles[run])

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from torch import nn
 
 import sppkit
@@ -212,3 +213,29 @@ def test_points_of_a_figure_tell_layer_value_and_expectation(recording):
     expected = blocks.groupby("block")["average_channel_variance"].mean()
     np.testing.assert_allclose(variance["value"][1:], expected)
     assert variance["expected"].notna().any()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "exponents"),
+    [
+        (3e-91, 4e45, [-80, -60, -40, -20, 0, 20, 40]),
+        (2e-13, 3.0, [-12, -10, -8, -6, -4, -2, 0]),
+        (1e-40, 1e-6, [-40, -35, -30, -25, -20, -15, -10]),
+        (1e-300, 1e300, [-300, -200, -100, 0, 100, 200, 300]),
+    ],
+)
+def test_many_decades_are_ticked_at_round_distances(low, high, exponents):
+    axes = Figure().subplots()
+    canvas.set_scale(axes, is_log=True)
+    axes.set_ylim(low, high)
+    shown = [t for t in axes.get_yticks() if low <= t <= high]
+    assert np.log10(shown).round().tolist() == exponents
+
+
+def test_few_decades_are_ticked_as_matplotlib_does():
+    ours, plain = Figure().subplots(1, 2)
+    canvas.set_scale(ours, is_log=True)
+    plain.set_yscale("log")
+    for axes in (ours, plain):
+        axes.set_ylim(0.02, 300)
+    assert list(ours.get_yticks()) == list(plain.get_yticks())
