@@ -26,7 +26,7 @@ def facts_of_machine() -> list[Fact]:
         ("sppkit", __version__),
         ("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
         ("torch", torch.__version__),
-        ("cpu", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads used"),
+        ("cpu", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} of them"),
         ("reads on the cpu", native.description()),
         ("cuda", _cuda()),
         ("mps", "available" if torch.backends.mps.is_available() else "not available"),

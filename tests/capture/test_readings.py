@@ -442,7 +442,17 @@ def test_a_frozen_layer_says_that_it_needs_no_gradient():
     with sppkit.record(model) as recording:
         model(torch.randn(6, 8)).sum().backward()
     (frozen,) = [m for m in recording.not_captured if m.layer == "0"]
-    assert "does not require a gradient" in frozen.reason
+    assert frozen.reason == (
+        "its output does not require a gradient: no parameter that is trained stands before it"
+    )
+
+
+def test_a_layer_that_runs_without_gradients_says_so():
+    model = nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2))
+    with sppkit.record(model) as recording, torch.no_grad():
+        model(torch.randn(6, 8))
+    reasons = {m.reason for m in recording.not_captured if m.signal == "gradient" and m.layer}
+    assert reasons == {"its output does not require a gradient: it ran without"}
 
 
 def test_a_layer_called_only_later_is_recorded_and_makes_a_new_plan():

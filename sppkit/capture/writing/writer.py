@@ -202,8 +202,9 @@ class Writer:
         if not torch.is_grad_enabled():
             self._recomputations.add(self.current, point, axis)
         if self.current.phase != Phase.EVAL:
-            reason = "its output does not require a gradient (frozen, or run without gradients)"
-            self.missing[point] = reason
+            enabled = torch.is_grad_enabled()
+            why = "no parameter that is trained stands before it" if enabled else "it ran without"
+            self.missing[point] = f"its output does not require a gradient: {why}"
 
     def write_gradient(
         self, destination: Destination, gradient: torch.Tensor, is_new: bool = False
