@@ -11,6 +11,7 @@ from torch import nn
 import sppkit
 from sppkit.capture.planning.options import Options
 from sppkit.capture.steps.turns import groups_of_layers
+from sppkit.kernels import kernel_for
 from sppkit.table import KEY, TABLE_COLUMNS
 from tests.capture.test_schedule import hooks_on
 from tests.cases import (
@@ -110,7 +111,15 @@ def assert_are_rows_of(part, whole):
     for column in whole.columns:
         left, right = part[column], whole[column]
         same = (left == right) | (left.isna() & right.isna())
+        if kernel_for("cpu") == "torch" and right.dtype.kind == "f":
+            same |= (left - right).abs() <= rounding(column, right, whole["second_moment"])
         assert same.all(), (column, part[~same.astype(bool)])
+
+
+def rounding(column, values, second_moment):
+    """What float32 may round: torch's operations read equal shapes together, so with the turns."""
+    scale = {"mean": second_moment**0.5, "average_channel_squared_mean": second_moment}
+    return 8 * np.finfo(np.float32).eps * scale.get(column, values.abs())
 
 
 def layers_at(recording, step):
