@@ -383,6 +383,20 @@ def test_networks_of_two_layers_or_with_normalisations_have_no_depth_scale():
     assert "normalisations between its layers" in outcome(recording(layers), "SPP108")
 
 
+def test_pre_activations_that_are_not_known_leave_no_depth_scale():
+    layers = plain(1.0)
+    layers[4].second_moment = math.nan
+    assert "or no numbers" in outcome(recording(layers), "SPP108")
+
+
+def test_a_normalisation_behind_the_first_layer_counts_and_one_before_it_does_not():
+    layers = plain(1.0)
+    layers[0].structure["before"] = "layer_norm"
+    assert outcome(recording(layers), "SPP108").measured == pytest.approx(0.5)
+    layers[0].structure["after"] = layers[1].structure["before"] = "layer_norm"
+    assert "normalisations between its layers" in outcome(recording(layers), "SPP108")
+
+
 def test_layers_without_a_nonlinearity_multiply_by_their_weight_variance():
     layers = plain(0.5)
     for last, layer in itertools.pairwise(layers):
