@@ -284,6 +284,8 @@ def test_where_every_rule_was_skipped_nothing_was_judged_and_the_gate_is_not_gre
     told = "; ".join(f"{skipped.code}: {skipped.reason}" for skipped in four.skipped[:3])
     assert four.nothing_judged.endswith(f"({told}).")
     assert judge(recording(chain(5))).nothing_judged == ""
+    found = judge(recording(chain(5, weight_gradient=None)), select=["SPP201", "SPP302"])
+    assert (found.passed, found.nothing_judged, found.verdict) == ((), "", "fail")
 
 
 # -- the order, the settings, the margins ----------------------------------------------------------

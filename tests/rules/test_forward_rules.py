@@ -52,6 +52,11 @@ def test_a_uniform_drift_names_the_first_layer_that_drifted_and_the_factor(
     assert "11" not in found.fix.layers  # the head
 
 
+def test_a_growth_of_less_than_a_decade_grows_too_where_the_limit_is_less():
+    found = outcome(recording(drifting(1.1, 6)), "SPP101", thresholds={"SPP101": {"growth": 0.1}})
+    assert "grows by a factor of 1.46 over 5 places" in found.message
+
+
 def test_a_single_outlying_layer_is_blamed_instead_of_all():
     layers = drifting(1.0)
     for layer in layers[5:]:
@@ -142,13 +147,19 @@ def test_the_mean_shift_of_he_initialisation_passes_and_one_that_swamps_is_named
     assert found.fix.kind == "scaled weight standardisation"
 
 
-@pytest.mark.parametrize("told", [{"computes": "embedding"}, {"layer_type": "Embedding"}])
+@pytest.mark.parametrize(
+    "told",
+    [{"computes": "embedding"}, {"layer_type": "Embedding"}, {"layer_type": "EmbeddingBag"}],
+    ids=str,
+)
 def test_a_table_of_embeddings_has_no_input_to_keep_apart(told):
     layers = [Layer(str(n), variance=2.0 / 16) for n in range(8)]
     layers[1].variance = 1e-4
     assert outcome(recording(layers), "SPP104").layer == "1"
     layers[1].structure = told
     assert outcome(recording(layers), "SPP104") == "passed"
+    layers[4].variance = 1e-4
+    assert outcome(recording(layers), "SPP104").layer == "4"
 
 
 def selu(variance, count=8):
@@ -369,6 +380,20 @@ def test_networks_of_two_layers_or_with_normalisations_have_no_depth_scale():
     layers[4].structure["after"] = layers[5].structure["before"] = "layer_norm"
     assert "normalisations between its layers" in outcome(recording(layers), "SPP108")
     layers[4].structure["after"] = layers[5].structure["before"] = "relu > tanh"
+    assert "normalisations between its layers" in outcome(recording(layers), "SPP108")
+
+
+def test_pre_activations_that_are_not_known_leave_no_depth_scale():
+    layers = plain(1.0)
+    layers[4].second_moment = math.nan
+    assert "or no numbers" in outcome(recording(layers), "SPP108")
+
+
+def test_a_normalisation_behind_the_first_layer_counts_and_one_before_it_does_not():
+    layers = plain(1.0)
+    layers[0].structure["before"] = "layer_norm"
+    assert outcome(recording(layers), "SPP108").measured == pytest.approx(0.5)
+    layers[0].structure["after"] = layers[1].structure["before"] = "layer_norm"
     assert "normalisations between its layers" in outcome(recording(layers), "SPP108")
 
 
