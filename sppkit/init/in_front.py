@@ -4,14 +4,8 @@ import pandas as pd
 
 from sppkit.theory import NONLINEARITIES
 
-_SPELLINGS = {
-    "relu_": "relu",
-    "hardsigmoid": "hard_sigmoid",
-    "hardswish": "hard_swish",
-    "logsigmoid": "log_sigmoid",
-    "prelu": "relu",
-    "rrelu": "leaky_relu",
-}
+_NEAREST = {"prelu": "relu", "rrelu": "leaky_relu"}
+"""What theory knows in place of functions with a slope that is learned or drawn."""
 _OF_A_UNIT_SIGNAL = frozenset(
     {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
 )
@@ -31,7 +25,7 @@ def nonlinearities_in_front(structure: pd.DataFrame) -> dict[str, str]:
 
 def spelled_by_theory(operation: str) -> str | None:
     """Give the name that `sppkit.theory` has for a functional call; None where it knows none."""
-    name = _SPELLINGS.get(operation, operation)
+    name = _NEAREST.get(operation, operation)
     return name if name in NONLINEARITIES else None
 
 

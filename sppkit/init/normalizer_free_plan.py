@@ -192,7 +192,7 @@ class _Planner:
     def _standardized_layer(self, layer: str, node: Node) -> StandardizedLayer:
         source, between = self._walk(node)
         passed = [n.operation for n in between if n.operation in NONLINEARITIES]
-        names = [self._name_of(n) for n in between if n.operation in NONLINEARITIES]
+        names = [spelled_by_theory(operation) for operation in passed]
         if len(names) > 1 or None in names:
             raise self._refusal(
                 f"in front of {layer!r} stands {' > '.join(passed)}, which has no known gain; one "
@@ -250,12 +250,6 @@ class _Planner:
     def _is_gaussian(self, source: Node) -> bool:
         """Say whether what a layer, a sum or the input gives has no rectified summand."""
         return self._rectified.get(source.index, ("projection", 1)) == ("projection", 1)
-
-    def _name_of(self, node: Node) -> str | None:
-        """Name a nonlinearity as theory does."""
-        if isinstance(self._modules.get(node.place.layer), nn.ReLU6):
-            return "relu6"  # it calls the function of Hardtanh
-        return spelled_by_theory(node.operation)
 
     def _walk(self, node: Node, *, from_result: bool = False) -> tuple[Node, list[Node]]:
         """Go from what a node reads, or gives, to the layer, sum or input that it comes from."""

@@ -22,7 +22,7 @@ from sppkit.signals import DEFAULT_SIGNALS, Role, Signal
 BOUNDING = frozenset(
     {
         *("softmax", "sigmoid", "relu", "tanh", "relu6", "hardsigmoid"),
-        *("hardtanh", "softsign"),  # torch's ReLU6 is a hardtanh
+        *("hardtanh", "softsign"),
     }
 )
 

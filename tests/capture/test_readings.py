@@ -541,3 +541,22 @@ def test_functional_results_are_recorded_only_where_they_end_a_block_or_branch()
     with sppkit.record(model := Plain(), signals=["activation"]) as recording:
         model(torch.randn(6, 8))
     assert set(recording.table()["operation"]) == {""}
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (nn.ReLU6(), "relu6"),
+        (nn.Hardtanh(), "hardtanh"),
+        (nn.Hardtanh(-2, 2), "hardtanh"),
+        (nn.LogSigmoid(), "logsigmoid"),
+        (nn.Threshold(0.1, 0.0), "threshold"),
+        (nn.Hardsigmoid(), "hardsigmoid"),
+        (nn.Mish(inplace=True), "mish"),
+    ],
+)
+def test_a_nonlinearity_has_the_name_of_torchs_function(module, name):
+    with sppkit.record(nn.Sequential(nn.Linear(4, 4), module)) as recording:
+        recording.model(torch.randn(3, 4)).sum().backward()
+    rows = recording.structure().set_index("layer")
+    assert rows.loc["0", "nonlinearity"] == rows.loc["1", "computes"] == name

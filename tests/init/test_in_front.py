@@ -17,5 +17,5 @@ def test_the_nonlinearity_in_front_is_the_last_that_the_input_passed():
         "0": "identity",
         "3": "relu",
         "6": "identity",
-        "8": "log_sigmoid",
+        "8": "logsigmoid",
     }

@@ -14,6 +14,8 @@ _ALIASES = {
     **dict.fromkeys(("imul", "rmul", "multiply"), "mul"),
     **dict.fromkeys(("idiv", "itruediv", "truediv", "rdiv", "true_divide", "divide"), "div"),
     **dict.fromkeys(("imatmul", "rmatmul"), "matmul"),
+    "_threshold": "threshold",
+    "log_sigmoid": "logsigmoid",
 }
 
 

@@ -75,7 +75,7 @@ class Tracer:
         result: object,
     ) -> None:
         """Add the node of a functional call, where one of its operands descends from the input."""
-        name = label.partition("#")[0]
+        name = _kind_of(label.partition("#")[0], args, kwargs)
         writes = function is torch.Tensor.__setitem__  # returns nothing, changes its subject
         results = list(every_tensor(args))[:1] if writes else list(every_tensor(result))
         if not results:
@@ -245,6 +245,14 @@ def _is_no_factor(function: Callable[..., Any], kwargs: dict[str, Any]) -> bool:
     """Say whether a quotient is no multiple of its data: 2 / x, or one that is rounded."""
     divided = getattr(function, "__name__", "") in _DIVIDED_BY_DATA
     return divided or kwargs.get("rounding_mode") is not None
+
+
+def _kind_of(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> str:
+    """Give the operation that a call is: nn.ReLU6 calls the function of Hardtanh."""
+    if name != "hardtanh":
+        return name
+    given = dict(zip(("input", "min_val", "max_val"), args, strict=False)) | kwargs
+    return "relu6" if (given.get("min_val"), given.get("max_val")) == (0.0, 6.0) else name
 
 
 def _constant(name: str, other: float) -> float:
