@@ -78,7 +78,7 @@ def _group_aware_fan(fix: Fix, network: Network) -> Iterable[str]:
 
 def _reinitialise(fix: Fix, network: Network) -> Iterable[str]:
     in_front = nonlinearities_in_front(network.structure)
-    names = init.initialize_by_fan_in(network.model, in_front, layers=_layers(fix))
+    names = init.initialize_weights(network.model, "he", in_front, layers=_layers(fix))
     modules = dict(network.model.named_modules())
     return [
         f"{name}: drawn from N(0, gain² / {init.fan_in(modules[name]):g}) for "

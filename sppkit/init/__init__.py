@@ -23,7 +23,7 @@ from sppkit.init.normalizer_free import (
 )
 from sppkit.init.normalizer_free_plan import StandardizedLayer
 from sppkit.init.scaling import scale_weights
-from sppkit.init.schemes import initialize_by_fan_in, initialize_weights, reset_biases
+from sppkit.init.schemes import initialize_weights, reset_biases
 from sppkit.init.sequential import LayerVariance
 from sppkit.init.unit_variance import layer_sequential_unit_variance
 from sppkit.init.variance_preserving import preserve_variance
@@ -40,7 +40,6 @@ __all__ = [
     "convert_to_normalizer_free",
     "fan_in",
     "fan_out",
-    "initialize_by_fan_in",
     "initialize_weights",
     "layer_sequential_unit_variance",
     "nonlinearities_in_front",

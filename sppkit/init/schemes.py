@@ -102,17 +102,6 @@ def initialize_weights(
     return tuple(chosen)
 
 
-def initialize_by_fan_in(
-    model: nn.Module,
-    nonlinearity: str | Mapping[str, str] = "relu",
-    *,
-    layers: Patterns | None = None,
-    generator: torch.Generator | None = None,
-) -> tuple[str, ...]:
-    """Draw weights anew from N(0, gain² / fan_in): `initialize_weights` with the scheme "he"."""
-    return initialize_weights(model, "he", nonlinearity, layers=layers, generator=generator)
-
-
 @torch.no_grad()
 def reset_biases(model: nn.Module, *, layers: Patterns | None = None) -> tuple[str, ...]:
     """Set the biases of weighted layers to zero, in place.

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from sppkit.init import fan_in, fan_out, initialize_by_fan_in, initialize_weights, reset_biases
+from sppkit.init import fan_in, fan_out, initialize_weights, reset_biases
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from sppkit.init import fan_in, fan_out, initialize_by_fan_in, initialize_weight
 def test_the_variance_of_the_weights_is_gain_squared_by_fan_in(nonlinearity, squared_gain):
     torch.manual_seed(0)
     layer = nn.Conv2d(64, 128, 3)
-    initialize_by_fan_in(layer, nonlinearity)
+    initialize_weights(layer, "he", nonlinearity)
     variance = float(layer.weight.detach().var()) * 64 * 9
     assert variance == pytest.approx(squared_gain, rel=5 * (2 / layer.weight.numel()) ** 0.5)
     assert not layer.bias.any()
@@ -28,7 +28,7 @@ def test_a_depthwise_layer_keeps_the_second_moment_where_torchs_fan_out_loses_it
     with torch.no_grad():
         nn.init.kaiming_normal_(layer.weight, mode="fan_out")
         assert float(layer(x).square().mean()) < 0.02
-        initialize_by_fan_in(layer, "relu")
+        initialize_weights(layer, "he", "relu")
         # of 256 filters of 9 weights: the mean of their squared norms is 2 within 2 sqrt(2/2304);
         # the inputs' common mean adds its share through the squared sums of the filters
         assert float(layer(x).square().mean()) == pytest.approx(1.0, rel=0.25)
@@ -37,7 +37,7 @@ def test_a_depthwise_layer_keeps_the_second_moment_where_torchs_fan_out_loses_it
 def test_a_transposed_layer_keeps_the_second_moment():
     torch.manual_seed(0)
     layer = nn.ConvTranspose2d(64, 32, 4, stride=2, bias=False)
-    initialize_by_fan_in(layer, "identity")
+    initialize_weights(layer, "he", "identity")
     with torch.no_grad():
         y = layer(torch.randn(16, 64, 20, 20))[..., 4:-4, 4:-4]
     assert float(y.square().mean()) == pytest.approx(1.0, rel=0.1)
@@ -56,7 +56,7 @@ def test_a_deep_chain_neither_explodes_nor_dies_after_it(name):
     with torch.no_grad():
         x = torch.randn(128, 512)
         for layer in layers:
-            initialize_by_fan_in(layer, name)
+            initialize_weights(layer, "he", name)
             x = layer(g(x))
     assert 0.5 < float(x.square().mean()) < 2.0
 
@@ -64,7 +64,7 @@ def test_a_deep_chain_neither_explodes_nor_dies_after_it(name):
 def test_layers_may_have_nonlinearities_of_their_own():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, 400))
-    assert initialize_by_fan_in(model, {"2": "relu"}) == ("0", "2")
+    assert initialize_weights(model, "he", {"2": "relu"}) == ("0", "2")
     variances = [float(model[i].weight.detach().var()) * 400 for i in (0, 2)]
     assert variances == pytest.approx([1.0, 2.0], rel=0.02)
 
@@ -75,7 +75,7 @@ def test_a_generator_of_its_own_leaves_the_global_one_alone():
     for _ in range(2):
         layer = nn.Linear(3, 3)
         torch.set_rng_state(state)
-        initialize_by_fan_in(layer, generator=torch.Generator().manual_seed(5))
+        initialize_weights(layer, "he", generator=torch.Generator().manual_seed(5))
         assert torch.equal(torch.get_rng_state(), state)
         drawn.append(layer.weight.detach().clone())
     assert torch.equal(*drawn)
@@ -85,7 +85,7 @@ def test_an_unknown_nonlinearity_is_refused_before_anything_is_changed():
     layer = nn.Linear(3, 3)
     before = layer.weight.detach().clone()
     with pytest.raises(ValueError, match=r"unknown nonlinearity 'rellu'.*did you mean 'relu'"):
-        initialize_by_fan_in(layer, "rellu")
+        initialize_weights(layer, "he", "rellu")
     assert torch.equal(layer.weight, before)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from sppkit.init import initialize_by_fan_in, standardize_weights
+from sppkit.init import initialize_weights, standardize_weights
 from sppkit.models.layers import ScaledStandardizedConv2d
 from sppkit.theory import nonlinearity_gain
 
@@ -38,7 +38,7 @@ def test_a_chain_with_the_gain_of_relu_keeps_the_variance_of_samples():
         layers += [nn.Linear(512, 512, bias=False), nn.ReLU()]
     model = nn.Sequential(nn.Linear(512, 512, bias=False), nn.ReLU(), *layers)
     rectifier_model = copy.deepcopy(model)
-    initialize_by_fan_in(rectifier_model, {str(i): "relu" for i in range(2, 26, 2)})
+    initialize_weights(rectifier_model, "he", {str(i): "relu" for i in range(2, 26, 2)})
     gains = {str(i): nonlinearity_gain("relu") for i in range(2, 26, 2)}
     assert len(standardize_weights(model, gains)) == 13
     with torch.no_grad():
