@@ -222,6 +222,8 @@ def test_an_interruption_ends_all_processes_and_can_be_resumed(nets, spp, folder
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # what a shell runs in the background ignores it, and so would all that starts from there
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     runs = [folder / "runs" / f"Slow-lr={rate}" for rate in ("0.01", "0.001")]
