@@ -61,7 +61,8 @@ class UnknownInitialisation(Rule):
                 message=f"the weights of {len(unknown)} of {len(weights)} layers fit no known "
                 f"initialisation; the first has fan-in x variance = {first.gain:.3g}, nearest is "
                 f"{nearest[0]} ({KNOWN[nearest[0]]}) with {nearest[1]:.3g}",
-                advice=f"Multiply the initial weights by {factor:.3g} to keep the second moment.",
+                advice=f"Multiply the initial weights of {first.layer!r} by {factor:.3g} to keep "
+                "the second moment.",
                 fix=Fix("scale initialisation", (first.layer,), factor),
             ),
         ))  # fmt: skip

@@ -351,7 +351,7 @@ FINDINGS = {
             "2 to keep the second moment",
             "the weights of 2 of 4 layers fit no known initialisation; the first has fan-in x "
             "variance = 20, nearest is He (2 / fan-in) with 2",
-            "Multiply the initial weights by 0.316 to keep the second moment.",
+            "Multiply the initial weights of '2' by 0.316 to keep the second moment.",
             fix=Fix("scale initialisation", ("2",), math.sqrt(0.1)),
         ),
     ),
